@@ -1,0 +1,5 @@
+"""``python -m fabench`` is ``fabench``."""
+
+from fabench.cli import script
+
+script()

@@ -1,0 +1,156 @@
+"""The command line: ``fabench VERB ...``. Nothing heavy is imported before a verb needs it."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fabench import __version__
+from fabench.errors import RunFailed, UserError
+
+HELP = """\
+fabench: a bench for learning rules that do without backpropagation
+
+usage: fabench VERB ...
+
+  run [OVERRIDES]   train: fabench run learning_rule=dfa k=3
+                    sweep: fabench run -m learning_rule=bp,dfa k=1,3
+                    see:   fabench run --help, fabench run --cfg job
+  list [GROUP]      the groups of settings and their options
+  data [DATASET]    the datasets that are here; with a name, fetch it
+  --version         print the version
+  --help            print this
+
+Every run has a folder under outputs/runs. The same command again shows a
+finished run and continues an interrupted one.
+
+exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted
+"""
+
+
+def conf_dir() -> Path:
+    """The folder of YAML groups: beside the package in a checkout, inside it when installed."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit code; errors become one sentence on stderr."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args[:1] == ["-sc"] or args[:1] == ["--shell-completion"]:
+        return complete(args)
+    verbs: dict[str, Callable[[list[str]], int]] = {"run": run, "list": list_options, "data": data}
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0 if args else 2
+    if args[0] == "--version":
+        print(__version__)
+        return 0
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    try:
+        if args[0] not in verbs:
+            raise UserError(f"fabench has no verb {args[0]}: see fabench --help.")
+        return verbs[args[0]](args[1:])
+    except KeyboardInterrupt as stop:
+        code = getattr(stop, "exit_code", 130)
+        print(str(stop) or "Stopped.", file=sys.stderr)
+        return code
+    except (UserError, RunFailed) as error:
+        if full_error:
+            raise
+        print(f"fabench: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        if full_error:
+            raise
+        text = " ".join(str(error).split())
+        print(
+            f"fabench: {type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where).",
+            file=sys.stderr,
+        )
+        return 1
+
+
+# -- run -------------------------------------------------------------------------------------
+
+
+def run(args: list[str]) -> int:
+    """``fabench run``: everything after the verb is Hydra's."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from fabench import hydra_app
+
+    return hydra_app.run(args, conf_dir())
+
+
+def complete(args: list[str]) -> int:
+    """Shell completion: Hydra's, with the verb taken out of the command line."""
+    from fabench import hydra_app
+
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split(" ")
+    if len(words) == 2 and "query" in " ".join(args):
+        print(" ".join(verb for verb in ("run", "list", "data") if verb.startswith(words[1])))
+        return 0
+    os.environ["COMP_LINE"] = re.sub(r"^(\S+)\s+run\b", r"\1", line)
+    return hydra_app.run(args, conf_dir())
+
+
+# -- list ------------------------------------------------------------------------------------
+
+
+def options() -> dict[str, list[tuple[str, str]]]:
+    """Every group's options, each with the first comment line of its YAML file."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
+        files = sorted(folder.glob("*.yaml"))
+        groups[folder.name] = [(file.stem, headline(file)) for file in files]
+    return {group: found for group, found in groups.items() if found}
+
+
+def headline(file: Path) -> str:
+    """The first comment line of a YAML file that is not a Hydra directive."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# @"):
+            return line[2:]
+    return ""
+
+
+def list_options(args: list[str]) -> int:
+    """``fabench list``: groups and options."""
+    groups = options()
+    unknown = [name for name in args if name not in groups]
+    if unknown:
+        raise UserError(f"There is no group {unknown[0]}; there are {', '.join(groups)}.")
+    for group in args or groups:
+        print(group)
+        for name, text in groups[group]:
+            print(f"  {name:<18} {text}".rstrip())
+    return 0
+
+
+# -- data ------------------------------------------------------------------------------------
+
+
+def data(args: list[str]) -> int:
+    """``fabench data``: what is here; ``fabench data NAME``: fetch it if it is not."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from fabench.dataset.base import fetch, report
+
+    if len(args) > 1:
+        raise UserError("fabench data takes one dataset at a time.")
+    found = [fetch(args[0])] if args else report()
+    for dataset in found:
+        print(f"{dataset.name:<15} {dataset.state:<8} {dataset.where}")
+        for array in dataset.arrays:
+            state = array.problem or "verified"
+            print(f"  {array.name:<13} sha256 {array.sha256}  {state}")
+        if dataset.state == "missing":
+            print(f"  fetch it: fabench data {dataset.name}")
+    return 1 if any(dataset.state == "corrupt" for dataset in found) else 0
+
+
+def script() -> None:
+    """The console script."""
+    sys.exit(main())

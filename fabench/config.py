@@ -1,0 +1,150 @@
+"""What a run is: the schema of a composed configuration, its checks, and its identity."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fabench import registry
+from fabench.dataset.base import Dataset
+from fabench.errors import UserError
+from fabench.initialization import FEEDBACK_INITS
+from fabench.learning_rule.base import FeedbackRule, LazyRule, LearningRule
+from fabench.model.mlp import Mlp
+from fabench.network import Layer
+from fabench.optimizer.base import Optimizer
+from fabench.schema import STRICT, Count, NonNegative, Rate, scalars
+from fabench.task.base import Task
+
+Seed = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Trainer:
+    epochs: Count
+    batch_size: Count
+    weight_decay: NonNegative
+    precision: Literal["fp32", "tf32", "bf16"]
+    device: Literal["auto", "cpu", "cuda"]
+    checkpoint_every: Count
+    train_examples: Count | None
+    test_examples: Count | None
+
+
+@dataclass(frozen=True, config=STRICT)
+class InitOfB:
+    name: str
+    scale: Rate
+
+    def __post_init__(self) -> None:
+        known = [*FEEDBACK_INITS, "transported"]
+        if self.name not in known:
+            raise UserError(
+                f"init_of_B.name={self.name} is unknown{registry.nearest(self.name, known)}"
+            )
+
+
+@dataclass(frozen=True, config=STRICT)
+class General:
+    """The keys that belong to no group."""
+
+    k: Count
+    seed: Annotated[list[Seed], Field(min_length=1)]
+    output_dir: str
+    data_dir: str | None
+    overwrite: bool
+
+
+GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A checked configuration: one object per group."""
+
+    learning_rule: LearningRule
+    optimizer: Optimizer
+    dataset: Dataset
+    task: Task
+    model: Mlp
+    init_of_B: InitOfB
+    trainer: Trainer
+    general: General
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.general.seed
+
+    @property
+    def has_feedback(self) -> bool:
+        return isinstance(self.learning_rule, FeedbackRule)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The network that this run trains, as the learning rule wants it."""
+        pixels = self.dataset.image_shape[0] * self.dataset.image_shape[1]
+        layers = self.model.layers(self.task.images_per_example * pixels, self.task.n_outputs)
+        if isinstance(self.learning_rule, LazyRule):
+            layers = (*map(self.learning_rule.hidden_layer, layers[:-1]), layers[-1])
+        return layers
+
+    def scalars(self) -> dict[str, float]:
+        """What every row of a population has its own of."""
+        values = {name: getattr(self.optimizer, name) for name in scalars(type(self.optimizer))}
+        return {**values, "weight_decay": self.trainer.weight_decay}
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting as plain containers: what config.yaml holds."""
+        groups = {group: dataclasses.asdict(getattr(self, group)) for group in GROUPS}
+        return {**groups, **dataclasses.asdict(self.general)}
+
+    def science(self) -> dict[str, Any]:
+        """The settings that decide the results."""
+        science = self.resolved()
+        for key in ("output_dir", "data_dir", "overwrite"):
+            del science[key]
+        for key in ("device", "checkpoint_every"):
+            del science["trainer"][key]
+        if not self.has_feedback:
+            del science["init_of_B"]
+        return science
+
+    def identity(self) -> str:
+        """Ten hexadecimal digits: equal for equal science."""
+        text = json.dumps(self.science(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def name(self) -> str:
+        """The run folder's name: readable, then the identity."""
+        parts = [self.learning_rule.name, self.optimizer.name, self.dataset.name]
+        parts.append(f"k{self.general.k}")
+        if self.has_feedback:
+            parts.append(self.init_of_B.name)
+        parts.append(f"lr{self.optimizer.lr:g}")
+        return "_".join(parts) + "-" + self.identity()
+
+
+def parse(raw: dict[str, Any]) -> Config:
+    """Check a composed configuration (plain containers). Raises UserError naming the key."""
+    raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
+    for group in GROUPS:
+        if not isinstance(raw.get(group), dict):
+            raise UserError(f"{group}={raw.get(group)}: choose one option of the group.")
+    general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
+    if len(set(general.seed)) < len(general.seed):
+        raise UserError(f"seed={general.seed}: a seed stands there twice.")
+    task = dict(raw["task"])
+    if task.get("name") == "parity":
+        task["k"] = general.k
+    return Config(
+        learning_rule=registry.build("learning_rule", raw["learning_rule"]),
+        optimizer=registry.build("optimizer", raw["optimizer"]),
+        dataset=registry.build("dataset", raw["dataset"]),
+        task=registry.build("task", task),
+        model=registry.build("model", raw["model"]),
+        init_of_B=registry.validated(InitOfB, raw["init_of_B"], prefix="init_of_B."),
+        trainer=registry.validated(Trainer, raw["trainer"], prefix="trainer."),
+        general=general,
+    )

@@ -1,0 +1,13 @@
+"""What users are told when something is wrong: one sentence and an exit code."""
+
+
+class UserError(Exception):
+    """The request cannot be served as it stands (exit code 2). The message is one sentence."""
+
+    exit_code = 2
+
+
+class RunFailed(Exception):
+    """A run that had started could not finish (exit code 1). The message is one sentence."""
+
+    exit_code = 1

@@ -1,0 +1,78 @@
+"""The plots of one run: accuracy and alignment against epoch, mean and 95 % band over seeds."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fabench.config import Config
+from fabench.figure import style
+from fabench.statistics import summarize
+from fabench.store import whole_file
+
+
+def band(axes: Axes, metrics: pd.DataFrame, column: str, color: str, label: str, dash: str = "-"):  # type: ignore[no-untyped-def]
+    """Draw ``column`` against epoch: the mean over seeds and the 95 % interval of that mean."""
+    by_epoch = metrics.dropna(subset=column).groupby("epoch")[column]
+    curve = {epoch: summarize(values.tolist()) for epoch, values in by_epoch}
+    epochs, points = list(curve), list(curve.values())
+    axes.plot(epochs, [p.mean for p in points], dash, color=color, label=label)
+    low, high = [p.low for p in points], [p.high for p in points]
+    axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def accuracy(metrics: pd.DataFrame, config: Config) -> Figure:
+    """Train and test accuracy against epoch."""
+    color = style.COLORS[config.learning_rule.name]
+    with style.canvas() as (figure, [[axes]]):
+        band(axes, metrics, "test_accuracy", color, "test")
+        band(axes, metrics, "train_accuracy", color, "train", ":")
+        style.chance_line(axes, config.task.chance)
+        _finish(axes, metrics, config, "accuracy")
+        return figure
+
+
+def alignment(metrics: pd.DataFrame, config: Config) -> Figure:
+    """Weight and gradient alignment against epoch."""
+    with style.canvas() as (figure, [[axes]]):
+        weights = [c for c in metrics if c.startswith("weight_alignment")]
+        shades = [style.RED, style.PURPLE, style.ORANGE, style.YELLOW, style.BLACK]
+        for i, column in enumerate(weights):
+            layer = column.removeprefix("weight_alignment").lstrip("_")
+            label = "weights" + (f", layer {layer}" if layer else "")
+            band(axes, metrics, column, shades[i % len(shades)], label, "-" if i == 0 else "-.")
+        band(axes, metrics, "gradient_alignment", style.BLUE, "teaching signals", "--")
+        axes.axhline(0, color="0.5", linewidth=0.6, zorder=0)
+        _finish(axes, metrics, config, "cosine with backpropagation")
+        return figure
+
+
+def write_plots(folder: Path, metrics: pd.DataFrame, config: Config) -> list[Path]:
+    """Write the run's plots into ``folder``/plots, and return their paths."""
+    figures = {"accuracy": accuracy(metrics, config)}
+    if "weight_alignment" in metrics:
+        figures["alignment"] = alignment(metrics, config)
+    (folder / "plots").mkdir(exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        path = folder / "plots" / f"{name}.png"
+        with whole_file(path) as file:
+            figure.savefig(file, format="png")
+        paths.append(path)
+    return paths
+
+
+def _finish(axes: Axes, metrics: pd.DataFrame, config: Config, ylabel: str) -> None:
+    n = metrics.seed.nunique()
+    spread = f"mean and 95 % interval, {n} seeds" if n > 1 else f"seed {metrics.seed.iloc[0]}"
+    axes.set_title(
+        f"{config.learning_rule.name}, {config.optimizer.name}, lr={config.optimizer.lr:g}, "
+        f"{config.dataset.name}, k={config.general.k}\n{spread}",
+        fontsize=7,
+    )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(ylabel)
+    axes.set_xlim(0, max(1, metrics.epoch.max()))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="best")

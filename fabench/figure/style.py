@@ -1,0 +1,65 @@
+"""The look that all figures share: column width, colour-blind-safe colours, one per rule."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+WIDTH = 3.5
+"""Inches of a journal column."""
+
+# Okabe and Ito's palette
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+
+COLORS = {
+    "bp": BLUE,
+    "dfa": RED,
+    "fa": GREEN,
+    "ifa": PURPLE,
+    "ntk": ORANGE,
+    "relu_features": SKY,
+    "gaussian_features": BLACK,
+    "linear_features": "#999999",
+    "fourier_features": YELLOW,
+}
+
+RC: dict[str, Any] = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+}
+
+
+@contextmanager
+def canvas(rows: int = 1, columns: int = 1, height: float = 2.4) -> Iterator[tuple[Figure, Any]]:
+    """A figure of ``columns`` column widths and its axes [rows, columns], closed at the end."""
+    with plt.rc_context(RC):
+        size = (WIDTH * columns, height * rows)
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+        try:
+            yield figure, axes
+        finally:
+            plt.close(figure)
+
+
+def chance_line(axes: Axes, chance: float) -> None:
+    """The accuracy of a guess, dashed."""
+    axes.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
+    axes.annotate(
+        "chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+        fontsize=6, color="0.4", xytext=(0, 1), textcoords="offset points",
+    )  # fmt: skip

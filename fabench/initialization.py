@@ -1,0 +1,71 @@
+"""Distributions of initial weights W and of feedback matrices B.
+
+Axes: I fan-in, O fan-out. Every function draws a float32 matrix of the shape of a forward weight,
+[I, O]; a feedback matrix that stands in for W^T is drawn as W is and transposed, so that "uniform"
+means for B what it means for the weights that it replaces.
+"""
+
+from collections.abc import Callable
+from math import sqrt
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+Init = Callable[[Generator, int, int], Matrix]
+
+
+def uniform(rng: Generator, i: int, o: int, bound: float | None = None) -> Matrix:
+    """U(±bound), by default U(±1/sqrt(fan_in)), PyTorch's default for linear layers."""
+    bound = 1 / sqrt(i) if bound is None else bound
+    return (rng.random((i, o), dtype=np.float32) * 2 - 1) * np.float32(bound)
+
+
+def normal(rng: Generator, i: int, o: int, mean: float = 0.0, sd: float = 1.0) -> Matrix:
+    """N(mean, sd^2)."""
+    return rng.standard_normal((i, o), dtype=np.float32) * np.float32(sd) + np.float32(mean)
+
+
+def orthogonal(rng: Generator, i: int, o: int) -> Matrix:
+    """Uniform (Haar) over matrices with orthonormal rows or columns, whichever are fewer.
+
+    Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks", 2014, arXiv:1312.6120.
+    """
+    q, r = np.linalg.qr(rng.standard_normal((max(i, o), min(i, o))))
+    q = q * np.sign(np.diag(r))  # without the signs the distribution is not uniform
+    return np.ascontiguousarray(q if i >= o else q.T, dtype=np.float32)
+
+
+WEIGHT_INITS: dict[str, Init] = {
+    "torch_uniform": uniform,
+    # Glorot & Bengio 2010, equation 16
+    "xavier_uniform": lambda rng, i, o: uniform(rng, i, o, sqrt(6 / (i + o))),
+    # He et al. 2015, arXiv:1502.01852, equation 10
+    "he_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(2 / i)),
+    # LeCun et al. 1998, "Efficient BackProp", section 4.6
+    "lecun_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(1 / i)),
+    "zeros": lambda rng, i, o: np.zeros((i, o), np.float32),
+    # What the lazy rules ask for: see learning_rule/gaussian_features.py, fourier_features.py
+    "gaussian_features": lambda rng, i, o: normal(rng, i, o, sd=sqrt(6 / (i + o))),
+    "fourier_features": lambda rng, i, o: normal(rng, i, o, sd=4 / sqrt(i)),
+}
+
+BIAS_INITS: dict[str, Callable[[Generator, int, int], Matrix]] = {
+    "torch_uniform": lambda rng, i, o: uniform(rng, 1, o, 1 / sqrt(i)),
+    "zeros": lambda rng, i, o: np.zeros((1, o), np.float32),
+    "fourier_features": lambda rng, i, o: uniform(rng, 1, o, np.pi) + np.float32(np.pi),
+}
+
+FEEDBACK_INITS: dict[str, Init] = {
+    "uniform": uniform,
+    "standard_uniform": lambda rng, i, o: rng.random((i, o), dtype=np.float32),
+    "gaussian": lambda rng, i, o: normal(rng, i, o, mean=1 / sqrt(i), sd=1 / sqrt(i)),
+    "standard_gaussian": normal,
+    "orthogonal": orthogonal,
+    "xavier": lambda rng, i, o: uniform(rng, i, o, sqrt(6 / (i + o))),
+}
+"""The thesis's four matrices (its section 3.1: uniform, standard uniform, gaussian with mean = sd,
+standard gaussian), orthogonal and Glorot's uniform. "transported" is no distribution: see
+``LearningRule`` classes with feedback."""

@@ -1,0 +1,64 @@
+"""What every learning rule is: it turns the output error into teaching signals.
+
+Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L = len(W).
+
+Everything else is shared: the forward pass, the gradient of layer l (h[l]^T delta[l] / B), the
+optimizer, the data and the metrics. To add a rule, write ``learning_rule/<name>.py`` with a class
+of the same name, ``conf/learning_rule/<name>.yaml`` and ``tests/learning_rule/test_<name>.py``.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from fabench.network import ForwardPass, Layer
+
+Signals = list[Tensor | None]
+
+
+class LearningRule(ABC):
+    """A subclass is a frozen pydantic dataclass; its fields are the rule's settings."""
+
+    name: str
+
+    @abstractmethod
+    def teaching_signals(
+        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
+    ) -> Signals:
+        """One delta_l [R, B, O] per layer; None where the rule leaves the layer as it is.
+
+        ``e`` [R, B, C] is the gradient of each example's loss with respect to the output's
+        pre-activation a_L; ``W[l]`` [R, I, O]; ``B`` the feedback matrices, [] without feedback.
+        The last layer's delta is e.
+        """
+
+
+class FeedbackRule(LearningRule):
+    """A rule that sends the error back through feedback matrices of its own."""
+
+    @abstractmethod
+    def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
+        """Shape [from, to] of each feedback matrix: it carries a signal of ``from`` values to
+        ``to`` units."""
+
+    @abstractmethod
+    def transported(self, W: list[Tensor]) -> list[Tensor]:
+        """The feedback that backpropagation would use: for ``init_of_B=transported``."""
+
+    @abstractmethod
+    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """One pair of equally shaped matrices per hidden layer, from the first: their cosine is
+        the layer's weight alignment, 1 when the feedback is the transported weights'."""
+
+
+class LazyRule(LearningRule):
+    """A rule that asks for hidden layers of its own kind (frozen features, fixed gates)."""
+
+    @abstractmethod
+    def hidden_layer(self, layer: Layer) -> Layer:
+        """The layer that the rule puts in the place of the model's hidden ``layer``."""
+
+
+def output_only(e: Tensor, layers: tuple[Layer, ...]) -> Signals:
+    """Only the last layer learns: random features under a linear read-out."""
+    return [None] * (len(layers) - 1) + [e]

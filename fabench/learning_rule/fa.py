@@ -1,0 +1,40 @@
+"""Feedback alignment (FA): backpropagation with fixed random matrices for the transposed weights.
+
+    delta_L = e                                                      (1)
+    delta_l = (delta_{l+1} B_{l+1}) ⊙ f'(a_l)                        (2)
+
+e: dloss/da_L [B, C]; B_{l+1}: fixed feedback matrix [n_{l+1}, n_l].
+
+Reference: T. Lillicrap, D. Cownden, D. Tweed, C. Akerman, "Random feedback weights support learning
+in deep neural networks", 2014, arXiv:1411.0247, equation 2 of the main text.
+
+Differences from the paper:
+1. The loss is the task's, not always the squared error; e is its derivative.
+"""
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from fabench.learning_rule.base import FeedbackRule, Signals
+from fabench.learning_rule.bp import sequential
+from fabench.network import ForwardPass, Layer
+from fabench.schema import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class Fa(FeedbackRule):
+    name: str
+
+    def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
+        return [(layer.fan_out, layer.fan_in) for layer in layers[1:]]
+
+    def transported(self, W: list[Tensor]) -> list[Tensor]:
+        return [w.mT for w in W[1:]]
+
+    def teaching_signals(
+        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
+    ) -> Signals:
+        return sequential(e, forward, B)  # (1), (2)
+
+    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        return [(b, w.mT) for b, w in zip(B, W[1:], strict=True)]

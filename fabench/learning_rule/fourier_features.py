@@ -1,0 +1,49 @@
+"""Random Fourier features: fixed cosines under a trained output layer.
+
+    h_l = cos(h_{l-1} W_l + b_l)                                     (1)
+    W_l ~ N(0, (4 scale / sqrt(n_{l-1}))^2),  b_l ~ U(0, 2 pi), fixed    (2)
+
+scale: standard deviation of the pixels in [0, 1], 0.3081 for MNIST. Daniely and Malach feed pixels
+p / 255 with scale 1; here pixels are (p - mean) / sd, and W (p / 255) = (W sd / 255) (p - mean) / sd
+plus a shift that the uniform phase absorbs: with this scale the features have the original's
+distribution.
+
+The features approximate a Gaussian kernel. Daniely and Malach call them "Gaussian features".
+
+References: A. Rahimi, B. Recht, "Random features for large-scale kernel machines", NIPS 2007,
+algorithm 1; A. Daniely, E. Malach, "Learning parities with neural networks", 2020,
+arXiv:2002.07400, section 5, for the scale in (2).
+
+Differences from the papers:
+1. No factor sqrt(2 / n_l) on the features: it is absorbed by the learning rate.
+"""
+
+from dataclasses import replace
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from fabench.learning_rule.base import LazyRule, Signals, output_only
+from fabench.network import ForwardPass, Layer
+from fabench.schema import STRICT, Rate
+
+
+@dataclass(frozen=True, config=STRICT)
+class FourierFeatures(LazyRule):
+    name: str
+    scale: Rate
+
+    def hidden_layer(self, layer: Layer) -> Layer:
+        return replace(
+            layer,
+            activation="cos",  # (1)
+            weight_init=self.name,  # (2)
+            bias_init=self.name,
+            weight_scale=self.scale,
+            trained=False,
+        )
+
+    def teaching_signals(
+        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
+    ) -> Signals:
+        return output_only(e, forward.layers)

@@ -1,0 +1,45 @@
+"""Indirect feedback alignment (IFA): the error enters at the first layer and travels forward.
+
+    delta_1 = (e B_1) ⊙ f'(a_1)                                      (1)
+    delta_l = (delta_{l-1} W_l) ⊙ f'(a_l),   1 < l < L               (2)
+    delta_L = e                                                      (3)
+
+e: dloss/da_L [B, C]; B_1: fixed feedback matrix [C, n_1]; W_l: forward weights [n_{l-1}, n_l].
+With one hidden layer it is DFA.
+
+Reference: A. Nøkland, "Direct feedback alignment provides learning in deep neural networks", 2016,
+arXiv:1609.01596, equation 8 and figure 1.
+
+Differences from the paper:
+1. The weight alignment that is logged is cos(B_1, (W_2 ... W_L)^T): the paper reports none.
+"""
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from fabench.learning_rule.base import FeedbackRule, Signals
+from fabench.learning_rule.dfa import downstream
+from fabench.network import ForwardPass, Layer
+from fabench.schema import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ifa(FeedbackRule):
+    name: str
+
+    def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
+        return [(layers[-1].fan_out, layers[0].fan_out)]
+
+    def transported(self, W: list[Tensor]) -> list[Tensor]:
+        return [downstream(W, 0)]
+
+    def teaching_signals(
+        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
+    ) -> Signals:
+        deltas = [(e @ b) * forward.derivative(0) for b in B]  # (1)
+        for layer in range(1, len(W) - 1):
+            deltas.append((deltas[-1] @ W[layer]) * forward.derivative(layer))  # (2)
+        return [*deltas, e]  # (3)
+
+    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        return [(b, downstream(W, 0)) for b in B]

@@ -1,0 +1,37 @@
+"""What every optimizer is: hyper-parameters, a state, and an in-place update.
+
+Axes: R runs, I fan-in, O fan-out.
+"""
+
+from abc import ABC, abstractmethod
+from types import SimpleNamespace
+
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+class Optimizer(ABC):
+    """Turns gradients into new weights.
+
+    A subclass is a frozen pydantic dataclass. Its float fields (lr, momentum, ...) are scalars
+    of which every row of a population has its own; its other fields are shared by all rows.
+    Updates are elementwise, so that they may be applied to any block of a weight: one row, a
+    slice of a row, or the whole [R, I, O] tensor.
+    """
+
+    name: str
+    lr: float
+
+    @abstractmethod
+    def initial_state(self, W: Tensor) -> State:
+        """The state before the first step: tensors of W's shape by name, {} if there is none."""
+
+    @abstractmethod
+    def update_(self, W: Tensor, g: Tensor, state: State, t: int, h: SimpleNamespace) -> None:
+        """Take step number ``t`` (1 for the first), changing ``W`` and ``state`` in place.
+
+        W, g and the tensors in ``state`` share one shape; ``g``, the gradient, is left as it is.
+        ``h`` holds the float fields: each a float, or a tensor [R, 1, 1] that broadcasts
+        against W.
+        """

@@ -1,0 +1,29 @@
+"""Plain mini-batch gradient descent.
+
+    W <- W - lr g                                                    (1)
+
+lr: learning rate; g: the batch-mean gradient.
+
+Reference: S. Ruder, "An overview of gradient descent optimization algorithms", 2016,
+arXiv:1609.04747, section 2.3.
+"""
+
+from types import SimpleNamespace
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from fabench.optimizer.base import Optimizer, State
+from fabench.schema import STRICT, Rate
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sgd(Optimizer):
+    name: str
+    lr: Rate
+
+    def initial_state(self, W: Tensor) -> State:
+        return {}
+
+    def update_(self, W: Tensor, g: Tensor, state: State, t: int, h: SimpleNamespace) -> None:
+        W -= h.lr * g  # (1)

@@ -1,0 +1,58 @@
+"""Names in configuration, classes in code.
+
+A group's option, its YAML file, its module and its class share one name: ``optimizer=rmsprop`` is
+``conf/optimizer/rmsprop.yaml`` and ``fabench/optimizer/rmsprop.py``, which holds class ``Rmsprop``
+(``relu_features``: ``ReluFeatures``). Configuration can name nothing else.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from fabench.errors import UserError
+
+
+def names(group: str) -> list[str]:
+    """The names that ``fabench.<group>`` implements, sorted."""
+    package = importlib.import_module(f"fabench.{group}")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "base")
+
+
+def build(group: str, config: dict[str, Any]) -> Any:
+    """The object that ``config`` (a group's key-value pairs, with ``name``) describes.
+
+    Raises UserError naming the key, the value and what is allowed.
+    """
+    name = config.get("name")
+    known = names(group)
+    if name not in known:
+        raise UserError(f"{group}.name={name} is unknown{nearest(str(name), known)}")
+    module = importlib.import_module(f"fabench.{group}.{name}")
+    return validated(getattr(module, name.title().replace("_", "")), config, prefix=f"{group}.")
+
+
+def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:
+    """``cls(**config)``, with pydantic's complaints turned into one sentence (UserError)."""
+    try:
+        return cls(**config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            allowed = [prefix + name for name in cls.__dataclass_fields__ if name != "name"]
+            raise UserError(f"{key} is not a setting{nearest(key, allowed)}") from None
+        if first["type"] in ("missing", "missing_argument"):
+            raise UserError(f"{key} is missing.") from None
+        wanted = re.sub(r"^(Input|Value error,) *", "", first["msg"])
+        raise UserError(f"{key}={first['input']}: it {wanted}.") from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A sentence's end: the closest known word, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else "; there are " + ", ".join(known) + "."

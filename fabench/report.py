@@ -1,0 +1,173 @@
+"""What a run tells its user in the terminal."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from fabench.config import Config
+from fabench.population import cpu_has_bf16
+from fabench.store import RunFolder
+from fabench.trainer import resolve_device
+
+console = Console(highlight=False)
+
+
+def plan(config: Config, parameters: int) -> dict[str, str]:
+    """What a run is about to do, in words."""
+    device = resolve_device(config)
+    scalars = ", ".join(f"{k}={v:g}" for k, v in config.scalars().items() if k != "weight_decay")
+    precision = config.trainer.precision
+    if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
+        precision += " (this CPU has no bf16 arithmetic: bf16 operands, multiplied in fp32)"
+    widths = [config.layers()[0].fan_in, *(layer.fan_out for layer in config.layers())]
+    lines = {
+        "rule": config.learning_rule.name,
+        "optimizer": f"{config.optimizer.name} ({scalars})",
+        "dataset": f"{config.dataset.name}, {config.task.name}, k={config.general.k}",
+        "network": "-".join(map(str, widths)) + f", {parameters:,} trained parameters",
+    }
+    if config.has_feedback:
+        lines["feedback"] = config.init_of_B.name
+    if config.trainer.weight_decay:
+        lines["weight decay"] = f"{config.trainer.weight_decay:g}"
+    return lines | {
+        "seeds": ", ".join(map(str, config.seeds)),
+        "device": f"{device}, {precision}",
+    }
+
+
+def show_plan(lines: dict[str, str]) -> None:
+    """Print the plan, one line per entry."""
+    for name, text in lines.items():
+        console.print(f"{name:>13}  {text}", soft_wrap=True)
+
+
+def percent(value: float | None) -> str:
+    """0.684 as 68.40; nothing as a dash."""
+    return "-" if value is None or pd.isna(value) else f"{100 * value:.2f}"
+
+
+class LineReporter:
+    """One plain line per epoch, for logs and pipes."""
+
+    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
+        self.epochs = epochs
+        if done:
+            console.print(f"continuing after {done // batches} of {epochs} epochs")
+
+    def batch(self, examples: int) -> None:
+        pass
+
+    def epoch(self, metrics: pd.DataFrame) -> None:
+        mean = metrics.mean(numeric_only=True)
+        console.print(
+            f"epoch {int(mean.epoch)}/{self.epochs}  train {percent(mean.train_accuracy)} %  "
+            f"test {percent(mean.test_accuracy)} %  {mean.examples_per_second:,.0f} examples/s",
+            soft_wrap=True,
+        )
+
+    def __enter__(self) -> "LineReporter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class BarReporter:
+    """A progress bar with epoch, accuracies, throughput and time left."""
+
+    def __enter__(self) -> "BarReporter":
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
+        self.epochs, self.batches, self.runs, self.examples = epochs, batches, runs, 0
+        self.began = time.perf_counter()
+        label = f"{min(done // batches + 1, epochs)}/{epochs}"
+        self.task = self.bar.add_task(
+            "", total=epochs * batches, completed=done, epoch=label, text="", rate=""
+        )
+
+    def batch(self, examples: int) -> None:
+        self.examples += examples * self.runs
+        rate = self.examples / (time.perf_counter() - self.began)
+        self.bar.update(self.task, advance=1, rate=f"{rate:,.0f} examples/s")
+
+    def epoch(self, metrics: pd.DataFrame) -> None:
+        mean = metrics.mean(numeric_only=True)
+        text = f"train {percent(mean.train_accuracy)} %  test {percent(mean.test_accuracy)} %"
+        following = min(int(mean.epoch) + 1, self.epochs)
+        self.bar.update(self.task, epoch=f"{following}/{self.epochs}", text=text)
+
+
+def reporter() -> BarReporter | LineReporter:
+    """A bar on a terminal, lines elsewhere."""
+    return BarReporter() if console.is_terminal else LineReporter()
+
+
+def show_results(folder: RunFolder, summary: dict[str, Any]) -> None:
+    """One row per seed, the mean with its 95 % interval, and where the files are."""
+    final = summary["final"]
+    columns = [
+        ("train_accuracy", "train accuracy %", percent),
+        ("test_accuracy", "test accuracy %", percent),
+        ("test_loss", "test loss", _decimals),
+        ("weight_alignment", "weight alignment", _decimals),
+        ("gradient_alignment", "gradient alignment", _decimals),
+    ]
+    columns = [column for column in columns if column[0] in final]
+    table = Table("seed", *(title for _, title, _ in columns), "best epoch")
+    for seed in map(str, summary["seeds"]):
+        cells = [show(final[name]["per_seed"][seed]) for name, _, show in columns]
+        best = summary["best_epoch"]["per_seed"].get(seed, {}).get("epoch", "-")
+        if seed in summary["diverged"]:
+            best = f"diverged in epoch {summary['diverged'][seed]}"
+        table.add_row(seed, *cells, str(best))
+    table.add_section()
+    cells = [_interval(final[name], show) for name, _, show in columns]
+    table.add_row("mean", *cells, str(summary["best_epoch"]["epoch"]))
+    console.print(table)
+    console.print(f"Mean over seeds ± 95 % interval (Student t), epoch {summary['epochs']}.")
+    console.print(f"Run folder: {folder.path}", soft_wrap=True)
+
+
+def _decimals(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _interval(statistics: dict[str, Any], show: Any) -> str:
+    mean, low = statistics["mean"], statistics["ci95"][0]
+    return show(mean) if low is None or mean is None else f"{show(mean)} ± {show(mean - low)}"
+
+
+def show_options(groups: dict[str, Sequence[tuple[str, str]]]) -> None:
+    """``fabench list``: every group, its options, a line each."""
+    for group, options in groups.items():
+        console.print(f"[bold]{group}[/bold]")
+        for name, text in options:
+            console.print(f"  {name:<18} {text}", soft_wrap=True, markup=False)

@@ -1,0 +1,37 @@
+"""Statistics over seeds: mean, sample standard deviation, Student-t 95 % interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy.stats import t as student
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of n values: their mean, sample standard deviation, and 95 % interval of the mean.
+
+    One value has no standard deviation and no interval (NaN); no value has not even a mean.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval: mean ± half_width."""
+        return self.high - self.mean
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Mean ± t_{0.975, n-1} sd / sqrt(n). NaNs (diverged seeds) are left out and n tells so."""
+    x = np.asarray([v for v in values if np.isfinite(v)], dtype=np.float64)
+    n = len(x)
+    mean = float(x.mean()) if n else np.nan
+    sd = float(x.std(ddof=1)) if n > 1 else np.nan
+    half = float(student.ppf(0.975, n - 1)) * sd / sqrt(n) if n > 1 else np.nan
+    return Summary(n, mean, sd, mean - half, mean + half)

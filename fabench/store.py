@@ -1,0 +1,194 @@
+"""Run folders: one per scientific configuration, found again by its hash.
+
+    config.yaml      every setting, resolved
+    metrics.csv      one row per seed and epoch (epoch 0: before training)
+    manifest.json    status, command, versions, hardware, timings
+    summary.json     final mean, standard deviation and 95 % interval of every metric
+    checkpoint.pt    weights, feedback and optimizer state to continue from
+    plots/
+
+Files are written whole or not at all.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+import pandas as pd
+import torch
+import yaml
+
+from fabench.config import Config
+from fabench.errors import UserError
+from fabench.statistics import summarize
+
+KEYS = ["seed", "epoch"]
+TIMES = ["seconds", "examples_per_second"]
+"""The columns of metrics.csv that differ between two executions of the same run."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write: it appears at ``path`` complete, or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunFolder:
+    """The folder of one run, and the only code that reads or writes its files."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.path = Path(config.general.output_dir) / "runs" / config.name()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, made if it is new. UserError if another process has it or disk says no.
+
+        The lock ends with the process, however that ends.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock")
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise UserError(
+                f"Another process is working on {self.path}: wait for it, or stop it."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {self.path} ({error.strerror}): choose another output_dir=."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # -- Status ------------------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest; {} if the run is new."""
+        file = self.path / "manifest.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def update_manifest(self, **changes: Any) -> None:
+        """Set keys of the manifest."""
+        text = json.dumps({**self.manifest(), **changes}, indent=2)
+        write_text(self.path / "manifest.json", text + "\n")
+
+    @property
+    def status(self) -> str:
+        """new, running, interrupted, finished or failed (running without a lock: was killed)."""
+        return str(self.manifest().get("status", "new"))
+
+    def clear(self) -> None:
+        """Remove everything but the lock, the manifest first: a half-cleared folder is new."""
+        (self.path / "manifest.json").unlink(missing_ok=True)
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != ".lock":
+                entry.unlink()
+
+    # -- Content -----------------------------------------------------------------------------
+
+    def write_config(self) -> None:
+        """config.yaml: ``fabench run`` with these settings gives this run."""
+        text = yaml.safe_dump(self.config.resolved(), sort_keys=False)
+        write_text(self.path / "config.yaml", text)
+
+    def metrics(self) -> pd.DataFrame:
+        """metrics.csv exactly as it was written (floats round-trip)."""
+        return pd.read_csv(self.path / "metrics.csv", float_precision="round_trip")
+
+    def write_metrics(self, metrics: pd.DataFrame) -> None:
+        """metrics.csv, ordered by epoch and seed."""
+        write_text(self.path / "metrics.csv", metrics.to_csv(index=False))
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint; None if there is none."""
+        file = self.path / "checkpoint.pt"
+        if not file.exists():
+            return None
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise UserError(
+                f"{file} cannot be read ({type(error).__name__}): start the run over with "
+                "overwrite=true."
+            ) from None
+
+    def write_checkpoint(self, content: dict[str, Any]) -> None:
+        """checkpoint.pt: tensors and numbers."""
+        with whole_file(self.path / "checkpoint.pt") as file:
+            torch.save(content, file)
+
+    def write_summary(self) -> None:
+        """summary.json, from metrics.csv."""
+        write_text(self.path / "summary.json", json.dumps(summary(self.metrics()), indent=2) + "\n")
+
+
+def summary(metrics: pd.DataFrame) -> dict[str, Any]:
+    """Statistics over seeds of every metric at the last epoch, and the best epochs.
+
+    Diverged seeds count in no statistic; ``diverged`` tells them and their epoch.
+    """
+    last = metrics[metrics.epoch == metrics.epoch.max()].set_index("seed")
+    diverged = metrics[metrics.diverged == 1].groupby("seed").epoch.min()
+    result: dict[str, Any] = {
+        "epochs": int(metrics.epoch.max()),
+        "seeds": [int(seed) for seed in last.index],
+        "diverged": {str(seed): int(epoch) for seed, epoch in diverged.items()},
+        "final": {},
+    }
+    for name in last.columns.drop(["epoch", "diverged"]):
+        values = last[name]
+        s = summarize(values.tolist())
+        result["final"][name] = {
+            "n": s.n,
+            "mean": _number(s.mean),
+            "sd": _number(s.sd),
+            "ci95": [_number(s.low), _number(s.high)],
+            "per_seed": {str(seed): _number(v) for seed, v in values.items()},
+        }
+    mean = metrics.groupby("epoch").test_accuracy.mean().dropna()
+    best = metrics.dropna(subset="test_accuracy")
+    best = best.loc[best.groupby("seed").test_accuracy.idxmax()].set_index("seed")
+    result["best_epoch"] = {
+        "epoch": int(mean.idxmax()) if len(mean) else None,
+        "test_accuracy_mean": _number(float(mean.max())) if len(mean) else None,
+        "per_seed": {
+            str(seed): {"epoch": int(row.epoch), "test_accuracy": _number(row.test_accuracy)}
+            for seed, row in best.iterrows()
+        },
+    }
+    return result
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: null."""
+    return None if pd.isna(value) else float(value)

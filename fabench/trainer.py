@@ -1,0 +1,235 @@
+"""The training loop: the only one.
+
+It trains one population, the rows of one or more jobs side by side, and keeps each job's run
+folder up to date.
+"""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fabench.config import Config
+from fabench.environment import describe
+from fabench.errors import UserError
+from fabench.examples import Epoch, Examples, Split
+from fabench.metrics import Score, evaluate, gradient_alignment, weight_alignment
+from fabench.population import Population, Row
+from fabench.store import RunFolder, now
+
+
+class Reporter(Protocol):
+    """Who is told how training goes."""
+
+    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
+        """``runs`` networks begin ``epochs`` times ``batches`` batches; ``done`` are behind them."""
+
+    def batch(self, examples: int) -> None:
+        """One more batch is done: so many examples for every network."""
+
+    def epoch(self, metrics: pd.DataFrame) -> None:
+        """An epoch is done: its rows of metrics.csv."""
+
+
+PLACE = ("epoch", "batches", "seconds")
+"""Where a training is: whole epochs, and batches and seconds of the one under way."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped the run; everything is saved."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+@dataclass
+class Signals:
+    """The signal that asked to stop, if one did."""
+
+    received: int | None = None
+
+
+@contextmanager
+def stop_signals() -> Iterator[Signals]:
+    """Note Ctrl-C and SIGTERM instead of dying; a second one acts at once."""
+    signals = Signals()
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(signum: int, frame: Any) -> None:
+        signals.received = signum
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+    for s in before:
+        signal.signal(s, note)
+    try:
+        yield signals
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+def resolve_device(config: Config) -> torch.device:
+    """The device that ``trainer.device`` names; auto takes a GPU where there is one."""
+    wanted = config.trainer.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
+    device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    if config.trainer.precision == "tf32" and device.type == "cpu":
+        raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
+    return device
+
+
+class Training:
+    """One population's training, from wherever its checkpoints left it.
+
+    Where it is: ``epoch`` whole epochs (-1: not even measured before training), and of the epoch
+    under way ``batches``, their ``score`` and the ``seconds`` they took.
+    """
+
+    def __init__(self, folders: Sequence[RunFolder], command: str) -> None:
+        """``folders``: locked jobs that differ only in seeds and scalars, all at one place."""
+        self.folders = folders
+        self.config = folders[0].config
+        self.device = resolve_device(self.config)
+        images = self.config.dataset.load(self.config.general.data_dir)
+        self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
+        ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
+        self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        self.population = Population(self.config, self.rows, self.device)
+        seeds = [row.seed for row in self.rows]
+        operand = self.population.operand
+        self.examples = Examples(images, self.config.task, seeds, self.device, operand)
+        self.manifest = {
+            "command": command,
+            "environment": describe(self.device),
+            "data": images.source,
+            "parameters": self.population.n_parameters(),
+            "population": len(self.rows),
+        }
+        self.epoch, self.batches, self.seconds = -1, 0, 0.0
+        self.score = Score(len(self.rows), self.device)
+        self.metrics = [pd.DataFrame() for _ in folders]
+        self._restore()
+
+    def run(self, reporter: Reporter) -> None:
+        """Train to the last epoch, or until every row has diverged. Raises Interrupted."""
+        t = self.config.trainer
+        for folder in self.folders:
+            folder.write_config()
+            folder.update_manifest(status="running", started=now(), **self.manifest)
+        if self.epoch < 0:
+            before = self._draw("train", 0).first(len(self._draw("test", 0)))
+            self._finish_epoch(before, evaluate(self.population, self.examples, before))
+        batches = ceil(len(self._draw("train", 0)) / t.batch_size)
+        reporter.start(t.epochs, batches, len(self.rows), self.epoch * batches + self.batches)
+        with stop_signals() as signals:
+            while self.epoch < t.epochs and not self._diverged().all():
+                epoch = self._draw("train", self.epoch + 1)
+                self._train(epoch, signals, reporter)
+                self._finish_epoch(epoch, self.score)
+                if self.epoch % t.checkpoint_every == 0 or self.epoch == t.epochs:
+                    self._save()
+                reporter.epoch(pd.concat([m[m.epoch == self.epoch] for m in self.metrics]))
+        for folder, metrics in zip(self.folders, self.metrics, strict=True):
+            folder.write_summary()
+            status: dict[str, str] = {"status": "finished"}
+            if metrics.groupby("seed").diverged.max().all():
+                reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
+                status = {"status": "failed", "reason": reason}
+            folder.update_manifest(**status, stopped=now())
+
+    def _draw(self, split: Split, epoch: int) -> Epoch:
+        t = self.config.trainer
+        n = t.train_examples if split == "train" else t.test_examples
+        return self.examples.epoch(split, epoch, n)
+
+    def _train(self, epoch: Epoch, signals: Signals, reporter: Reporter) -> None:
+        """The rest of an epoch's batches."""
+        t, task = self.config.trainer, self.config.task
+        started = time.perf_counter() - self.seconds
+        for x, y in self.examples.batches(epoch, t.batch_size, self.batches):
+            loss, output = self.population.step(x, y)
+            self.score.add(loss, task.correct(output, y))
+            self.batches += 1
+            reporter.batch(len(y[0]))
+            if signals.received is not None:
+                self.seconds = time.perf_counter() - started
+                self._save()
+                for folder in self.folders:
+                    folder.update_manifest(status="interrupted", stopped=now())
+                place = f"in epoch {self.epoch + 1} of {t.epochs}"
+                raise Interrupted(
+                    f"Stopped {place}; everything is saved and the same command continues.",
+                    signals.received,
+                )
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds = time.perf_counter() - started
+
+    def _finish_epoch(self, epoch: Epoch, train: Score) -> None:
+        """Measure, write metrics.csv, and stand before the next epoch's first batch."""
+        self.epoch += 1
+        test = evaluate(self.population, self.examples, self._draw("test", self.epoch))
+        values = {
+            **train.metrics("train"),
+            **test.metrics("test"),
+            **weight_alignment(self.population),
+            **gradient_alignment(self.population, self.examples, epoch),
+        }
+        finite = (values["train_loss"] + values["test_loss"]).isfinite()
+        table = pd.DataFrame({"seed": [row.seed for row in self.rows], "epoch": self.epoch})
+        table = table.assign(**{name: v.numpy() for name, v in values.items()})
+        table["diverged"] = (~finite).int().numpy() | self._diverged().astype(int)
+        trained = self.batches > 0
+        table["seconds"] = self.seconds
+        rate = len(self.rows) * train.examples / self.seconds if trained else np.nan
+        table["examples_per_second"] = rate
+        for i, (folder, rows) in enumerate(zip(self.folders, self.slices, strict=True)):
+            self.metrics[i] = pd.concat([self.metrics[i], table[rows]], ignore_index=True)
+            folder.write_metrics(self.metrics[i])
+        self.batches, self.seconds = 0, 0.0
+        self.score = Score(len(self.rows), self.device)
+
+    def _diverged(self) -> np.ndarray:
+        """Which rows have diverged so far."""
+        if self.epoch <= 0:
+            return np.zeros(len(self.rows), dtype=bool)
+        last = [m[m.epoch == m.epoch.max()].diverged for m in self.metrics]
+        return pd.concat(last).to_numpy() == 1
+
+    # -- Saving ------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        for folder, rows in zip(self.folders, self.slices, strict=True):
+            folder.write_checkpoint(
+                {
+                    **{name: getattr(self, name) for name in PLACE},
+                    "steps": self.population.steps,
+                    "examples": self.score.examples,
+                    "loss": self.score.loss[rows].cpu(),
+                    "correct": self.score.correct[rows].cpu(),
+                    "tensors": self.population.snapshot(rows),
+                }
+            )
+
+    def _restore(self) -> None:
+        for i, (folder, rows) in enumerate(zip(self.folders, self.slices, strict=True)):
+            saved = folder.checkpoint()
+            if saved is None:
+                return
+            self.epoch, self.batches, self.seconds = (saved[k] for k in PLACE)
+            self.population.steps, self.score.examples = saved["steps"], saved["examples"]
+            self.score.loss[rows] = saved["loss"].to(self.device)
+            self.score.correct[rows] = saved["correct"].to(self.device)
+            self.population.restore(rows, saved["tensors"])
+            metrics = folder.metrics()
+            self.metrics[i] = metrics[metrics.epoch <= self.epoch]

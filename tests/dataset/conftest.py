@@ -1,0 +1,78 @@
+"""A dataset of a few random images, in folders that are the test's own. No test uses the network
+or the user's cache unless it says so."""
+
+import os
+
+import numpy as np
+import pytest
+
+from fabench import download, idx, source
+
+REAL_DATA = os.environ.get("FABENCH_DATA")
+ROWS = {
+    "train_images": (5, 28, 28),
+    "train_labels": 5,
+    "test_images": (3, 28, 28),
+    "test_labels": 3,
+}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: needs the network or minutes")
+
+
+@pytest.fixture(autouse=True)
+def sandbox(tmp_path, monkeypatch):
+    """An empty cache, no FABENCH_DATA, downloads that fail."""
+
+    def offline(name, root):
+        raise download.DownloadFailed("offline")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("FABENCH_DATA", raising=False)
+    monkeypatch.setattr(download, "from_torchvision", offline)
+    monkeypatch.setattr(download, "from_package_index", offline)
+
+
+@pytest.fixture
+def real_data():
+    if not REAL_DATA:
+        pytest.skip("FABENCH_DATA names no folder with the real datasets")
+    return REAL_DATA
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    return {name: rng.integers(0, 10, shape, np.uint8) for name, shape in ROWS.items()}
+
+
+@pytest.fixture
+def archive(arrays):
+    sha256 = {name: idx.digest(array) for name, array in arrays.items()}
+    return source.Archive("MNIST", sha256, on_package_index=True, n_train=5, n_test=3)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """The cache's raw folder."""
+    return tmp_path / "xdg" / "fabench" / "MNIST" / "raw"
+
+
+@pytest.fixture
+def folder(tmp_path, arrays):
+    """A data_dir with the tiny dataset, raw."""
+    put(tmp_path / "data" / "MNIST" / "raw", arrays)
+    return tmp_path / "data"
+
+
+def put(raw, arrays):
+    """Write arrays as raw IDX files into a raw folder."""
+    raw.mkdir(parents=True)
+    for name, array in arrays.items():
+        idx.write(raw / source.FILES[name], array)
+
+
+@pytest.fixture(name="put")
+def put_fixture():
+    return put

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from fabench.dataset import digits
+from fabench.dataset.digits import Digits
+from fabench.errors import UserError
+
+DIGITS = Digits("digits")
+
+
+def test_split_is_a_partition_in_order():
+    """Merging the two sets gives scikit-learn's images back, each once."""
+    images, bunch = DIGITS.load(), load_digits()
+    known = [image.tobytes() for image in bunch.images.astype(np.uint8)]
+    assert len(set(known)) == len(known) == 1797  # no duplicates: the check below is exact
+    for part, n in (("train", 1437), ("test", 360)):
+        pixels = getattr(images, f"{part}_images").numpy()
+        index = [known.index(image.tobytes()) for image in pixels]
+        assert len(index) == n and index == sorted(set(index))
+        assert np.array_equal(getattr(images, f"{part}_labels").numpy(), bunch.target[index])
+        known = [None if i in set(index) else image for i, image in enumerate(known)]
+    assert not any(known)
+
+
+def test_split_is_stratified():
+    images, everyone = DIGITS.load(), load_digits().target
+    share = np.bincount(everyone) * 360 / 1797
+    assert np.all(np.abs(np.bincount(images.test_labels.numpy()) - share) < 1)
+
+
+def test_no_folder_is_needed():
+    assert DIGITS.load("/nowhere").source == "scikit-learn's load_digits"
+
+
+def test_status():
+    status = DIGITS.status()
+    assert status.state == "present" and len(status.arrays) == 4
+    assert {array.name: array.sha256 for array in status.arrays} == digits.SHA256
+
+
+def test_other_arrays_are_refused(monkeypatch):
+    monkeypatch.setitem(digits.SHA256, "test_images", "0" * 64)
+    with pytest.raises(UserError, match="test_images"):
+        DIGITS.load()
+    status = DIGITS.status()
+    assert status.state == "corrupt"
+    assert [array.name for array in status.arrays if array.problem] == ["test_images"]
