@@ -24,6 +24,8 @@ Seed = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True, config=STRICT)
 class Trainer:
+    """How long, in what portions and on what the network trains; ``None``: all examples."""
+
     epochs: Count
     batch_size: Count
     weight_decay: NonNegative
@@ -36,6 +38,8 @@ class Trainer:
 
 @dataclass(frozen=True, config=STRICT)
 class InitOfB:
+    """How feedback matrices are drawn: a distribution's name and a factor."""
+
     name: str
     scale: Rate
 

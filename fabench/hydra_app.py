@@ -33,7 +33,7 @@ class Job:
 
 
 def run(args: list[str], conf: Path) -> int:
-    """Compose and execute; returns the exit code. Raises UserError, RunFailed, KeyboardInterrupt."""
+    """Compose and execute; return the exit code. Raises UserError, RunFailed, Interrupted."""
     from hydra.core.hydra_config import HydraConfig
 
     jobs: list[Job] = []
@@ -149,9 +149,9 @@ def sentence(error: Exception) -> str:
         known = [str(option) for option in error.options]
         extra = " (any integer works)" if group in NUMBERED else ""
         return f"{group}={name} is not an option{extra}{nearest(name, known)}"
-    key = getattr(cause, "full_key", None)
     text = " ".join(str(getattr(cause, "msg", None) or cause).split("\n")[0].split())
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        key = str(cause.full_key)
         path = key.rpartition(".")[0]
         known = [f"{path}.{name}".lstrip(".") for name in cause.parent_node]
         return f"{key} is not a setting{nearest(key, known)}"

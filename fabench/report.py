@@ -28,7 +28,7 @@ def plan(config: Config, parameters: int) -> dict[str, str]:
     """What a run is about to do, in words."""
     device = resolve_device(config)
     scalars = ", ".join(f"{k}={v:g}" for k, v in config.scalars().items() if k != "weight_decay")
-    precision = config.trainer.precision
+    precision: str = config.trainer.precision
     if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
         precision += " (this CPU has no bf16 arithmetic: bf16 operands, multiplied in fp32)"
     widths = [config.layers()[0].fan_in, *(layer.fan_out for layer in config.layers())]

@@ -182,8 +182,10 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
         "epoch": int(mean.idxmax()) if len(mean) else None,
         "test_accuracy_mean": _number(float(mean.max())) if len(mean) else None,
         "per_seed": {
-            str(seed): {"epoch": int(row.epoch), "test_accuracy": _number(row.test_accuracy)}
-            for seed, row in best.iterrows()
+            str(seed): {"epoch": int(epoch), "test_accuracy": _number(accuracy)}
+            for seed, epoch, accuracy in zip(
+                best.index, best.epoch, best.test_accuracy, strict=True
+            )
         },
     }
     return result

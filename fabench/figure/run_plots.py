@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fabench.config import Config
 from fabench.figure import style
@@ -12,11 +13,13 @@ from fabench.statistics import summarize
 from fabench.store import whole_file
 
 
-def band(axes: Axes, metrics: pd.DataFrame, column: str, color: str, label: str, dash: str = "-"):  # type: ignore[no-untyped-def]
+def band(
+    axes: Axes, metrics: pd.DataFrame, column: str, color: str, label: str, dash: str = "-"
+) -> None:
     """Draw ``column`` against epoch: the mean over seeds and the 95 % interval of that mean."""
-    by_epoch = metrics.dropna(subset=column).groupby("epoch")[column]
-    curve = {epoch: summarize(values.tolist()) for epoch, values in by_epoch}
-    epochs, points = list(curve), list(curve.values())
+    values = metrics.dropna(subset=column)
+    epochs = sorted(values.epoch.unique().tolist())
+    points = [summarize(values[column][values.epoch == epoch].tolist()) for epoch in epochs]
     axes.plot(epochs, [p.mean for p in points], dash, color=color, label=label)
     low, high = [p.low for p in points], [p.high for p in points]
     axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
@@ -36,7 +39,7 @@ def accuracy(metrics: pd.DataFrame, config: Config) -> Figure:
 def alignment(metrics: pd.DataFrame, config: Config) -> Figure:
     """Weight and gradient alignment against epoch."""
     with style.canvas() as (figure, [[axes]]):
-        weights = [c for c in metrics if c.startswith("weight_alignment")]
+        weights = [c for c in map(str, metrics.columns) if c.startswith("weight_alignment")]
         shades = [style.RED, style.PURPLE, style.ORANGE, style.YELLOW, style.BLACK]
         for i, column in enumerate(weights):
             layer = column.removeprefix("weight_alignment").lstrip("_")
@@ -74,5 +77,5 @@ def _finish(axes: Axes, metrics: pd.DataFrame, config: Config, ylabel: str) -> N
     axes.set_xlabel("epoch")
     axes.set_ylabel(ylabel)
     axes.set_xlim(0, max(1, metrics.epoch.max()))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="best")

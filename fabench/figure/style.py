@@ -7,9 +7,9 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 WIDTH = 3.5
 """Inches of a journal column."""
@@ -31,7 +31,7 @@ COLORS = {
     "fourier_features": YELLOW,
 }
 
-RC: dict[str, Any] = {
+RC: Any = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -1,4 +1,4 @@
-"""Direct feedback alignment (DFA): every hidden layer gets the output error by its own fixed matrix.
+"""Direct feedback alignment (DFA): a fixed matrix of its own brings every layer the error.
 
     delta_L = e                                                      (1)
     delta_l = (e B_l) ⊙ f'(a_l)                                      (2)

@@ -3,10 +3,9 @@
     h_l = cos(h_{l-1} W_l + b_l)                                     (1)
     W_l ~ N(0, (4 scale / sqrt(n_{l-1}))^2),  b_l ~ U(0, 2 pi), fixed    (2)
 
-scale: standard deviation of the pixels in [0, 1], 0.3081 for MNIST. Daniely and Malach feed pixels
-p / 255 with scale 1; here pixels are (p - mean) / sd, and W (p / 255) = (W sd / 255) (p - mean) / sd
-plus a shift that the uniform phase absorbs: with this scale the features have the original's
-distribution.
+scale: standard deviation s of the pixels p in [0, 1], 0.3081 for MNIST. Daniely and Malach feed p
+with scale 1; here inputs are (p - mean) / s, and p W = ((p - mean) / s) (s W) plus a shift that the
+uniform phase absorbs: with this scale the features have the original's distribution.
 
 The features approximate a Gaussian kernel. Daniely and Malach call them "Gaussian features".
 

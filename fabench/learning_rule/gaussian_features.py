@@ -8,8 +8,8 @@ Reference: D. C. Demirbilek, "The Dynamics of Learning Beyond Stochastic Gradien
 section 1.3.2, and the code that goes with it.
 
 Differences from the papers:
-1. Daniely and Malach (arXiv:2002.07400, section 5) call random Fourier features "Gaussian features":
-   those are ``learning_rule=fourier_features``.
+1. What Daniely and Malach (arXiv:2002.07400, section 5) call "Gaussian features" are random Fourier
+   features: ``learning_rule=fourier_features``.
 """
 
 from dataclasses import replace

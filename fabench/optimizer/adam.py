@@ -15,10 +15,10 @@ arXiv:1412.6980, Algorithm 1.
 
 Differences from torch.optim.Adam: none (epsilon is outside the square root in both).
 Differences from the thesis
-1. Its text is as above. Its author's code put the epoch's number for t in (3) and (4), an error
-   that makes most steps 3 to 7 times too small: m and v have long filled up, and the step is
-   sqrt(1 - beta2^epoch) / (1 - beta1^epoch) of Adam's. It is not offered here, and a learning
-   rate tuned with it (the thesis's for Adam) is a starting point.
+1. Its text is as above. Its author's code puts the epoch's number for t in (3) and (4), an error:
+   the step is then sqrt(1 - beta2^epoch) / (1 - beta1^epoch) of Adam's once m and v have filled
+   up, 3 to 7 times too small from the second epoch to the 20th. That is not offered, and a
+   learning rate tuned with it (the thesis's for Adam) is a starting point.
 """
 
 from types import SimpleNamespace

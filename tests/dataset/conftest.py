@@ -17,10 +17,6 @@ ROWS = {
 }
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: needs the network or minutes")
-
-
 @pytest.fixture(autouse=True)
 def sandbox(tmp_path, monkeypatch):
     """An empty cache, no FABENCH_DATA, downloads that fail."""
