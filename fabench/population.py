@@ -194,6 +194,7 @@ class Population:
                 self._update_block(W[block], g[block], part, scalars)
 
     def _update_block(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
+        g = g.to(W.dtype)
         if self._decays:
             g = g + h.weight_decay * W
         self.optimizer.update_(W, g, state, self.steps, h)

@@ -5,6 +5,7 @@ A group's option, its YAML file, its module and its class share one name: ``opti
 (``relu_features``: ``ReluFeatures``). Configuration can name nothing else.
 """
 
+import dataclasses
 import difflib
 import importlib
 import importlib.util
@@ -44,9 +45,7 @@ def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:
         first = error.errors()[0]
         key = prefix + ".".join(str(part) for part in first["loc"])
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            allowed = [
-                prefix + name for name in vars(cls)["__dataclass_fields__"] if name != "name"
-            ]
+            allowed = [prefix + f.name for f in dataclasses.fields(cls) if f.name != "name"]
             raise UserError(f"{key} is not a setting{nearest(key, allowed)}") from None
         if first["type"] in ("missing", "missing_argument"):
             raise UserError(f"{key} is missing.") from None

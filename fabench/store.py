@@ -162,7 +162,7 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {
         "epochs": int(metrics.epoch.max()),
         "seeds": [int(seed) for seed in last.index],
-        "diverged": {str(seed): int(epoch) for seed, epoch in diverged.items()},
+        "diverged": dict(zip(map(str, diverged.index), diverged.tolist(), strict=True)),
         "final": {},
     }
     for name in last.columns.drop(["epoch", "diverged"]):
