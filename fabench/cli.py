@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] == "--version":
         print(__version__)
         return 0
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("fabench").setLevel(logging.INFO)
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         if args[0] not in verbs:
@@ -78,7 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: list[str]) -> int:
     """``fabench run``: everything after the verb is Hydra's."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     from fabench import hydra_app
 
     return hydra_app.run(args, conf_dir())
@@ -135,7 +136,6 @@ def list_options(args: list[str]) -> int:
 
 def data(args: list[str]) -> int:
     """``fabench data``: what is here; ``fabench data NAME``: fetch it if it is not."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     from fabench.dataset.base import fetch, report
 
     if len(args) > 1:

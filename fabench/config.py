@@ -60,6 +60,7 @@ class General:
     output_dir: str
     data_dir: str | None
     overwrite: bool
+    dry_run: bool
 
 
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
@@ -107,13 +108,21 @@ class Config:
     def science(self) -> dict[str, Any]:
         """The settings that decide the results."""
         science = self.resolved()
-        for key in ("output_dir", "data_dir", "overwrite"):
+        for key in ("output_dir", "data_dir", "overwrite", "dry_run"):
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
         if not self.has_feedback:
             del science["init_of_B"]
         return science
+
+    def architecture(self) -> str:
+        """Equal for runs that can train as one population: seeds and scalars may differ."""
+        shared = {**self.science(), "device": self.trainer.device}
+        del shared["seed"], shared["trainer"]["weight_decay"]
+        for name in scalars(type(self.optimizer)):
+            del shared["optimizer"][name]
+        return json.dumps(shared, sort_keys=True)
 
     def identity(self) -> str:
         """Ten hexadecimal digits: equal for equal science."""

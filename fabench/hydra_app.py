@@ -1,16 +1,18 @@
 """``fabench run`` as a Hydra application: overrides in, composed configurations out."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException
@@ -18,62 +20,116 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fabench.errors import RunFailed, UserError
-from fabench.registry import nearest
+
+if TYPE_CHECKING:
+    from fabench.config import Config
+    from fabench.execute import Outcome
+    from fabench.sweep import Job
 
 NUMBERED = ("k", "seed")
 """Groups that take any number besides the options that have a YAML file."""
 
 
-@dataclass
-class Job:
-    """One job's outcome: its overrides, and the error that ended it, if one did."""
+class Task:
+    """What Hydra calls for every job of one command, and, before a sweep, with all its jobs."""
 
-    overrides: list[str]
-    error: UserError | RunFailed | None = None
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.jobs: list[Job] = []
+        self.prepared: dict[str, Outcome] = {}
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Execute one job, unless ``prepare`` has."""
+        from fabench.execute import execute
+        from fabench.sweep import Job
+
+        overrides = _words(HydraConfig.get().overrides.task)
+        try:
+            config = _config(cfg)
+        except UserError as error:
+            self.jobs.append(Job(overrides, None, error))
+            return
+        outcome = self.prepared.get(config.identity())
+        if outcome is None:
+            outcome = self._dry(config) or execute([config], self.command)[0]
+        self.jobs.append(Job(overrides, outcome))
+
+    def prepare(self, cfgs: Sequence[DictConfig]) -> None:
+        """Train all jobs of a sweep that can be trained, in as few populations as possible."""
+        from fabench.execute import execute
+
+        configs = []
+        for cfg in cfgs:
+            with suppress(UserError):  # its own job reports it
+                config = _config(cfg)
+                if not config.general.dry_run:
+                    configs.append(config)
+        for outcome in execute(configs, self.command):
+            self.prepared[outcome.config.identity()] = outcome
+
+    def _dry(self, config: Config) -> Outcome | None:
+        from fabench.execute import Outcome
+        from fabench.store import RunFolder
+
+        return Outcome(config, RunFolder(config)) if config.general.dry_run else None
+
+
+def _words(overrides: Sequence[str]) -> dict[str, str]:
+    """Overrides by key, as their user wrote the values."""
+    pairs = (override.split("=", 1) for override in overrides if "=" in override)
+    return {key: value.strip("'") for key, value in pairs}
+
+
+def _config(cfg: DictConfig) -> Config:
+    from fabench.config import parse
+
+    raw = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(raw, dict)
+    return parse({str(key): value for key, value in raw.items() if key != "hydra"})
 
 
 def run(args: list[str], conf: Path) -> int:
     """Compose and execute; return the exit code. Raises UserError, RunFailed, Interrupted."""
-    from hydra.core.hydra_config import HydraConfig
-
-    jobs: list[Job] = []
-    command = shlex.join(["fabench", "run", *args])
-
-    def job(cfg: DictConfig) -> None:
-        from fabench.execute import execute
-
-        jobs.append(Job(list(HydraConfig.get().overrides.task)))
-        try:
-            raw = OmegaConf.to_container(cfg, resolve=True)
-            assert isinstance(raw, dict)
-            execute({str(key): value for key, value in raw.items()}, command)
-        except (UserError, RunFailed) as error:
-            jobs[-1].error = error
-
-    asked_to_train = not any(_is_query(arg) for arg in args)
+    task = Task(shlex.join(["fabench", "run", *args]))
     arguments = [numbered_override(arg, conf) for arg in args]
     with _arguments(["fabench run", *arguments]), _hydra_raises():
         try:
-            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task)()
         except SystemExit as stop:
             return int(stop.code or 0)
         except (UserError, RunFailed):
             raise
         except Exception as error:
-            if jobs and not isinstance(error, HydraException | OmegaConfBaseException):
+            if (task.jobs or task.prepared) and not isinstance(error, HydraException):
                 raise  # not the request's fault: our own
-            raise UserError(sentence(error)) from None
-    if asked_to_train and not jobs:
+            raise UserError(sentence(error)) from error
+    if any(map(_is_query, args)):
+        return 0
+    if not task.jobs:
         raise UserError("The sweep is empty: no option matches.")
-    failures = [job for job in jobs if job.error is not None]
-    if len(jobs) > 1 and failures:
-        for failed in failures:
-            print(f"failed: {' '.join(failed.overrides)}: {failed.error}", file=sys.stderr)
-        raise RunFailed(f"{len(failures)} of {len(jobs)} jobs failed.")
-    for failed in failures:
-        assert failed.error is not None
-        raise failed.error
+    _report(task.jobs, sweep=any(arg in ("-m", "--multirun") for arg in args))
     return 0
+
+
+def _report(jobs: Sequence[Job], sweep: bool) -> None:
+    """Show results. Raises what ended the only job; RunFailed if any job of a sweep failed."""
+    from fabench import sweep as sweeps
+    from fabench.report import show_results
+
+    outcomes = [job.outcome for job in jobs if job.outcome is not None]
+    if any(outcome.config.general.dry_run for outcome in outcomes):
+        sweeps.show_dry_run(jobs)
+    elif sweep and outcomes:
+        sweeps.report(jobs, outcomes[0].config.general.output_dir)
+    else:
+        for outcome in outcomes:
+            if outcome.folder.has_metrics():
+                show_results(outcome.folder, outcome.trained)
+    failures = [job.error for job in jobs if job.error is not None]
+    if failures and len(jobs) == 1:
+        raise failures[0]
+    if failures:
+        raise RunFailed(f"{len(failures)} of {len(jobs)} jobs failed; the first: {failures[0]}")
 
 
 def _is_query(arg: str) -> bool:
@@ -143,6 +199,8 @@ def _hydra_raises() -> Iterator[None]:
 
 def sentence(error: Exception) -> str:
     """One sentence from Hydra's or OmegaConf's paragraph."""
+    from fabench.registry import nearest
+
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")

@@ -19,31 +19,38 @@ from rich.table import Table
 from fabench.config import Config
 from fabench.population import cpu_has_bf16
 from fabench.store import RunFolder
+from fabench.store import summary as summarize_metrics
 from fabench.trainer import resolve_device
 
 console = Console(highlight=False)
 
 
-def plan(config: Config, parameters: int) -> dict[str, str]:
-    """What a run is about to do, in words."""
+def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
+    """What a run, or a population of runs of one architecture, is about to do, in words."""
+    config = configs[0]
     device = resolve_device(config)
-    scalars = ", ".join(f"{k}={v:g}" for k, v in config.scalars().items() if k != "weight_decay")
+    scalars = {
+        key: "|".join(f"{v:g}" for v in dict.fromkeys(c.scalars()[key] for c in configs))
+        for key in config.scalars()
+    }
+    decay = scalars.pop("weight_decay")
+    settings = ", ".join(f"{key}={value}" for key, value in scalars.items())
     precision: str = config.trainer.precision
     if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
         precision += " (this CPU has no bf16 arithmetic: bf16 operands, multiplied in fp32)"
     widths = [config.layers()[0].fan_in, *(layer.fan_out for layer in config.layers())]
     lines = {
         "rule": config.learning_rule.name,
-        "optimizer": f"{config.optimizer.name} ({scalars})",
+        "optimizer": f"{config.optimizer.name} ({settings})",
         "dataset": f"{config.dataset.name}, {config.task.name}, k={config.general.k}",
         "network": "-".join(map(str, widths)) + f", {parameters:,} trained parameters",
     }
     if config.has_feedback:
         lines["feedback"] = config.init_of_B.name
-    if config.trainer.weight_decay:
-        lines["weight decay"] = f"{config.trainer.weight_decay:g}"
+    if decay != "0":
+        lines["weight decay"] = decay
     return lines | {
-        "seeds": ", ".join(map(str, config.seeds)),
+        "seeds": ", ".join(map(str, dict.fromkeys(seed for c in configs for seed in c.seeds))),
         "device": f"{device}, {precision}",
     }
 
@@ -130,8 +137,11 @@ def reporter() -> BarReporter | LineReporter:
     return BarReporter() if console.is_terminal else LineReporter()
 
 
-def show_results(folder: RunFolder, summary: dict[str, Any]) -> None:
+def show_results(folder: RunFolder, trained: bool) -> None:
     """One row per seed, the mean with its 95 % interval, and where the files are."""
+    if not trained:
+        console.print("This run is finished: overwrite=true starts it over.")
+    summary = summarize_metrics(folder.metrics())
     final = summary["final"]
     columns = [
         ("train_accuracy", "train accuracy %", percent),

@@ -114,12 +114,21 @@ class RunFolder:
             elif entry.name != ".lock":
                 entry.unlink()
 
+    def place(self) -> tuple[int, int]:
+        """Where training stands: whole epochs (-1: not begun) and batches of the next one."""
+        saved = self.checkpoint()
+        return (saved["epoch"], saved["batches"]) if saved else (-1, 0)
+
     # -- Content -----------------------------------------------------------------------------
 
     def write_config(self) -> None:
         """config.yaml: ``fabench run`` with these settings gives this run."""
         text = yaml.safe_dump(self.config.resolved(), sort_keys=False)
         write_text(self.path / "config.yaml", text)
+
+    def has_metrics(self) -> bool:
+        """Whether there are metrics yet."""
+        return (self.path / "metrics.csv").exists()
 
     def metrics(self) -> pd.DataFrame:
         """metrics.csv exactly as it was written (floats round-trip)."""
@@ -161,7 +170,7 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
     diverged = metrics[metrics.diverged == 1].groupby("seed").epoch.min()
     result: dict[str, Any] = {
         "epochs": int(metrics.epoch.max()),
-        "seeds": [int(seed) for seed in last.index],
+        "seeds": last.index.tolist(),
         "diverged": dict(zip(map(str, diverged.index), diverged.tolist(), strict=True)),
         "final": {},
     }
@@ -179,7 +188,7 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
     best = metrics.dropna(subset="test_accuracy")
     best = best.loc[best.groupby("seed").test_accuracy.idxmax()].set_index("seed")
     result["best_epoch"] = {
-        "epoch": int(mean.idxmax()) if len(mean) else None,
+        "epoch": int(mean.index[int(mean.argmax())]) if len(mean) else None,
         "test_accuracy_mean": _number(float(mean.max())) if len(mean) else None,
         "per_seed": {
             str(seed): {"epoch": int(epoch), "test_accuracy": _number(accuracy)}

@@ -29,7 +29,7 @@ class Reporter(Protocol):
     """Who is told how training goes."""
 
     def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
-        """``runs`` networks train ``epochs`` times ``batches``; ``done`` batches are behind them."""
+        """``runs`` networks train; of ``epochs`` times ``batches``, ``done`` batches are done."""
 
     def batch(self, examples: int) -> None:
         """One more batch is done: so many examples for every network."""

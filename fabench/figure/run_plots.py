@@ -61,7 +61,7 @@ def write_plots(folder: Path, metrics: pd.DataFrame, config: Config) -> list[Pat
     for name, figure in figures.items():
         path = folder / "plots" / f"{name}.png"
         with whole_file(path) as file:
-            figure.savefig(file, format="png")
+            figure.savefig(file, format="png", dpi=style.DPI)
         paths.append(path)
     return paths
 

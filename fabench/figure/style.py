@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 WIDTH = 3.5
 """Inches of a journal column."""
 
+DPI = 200
+
 # Okabe and Ito's palette
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -39,7 +41,6 @@ RC: Any = {
     "lines.linewidth": 1.2,
     "legend.frameon": False,
     "legend.fontsize": 7,
-    "savefig.dpi": 200,
     "figure.constrained_layout.use": True,
 }
 

@@ -1,0 +1,133 @@
+"""Sweeps: the table and the plot of all jobs of one ``fabench run -m``."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+
+from fabench.errors import RunFailed, UserError
+from fabench.execute import Outcome, populations
+from fabench.figure.sweep_plot import sweep_plot
+from fabench.report import console, percent
+from fabench.statistics import summarize
+from fabench.store import whole_file, write_text
+
+
+@dataclass
+class Job:
+    """One job of a command: its overrides, and what became of it.
+
+    ``outcome`` is None where the configuration itself was refused: then ``error`` says why.
+    """
+
+    overrides: dict[str, str]
+    outcome: Outcome | None
+    refusal: UserError | None = None
+
+    @property
+    def error(self) -> UserError | RunFailed | None:
+        return self.outcome.error if self.outcome else self.refusal
+
+
+def swept_keys(jobs: Sequence[Job]) -> list[str]:
+    """The overrides that differ between jobs."""
+    keys = dict.fromkeys(key for job in jobs for key in job.overrides)
+    return [key for key in keys if len({job.overrides.get(key) for job in jobs}) > 1]
+
+
+def table(jobs: Sequence[Job]) -> pd.DataFrame:
+    """One row per job: swept values, status, test accuracy at the last epoch, seconds, folder.
+
+    Sorted by accuracy, the best first; failures last with their reason.
+    """
+    keys = swept_keys(jobs)
+    rows = []
+    for job in jobs:
+        row: dict[str, object] = {key: job.overrides.get(key, "") for key in keys}
+        status = job.outcome.folder.status if job.outcome else "refused"
+        row |= {"status": "failed" if job.error and status != "refused" else status}
+        if job.outcome and job.outcome.folder.has_metrics():
+            metrics = job.outcome.folder.metrics()
+            last = metrics[metrics.epoch == metrics.epoch.max()]
+            s = summarize(last.test_accuracy.tolist())
+            row |= {
+                "seeds": s.n,
+                "test_accuracy_mean": s.mean,
+                "test_accuracy_sd": s.sd,
+                "test_accuracy_ci95_low": s.low,
+                "test_accuracy_ci95_high": s.high,
+                "seconds": metrics.groupby("epoch").seconds.first().sum(),
+            }
+        row["reason"] = str(job.error) if job.error else ""
+        row["folder"] = str(job.outcome.folder.path) if job.outcome else ""
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    if "test_accuracy_mean" in frame:
+        frame = frame.sort_values("test_accuracy_mean", ascending=False, na_position="last")
+    return frame.reset_index(drop=True)
+
+
+def show_dry_run(jobs: Sequence[Job]) -> None:
+    """What would run: every job's status and its population."""
+    fresh = {j.outcome.config.identity(): j.outcome for j in jobs if j.outcome and not j.error}
+    waiting = [o for o in fresh.values() if o.folder.status not in ("finished", "failed")]
+    groups = populations(waiting)
+    number = {o.config.identity(): n for n, group in enumerate(groups, 1) for o in group}
+    keys = swept_keys(jobs)
+    shown = Table(*keys, "status", "population", "seeds", "epochs")
+    for job in jobs:
+        values = [job.overrides.get(key, "") for key in keys]
+        if job.outcome is None:
+            shown.add_row(*values, "refused", "-", "-", "-")
+            continue
+        config = job.outcome.config
+        shown.add_row(
+            *values,
+            job.outcome.folder.status,
+            str(number.get(config.identity(), "-")),
+            str(len(config.seeds)),
+            str(config.trainer.epochs),
+        )
+    console.print(shown)
+    rows = [sum(len(o.config.seeds) for o in group) for group in groups]
+    console.print(
+        f"{len(waiting)} of {len(jobs)} jobs would train, in {len(groups)} populations "
+        f"of {', '.join(map(str, rows)) or 'no'} networks."
+    )
+
+
+def report(jobs: Sequence[Job], output_dir: str) -> None:
+    """Print the table, and write it as CSV and as a plot under ``output_dir``/sweeps."""
+    frame, keys = table(jobs), swept_keys(jobs)
+    shown = Table(*keys, "status", "test accuracy %", "seconds")
+    for _, row in frame.iterrows():
+        cells = [str(row[key]) for key in keys]
+        mean, high = row.get("test_accuracy_mean"), row.get("test_accuracy_ci95_high")
+        accuracy = percent(mean)
+        if mean is not None and high is not None and pd.notna(high):
+            accuracy += f" ± {percent(high - mean)}"
+        seconds = row.get("seconds")
+        time = "-" if seconds is None or pd.isna(seconds) else f"{seconds:.1f}"
+        shown.add_row(*cells, str(row["status"]), accuracy, time)
+    console.print(shown)
+    for _, row in frame[frame.reason != ""].iterrows():
+        job = ", ".join(f"{key}={row[key]}" for key in keys)
+        console.print(f"{row['status']}: {job}: {row['reason']}", soft_wrap=True)
+    folder = Path(output_dir) / "sweeps" / _name(jobs, keys)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "sweep.csv", frame.to_csv(index=False))
+    figure = sweep_plot(frame, keys)
+    if figure is not None:
+        with whole_file(folder / "sweep.png") as file:
+            figure.savefig(file, format="png", dpi=200)
+    console.print("Mean over seeds ± 95 % interval (Student t), last epoch.")
+    console.print(f"Sweep folder: {folder}", soft_wrap=True)
+
+
+def _name(jobs: Sequence[Job], keys: Sequence[str]) -> str:
+    runs = [j.outcome.config.identity() if j.outcome else str(j.overrides) for j in jobs]
+    digest = hashlib.sha256(" ".join(sorted(runs)).encode()).hexdigest()[:10]
+    return "+".join(key.replace("/", ".") for key in keys) + "-" + digest

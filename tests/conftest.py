@@ -1,0 +1,122 @@
+"""Shared by all tests: configurations composed from conf/, random images, random networks.
+
+Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pixels, W columns.
+"""
+
+import copy
+import functools
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from fabench.config import parse
+from fabench.dataset.base import Images
+from fabench.hydra_app import numbered_override
+from fabench.network import Layer, Weights
+
+CONF = Path(__file__).parents[1] / "conf"
+TINY = {
+    "dataset": "digits",  # needs no files
+    "trainer__device": "cpu",
+    "trainer__epochs": 2,
+    "trainer__batch_size": 16,
+    "trainer__train_examples": 40,  # two batches and a short one
+    "trainer__test_examples": 24,
+    "model__hidden": [5],
+}
+
+
+@functools.cache
+def composed(choices):
+    """conf/ composed with ``choices``, a tuple of Hydra overrides, as plain containers."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", [numbered_override(choice, CONF) for choice in choices])
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+def make_raw_config(**overrides):
+    """See ``make_config``; before it is parsed."""
+    choices, values = [], {}
+    for key, value in {**TINY, **overrides}.items():
+        if isinstance(value, str) and "__" not in key and (CONF / key).is_dir():
+            choices.append(f"{key}={value}")
+        else:
+            values[key] = value
+    raw = copy.deepcopy(composed(tuple(choices)))
+    for key, value in values.items():
+        node, *path = [raw, *key.split("__")]
+        for part in path[:-1]:
+            node = node[part]
+        assert path[-1] in node, f"conf/ has no key {key}"
+        node[path[-1]] = value
+    return raw
+
+
+@pytest.fixture(scope="session")
+def make_config():
+    """A checked configuration of a tiny run on digits.
+
+    A group's option, a number or a setting ("__" stands for the dot) by keyword:
+    make_config(optimizer="adam", k=7, seed=[0, 5], optimizer__lr=0.1, output_dir=str(tmp_path)).
+    Hydra composes the options; numbers and settings replace what it composed.
+    """
+    return lambda **overrides: parse(make_raw_config(**overrides))
+
+
+@pytest.fixture(scope="session")
+def make_raw():
+    """What ``make_config`` parses: plain containers, the caller's own."""
+    return make_raw_config
+
+
+@pytest.fixture(scope="session")
+def make_images():
+    """Random images of digits' size: training pixels 0 to 99, test pixels 150 to 255."""
+
+    def make(n_train=40, n_test=24, seed=0):
+        rng = np.random.default_rng(seed)
+
+        def tensor(*args):
+            return torch.from_numpy(rng.integers(*args, dtype=np.uint8))
+
+        return Images(
+            train_images=tensor(0, 100, (n_train, 8, 8)),
+            train_labels=tensor(0, 10, n_train),
+            test_images=tensor(150, 256, (n_test, 8, 8)),
+            test_labels=tensor(0, 10, n_test),
+            source="random",
+            n_classes=10,
+            max_pixel=255,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def draw_network():
+    """A random network of R = 3 rows in float64, with its input x [R, B, I] and targets y."""
+
+    def draw(widths, activation="tanh", bias=False, gate=None, seed=0):
+        rng = torch.Generator().manual_seed(seed)
+
+        def normal(*shape, sd=1.0):
+            return sd * torch.randn(shape, generator=rng, dtype=torch.float64)
+
+        R, B, layers, weights = 3, 4, [], Weights([], [], [])
+        for index, (i, o) in enumerate(zip(widths, widths[1:], strict=False)):
+            own_gate = gate if index < len(widths) - 2 else None
+            bias_init = "torch_uniform" if bias else None
+            layers.append(Layer(i, o, activation, bias_init=bias_init, gate=own_gate))
+            weights.W.append(normal(R, i, o, sd=1.5 / i**0.5))
+            weights.b.append(normal(R, 1, o, sd=0.3) if bias else None)
+            weights.G.append(normal(R, i, o) if own_gate else None)
+        x = normal(R, B, widths[0])
+        y = (normal(R, B, widths[-1]) > 0).double()
+        return SimpleNamespace(layers=tuple(layers), weights=weights, x=x, y=y, normal=normal)
+
+    return draw

@@ -1,0 +1,360 @@
+"""What every learning rule must do. A new one is tested by being there.
+
+Axes: R runs, B batch, I fan-in, O fan-out, C outputs.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from fabench import registry
+from fabench.learning_rule.base import FeedbackRule, LazyRule
+from fabench.network import forward
+from fabench.population import Population, Row
+
+CONF = Path(__file__).parents[2] / "conf" / "learning_rule"
+NAMES = registry.names("learning_rule")
+
+
+def build(name, **settings):
+    defaults = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    return registry.build("learning_rule", defaults | settings)
+
+
+RULES = {name: build(name) for name in NAMES}
+FEEDBACK = [name for name in NAMES if isinstance(RULES[name], FeedbackRule)]
+FEATURES = [name for name in NAMES if name.endswith("_features")]
+every_rule = pytest.mark.parametrize("name", NAMES)
+every_feedback_rule = pytest.mark.parametrize("name", FEEDBACK)
+every_features_rule = pytest.mark.parametrize("name", FEATURES)
+
+ACTIVATIONS = {
+    "relu": torch.nn.functional.relu,
+    "tanh": torch.nn.functional.tanh,
+    "sigmoid": torch.nn.functional.sigmoid,
+    "linear": torch.nn.Identity(),
+}
+every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
+SLOPES = {  # f'(a), in NumPy
+    "relu": lambda a: np.where(a > 0, 1.0, 0.0),
+    "tanh": lambda a: np.cosh(a) ** -2.0,
+    "sigmoid": lambda a: np.exp(-a) / (1 + np.exp(-a)) ** 2,
+    "linear": lambda a: np.ones_like(a),
+}
+WIDTHS = [(6, 1), (6, 5, 1), (7, 5, 4, 2), (6, 5, 4, 3, 1), (4, 3, 5, 2, 6, 3)]
+DEEP = [widths for widths in WIDTHS if len(widths) > 3]
+every_depth = pytest.mark.parametrize("widths", WIDTHS, ids=str)
+every_deep = pytest.mark.parametrize("widths", DEEP, ids=str)
+
+
+LOSSES = {
+    "cross-entropy": lambda a, y: binary_cross_entropy_with_logits(a, y, reduction="sum"),
+    "squared": lambda a, y: ((a - y) ** 2).sum() / 2,
+}
+
+
+def assert_same(actual, expected):
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-13)
+
+
+def autograd(net, loss="cross-entropy"):
+    """Derivatives of the loss, summed over rows and examples, by torch: with respect to every
+    pre-activation, weight and bias."""
+    W = [w.clone().requires_grad_() for w in net.weights.W]
+    b = [None if b is None else b.clone().requires_grad_() for b in net.weights.b]
+    h, a = net.x, []
+    for index, layer in enumerate(net.layers):
+        a.append(torch.einsum("rbi,rio->rbo", h, W[index]))
+        if b[index] is not None:
+            a[-1] = a[-1] + b[index]
+        a[-1].retain_grad()
+        if layer.gate:
+            g = torch.einsum("rbi,rio->rbo", h, net.weights.G[index])
+            # G's input is not held constant: the oracle for one hidden layer only
+            h = a[-1] * (torch.sigmoid(g) if layer.gate == "sigmoid" else torch.heaviside(g, 0 * g))
+        else:
+            h = ACTIVATIONS[layer.activation](a[-1])
+    LOSSES[loss](a[-1], net.y).backward()
+    return [x.grad for x in a], [w.grad for w in W], [None if x is None else x.grad for x in b]
+
+
+def signals(rule, net, B=(), e=None):
+    """The rule's deltas for the cross-entropy, and the forward pass."""
+    passed = forward(net.layers, net.weights, net.x)
+    e = torch.sigmoid(passed.output) - net.y if e is None else e
+    return rule.teaching_signals(e, passed, net.weights.W, list(B)), passed
+
+
+def feedback(rule, net):
+    return [net.normal(3, source, to) for source, to in rule.feedback_shapes(net.layers)]
+
+
+# -- Against autograd ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@every_activation
+@every_depth
+def test_bp_is_autograd(draw_network, widths, activation, bias, loss):
+    net = draw_network(widths, activation, bias)
+    in_a, in_W, in_b = autograd(net, loss)
+    deltas, passed = signals(RULES["bp"], net, e=in_a[-1])
+    assert [tuple(d.shape) for d in deltas] == [(3, 4, o) for o in widths[1:]]
+    for h, delta, da, dW, db in zip(passed.h, deltas, in_a, in_W, in_b, strict=True):
+        assert da.any()
+        assert_same(delta, da)
+        assert_same(h.mT @ delta, dW)
+        assert bias or db is None
+        if bias:
+            assert_same(delta.sum(1, keepdim=True), db)
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@pytest.mark.parametrize("gate", ["sigmoid", "step"])
+def test_ntk_is_autograd(draw_network, gate, bias):
+    net = draw_network((6, 5, 2), "relu", bias, gate)
+    in_a, in_W, in_b = autograd(net)
+    deltas, passed = signals(build("ntk", gate=gate), net)
+    for h, delta, da, dW, db in zip(passed.h, deltas, in_a, in_W, in_b, strict=True):
+        assert_same(delta, da)
+        assert_same(h.mT @ delta, dW)
+        if bias:
+            assert_same(delta.sum(1, keepdim=True), db)
+
+
+@every_activation
+@every_depth
+def test_fa_with_transported_weights_is_bp(draw_network, widths, activation):
+    net = draw_network(widths, activation, bias=True)
+    deltas, _ = signals(RULES["fa"], net, RULES["fa"].transported(net.weights.W))
+    assert_same(deltas, autograd(net)[0])
+
+
+@pytest.mark.parametrize("name", ["dfa", "ifa"])
+@every_activation
+def test_one_hidden_layer_with_transported_weights_is_bp(draw_network, name, activation):
+    net = draw_network((6, 5, 3), activation, bias=True)
+    deltas, _ = signals(RULES[name], net, RULES[name].transported(net.weights.W))
+    assert_same(deltas, autograd(net)[0])
+
+
+@every_depth
+def test_linear_dfa_with_transported_weights_is_bp(draw_network, widths):
+    net = draw_network(widths, "linear", bias=True)
+    B = RULES["dfa"].transported(net.weights.W) if len(widths) > 2 else []
+    assert_same(signals(RULES["dfa"], net, B)[0], autograd(net)[0])
+
+
+@every_activation
+def test_feedback_rules_agree_on_one_hidden_layer(draw_network, activation):
+    net = draw_network((6, 5, 3), activation)
+    B = [net.normal(3, 3, 5)]
+    expected, _ = signals(RULES["dfa"], net, B)
+    assert not torch.allclose(expected[0], autograd(net)[0][0], rtol=0.1)
+    for name in FEEDBACK:
+        assert_same(signals(RULES[name], net, B)[0], expected)
+
+
+# -- Against loops over runs, examples and units ---------------------------------------------
+
+
+def loop(name, net, B, activation):
+    """The teaching signals of one-example networks, unit by unit, in NumPy."""
+    W, B = [w.numpy() for w in net.weights.W], [b.numpy() for b in B]
+    passed = forward(net.layers, net.weights, net.x)
+    slopes = [SLOPES[activation](a.numpy()) for a in passed.a[:-1]]
+    e = (torch.sigmoid(passed.output) - net.y).numpy()
+    deltas = [np.zeros(a.shape) for a in passed.a[:-1]] + [e]
+    R, N, _ = e.shape
+    layers = range(len(W) - 1)
+    for layer in reversed(layers) if name == "fa" else layers:
+        for r in range(R):
+            for n in range(N):
+                for j in range(W[layer].shape[2]):
+                    total = 0.0
+                    if name == "fa":
+                        for i, d in enumerate(deltas[layer + 1][r, n]):
+                            total += B[layer][r, i, j] * d
+                    elif name == "dfa" or layer == 0:
+                        for i, d in enumerate(e[r, n]):
+                            total += B[layer][r, i, j] * d
+                    else:  # ifa: forward, through the weights
+                        for i, d in enumerate(deltas[layer - 1][r, n]):
+                            total += W[layer][r, i, j] * d
+                    deltas[layer][r, n, j] = total * slopes[layer][r, n, j]
+    return [torch.from_numpy(d) for d in deltas]
+
+
+@pytest.mark.parametrize("name", ["fa", "dfa", "ifa"])
+@every_activation
+@every_deep
+def test_deep_feedback_follows_a_loop(draw_network, widths, name, activation):
+    net = draw_network(widths, activation, bias=True)
+    B = feedback(RULES[name], net)
+    assert_same(signals(RULES[name], net, B)[0], loop(name, net, B, activation))
+
+
+# -- Shapes ----------------------------------------------------------------------------------
+
+
+@every_depth
+@every_rule
+def test_one_signal_per_layer_and_the_last_is_the_error(draw_network, widths, name):
+    net = draw_network(widths)
+    rule = RULES[name]
+    B = feedback(rule, net) if name in FEEDBACK and len(widths) > 2 else []
+    if isinstance(rule, LazyRule):
+        trained = [rule.hidden_layer(layer).trained for layer in net.layers[:-1]] + [True]
+    else:
+        trained = [True] * len(net.layers)
+    e = net.normal(3, 4, widths[-1])
+    deltas, _ = signals(rule, net, B, e)
+    assert [d is not None for d in deltas] == trained
+    assert [d.shape for d in deltas if d is not None] == [
+        (3, 4, o) for o, learns in zip(widths[1:], trained, strict=True) if learns
+    ]
+    assert torch.equal(deltas[-1], e)
+
+
+EXPECTED_SHAPES = {
+    "fa": lambda widths: [(o, i) for i, o in pairwise(widths[1:])],
+    "dfa": lambda widths: [(widths[-1], n) for n in widths[1:-1]],
+    "ifa": lambda widths: [(widths[-1], widths[1])],
+}
+
+
+@pytest.mark.parametrize("widths", WIDTHS[1:], ids=str)
+@every_feedback_rule
+def test_feedback_shapes_and_pairs(draw_network, widths, name):
+    net, rule = draw_network(widths), RULES[name]
+    shapes = rule.feedback_shapes(net.layers)
+    assert shapes == EXPECTED_SHAPES[name](widths)
+    assert [tuple(b.shape) for b in rule.transported(net.weights.W)] == [(3, *s) for s in shapes]
+    pairs = rule.alignment_pairs(net.weights.W, feedback(rule, net))
+    assert len(pairs) == len(shapes)
+    assert all(b.shape == w.shape for b, w in pairs)
+
+
+@pytest.mark.parametrize("widths", WIDTHS[1:], ids=str)
+@every_feedback_rule
+def test_transported_feedback_is_aligned(draw_network, widths, name):
+    if name == "dfa" and len(widths) > 3:
+        pytest.skip("DFA's inner pairs compare W with B^T B (4): not 1 even for these B")
+    net, rule = draw_network(widths), RULES[name]
+    W = net.weights.W
+
+    def cosines(B):
+        pairs = [(b.flatten(1), w.flatten(1)) for b, w in rule.alignment_pairs(W, B)]
+        return torch.stack([(b * w).sum(1) / b.norm(dim=1) / w.norm(dim=1) for b, w in pairs])
+
+    aligned = cosines(rule.transported(W))
+    assert_same(aligned, torch.ones_like(aligned))
+    assert_same(cosines([-2 * b for b in rule.transported(W)]), -aligned)
+    assert (cosines(feedback(rule, net)) < 0.9).all()
+
+
+# -- Rows never mix --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("widths", [(6, 5, 2), (6, 5, 4, 3, 2)], ids=str)
+@every_rule
+def test_nothing_leaks_into_other_rows(draw_network, widths, name):
+    gate = "sigmoid" if name == "ntk" else None
+    net = draw_network(widths, bias=True, gate=gate)
+    rule = RULES[name]
+    B = feedback(rule, net) if name in FEEDBACK else []
+    clean, _ = signals(rule, net, B)
+    clean = [d if d is None else d.clone() for d in clean]
+    for tensor in [net.x, *net.weights.W, *net.weights.b, *net.weights.G, *B]:
+        if tensor is not None:
+            tensor[1] = torch.nan
+    for delta, before in zip(signals(rule, net, B)[0], clean, strict=True):
+        if before is not None:
+            assert torch.equal(delta[[0, 2]], before[[0, 2]])
+            assert delta[1].isnan().all()
+
+
+# -- In training -----------------------------------------------------------------------------
+
+
+def population(config, seeds=(0, 1, 2)):
+    rows = [Row(seed, config.scalars()) for seed in seeds]
+    return Population(config, rows, torch.device("cpu"))
+
+
+def toy(R, N=64, inputs=64):
+    """x [R, N, inputs] and y: the sign of the first input."""
+    x = torch.randn(R, N, inputs, generator=torch.Generator().manual_seed(0))
+    return x, (x[..., :1] > 0).float()
+
+
+@pytest.mark.parametrize("hidden", [[48], [48, 32]], ids=str)
+@every_rule
+def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
+    settings = {"model__hidden": hidden, "optimizer__lr": 0.5, "k": 1}
+    people = population(make_config(learning_rule=name, model__activation="tanh", **settings))
+    x, y = toy(3)
+    losses = torch.stack([people.step(x, y)[0].mean(1) for _ in range(30)])
+    assert (losses[-1] < 0.75 * losses[0]).all()
+
+
+@every_features_rule
+@pytest.mark.parametrize("hidden", [[7], [7, 5]], ids=str)
+def test_features_stay_and_the_output_is_logistic_regression(make_config, name, hidden):
+    settings = {"model__hidden": hidden, "model__bias": True, "optimizer__lr": 0.3, "k": 1}
+    people = population(make_config(learning_rule=name, **settings))
+    drawn = [[None if w is None else w.clone() for w in part] for part in
+             (people.weights.W, people.weights.b)]  # fmt: skip
+    x, y = toy(3)
+
+    f = {"relu": lambda a: np.maximum(a, 0), "cos": np.cos, "linear": lambda a: a}
+    phi = x.double().numpy()
+    for layer, W, b in zip(people.layers[:-1], *drawn, strict=False):
+        phi = f[layer.activation](phi @ W.double().numpy() + b.double().numpy())
+    w, c = (part[-1].double().numpy() for part in drawn)
+    for _ in range(5):
+        people.step(x, y)
+        error = 1 / (1 + np.exp(-(phi @ w + c))) - y.double().numpy()
+        w = w - 0.3 * np.swapaxes(phi, 1, 2) @ error / 64
+        c = c - 0.3 * error.mean(1, keepdims=True)
+
+    for index in range(len(hidden)):
+        assert torch.equal(people.weights.W[index], drawn[0][index])
+        assert torch.equal(people.weights.b[index], drawn[1][index])
+    assert (people.weights.W[-1] - drawn[0][-1]).abs().max() > 0.01
+    np.testing.assert_allclose(people.weights.W[-1], w, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(people.weights.b[-1], c, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FEATURES])
+def test_the_other_rules_train_every_layer(make_config, name):
+    people = population(make_config(learning_rule=name, model__hidden=[6, 5], k=1))
+    before = {key: w.clone() for key, w in people.trained().items()}
+    fixed = [b.clone() for b in people.B] + [g.clone() for g in people.weights.G if g is not None]
+    people.step(*toy(3))
+    assert before.keys() == {"W0", "W1", "W2"}
+    assert all((w != before[key]).any((1, 2)).all() for key, w in people.trained().items())
+    now = people.B + [g for g in people.weights.G if g is not None]
+    assert all(torch.equal(b, a) for b, a in zip(now, fixed, strict=True))
+
+
+# -- Files -----------------------------------------------------------------------------------
+
+
+@every_rule
+def test_yaml_and_test_stand_beside_the_module(name):
+    lines = (CONF / f"{name}.yaml").read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert lines[0].endswith(".")
+    assert lines[1] == f"name: {name}"
+    assert (Path(__file__).parent / f"test_{name}.py").is_file()
+
+
+def test_every_yaml_has_its_module():
+    assert sorted(path.stem for path in CONF.glob("*.yaml")) == NAMES
