@@ -39,7 +39,7 @@ def conf_dir() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code; errors become one sentence on stderr."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if args[:1] == ["-sc"] or args[:1] == ["--shell-completion"]:
+    if args[:1] == ["-sc"]:
         return complete(args)
     verbs: dict[str, Callable[[list[str]], int]] = {"run": run, "list": list_options, "data": data}
     if not args or args[0] in ("-h", "--help", "help"):
@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = getattr(stop, "exit_code", 130)
         print(str(stop) or "Stopped.", file=sys.stderr)
         return code
+    except BrokenPipeError:  # a reader like head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (UserError, RunFailed) as error:
         if full_error:
             raise

@@ -90,9 +90,10 @@ def _config(cfg: DictConfig) -> Config:
 
 def run(args: list[str], conf: Path) -> int:
     """Compose and execute; return the exit code. Raises UserError, RunFailed, Interrupted."""
+    program = "fabench" if args[:1] == ["-sc"] else "fabench run"  # completion is per executable
     task = Task(shlex.join(["fabench", "run", *args]))
     arguments = [numbered_override(arg, conf) for arg in args]
-    with _arguments(["fabench run", *arguments]), _hydra_raises():
+    with _arguments([program, *arguments]), _hydra_raises():
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task)()
         except SystemExit as stop:
@@ -134,8 +135,8 @@ def _report(jobs: Sequence[Job], sweep: bool) -> None:
 
 def _is_query(arg: str) -> bool:
     """Whether the argument asks Hydra for information instead of a run."""
-    flags = ("--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--version")
-    return arg.split("=")[0] in (*flags, "-sc", "--shell-completion", "--shell_completion")
+    flags = ("--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--version", "-sc")
+    return arg.split("=")[0] in flags
 
 
 # -- Numbers as options of a group -----------------------------------------------------------

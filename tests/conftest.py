@@ -19,6 +19,8 @@ from fabench.dataset.base import Images
 from fabench.hydra_app import numbered_override
 from fabench.network import Layer, Weights
 
+torch.set_num_threads(1)  # tensors are tiny, and pytest-xdist fills the cores
+
 CONF = Path(__file__).parents[1] / "conf"
 TINY = {
     "dataset": "digits",  # needs no files

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+from cycler import cycler
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -34,6 +35,7 @@ COLORS = {
 }
 
 RC: Any = {
+    "axes.prop_cycle": cycler(color=[BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK]),
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -32,8 +32,14 @@ def sweep_plot(frame: pd.DataFrame, keys: Sequence[str]) -> Figure | None:
 
 
 def _numbers(values: pd.Series) -> pd.Series | None:
-    numbers = pd.to_numeric(values.astype(str).str.strip("'"), errors="coerce")
+    numbers = pd.to_numeric(values.astype(str), errors="coerce")
     return None if numbers.isna().any() else numbers
+
+
+def _short(value: object) -> str:
+    """0.0010 as 0.001, 1000000.0 as 1e+06, words as they are."""
+    number = pd.to_numeric(str(value), errors="coerce")
+    return str(value) if pd.isna(number) else f"{number:g}"
 
 
 def _curves(frame: pd.DataFrame, along: str, others: list[str]) -> Figure | None:
@@ -84,15 +90,15 @@ def _heat_map(frame: pd.DataFrame, first: str, second: str) -> Figure:
     values = grid.reindex(index=rows, columns=columns).to_numpy()
     with style.canvas(height=max(2.0, 0.3 * len(rows) + 1.0)) as (figure, [[axes]]):
         image = axes.imshow(values, aspect="auto", cmap="cividis")
-        axes.set_xticks(range(len(columns)), [str(c).strip("'") for c in columns], rotation=45)
-        axes.set_yticks(range(len(rows)), [str(r).strip("'") for r in rows])
+        axes.set_xticks(range(len(columns)), [_short(c) for c in columns])
+        axes.set_yticks(range(len(rows)), [_short(r) for r in rows])
         axes.set_xlabel(second)
         axes.set_ylabel(first)
         middle = (np.nanmin(values) + np.nanmax(values)) / 2
         for i, j in np.argwhere(np.isfinite(values)):
             color = "black" if values[i, j] > middle else "white"
             axes.text(j, i, f"{100 * values[i, j]:.1f}", ha="center", va="center", color=color)
-        figure.colorbar(image, label="test accuracy, last epoch")
+        figure.colorbar(image, label="test accuracy")
         return figure
 
 
