@@ -32,6 +32,7 @@ class Trainer:
     precision: Literal["fp32", "tf32", "bf16"]
     device: Literal["auto", "cpu", "cuda"]
     checkpoint_every: Count
+    evaluate_on: Literal["test", "validation"]
     train_examples: Count | None
     test_examples: Count | None
 

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import torch
+
 from fabench.config import Config
 from fabench.errors import RunFailed, UserError
 from fabench.figure.run_plots import write_plots
 from fabench.report import console, plan, reporter, show_plan
 from fabench.store import RunFolder
-from fabench.trainer import Training
+from fabench.trainer import Training, resolve_device
 
-POPULATION_BYTES = 4 * 2**30
-"""The most that a population's weights, gradients, states and inputs may take."""
+CPU_BYTES = 4 * 2**30
+"""The most memory that a population may take on a CPU."""
 
 
 @dataclass
@@ -54,9 +56,7 @@ def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
             _train(group, command)
         for outcome in outcomes.values():
             if outcome.error is None:
-                write_plots(outcome.folder.path, outcome.folder.metrics(), outcome.config)
-                if outcome.folder.status == "failed":
-                    outcome.error = RunFailed(str(outcome.folder.manifest()["reason"]))
+                _finish(outcome)
     return [outcomes[config.identity()] for config in configs]
 
 
@@ -66,12 +66,17 @@ def populations(waiting: Sequence[Outcome]) -> list[list[Outcome]]:
     for outcome in waiting:
         key = (outcome.config.architecture(), outcome.folder.place())
         chunks = groups.setdefault(key, [[]])
-        most = max(1, POPULATION_BYTES // row_bytes(outcome.config))
+        most = max(1, memory(resolve_device(outcome.config)) // row_bytes(outcome.config))
         rows = sum(len(o.config.seeds) for o in chunks[-1])
         if chunks[-1] and rows + len(outcome.config.seeds) > most:
             chunks.append([])
         chunks[-1].append(outcome)
     return [chunk for chunks in groups.values() for chunk in chunks]
+
+
+def memory(device: torch.device) -> int:
+    """Bytes that a population may take: on a GPU, most of what is free."""
+    return CPU_BYTES if device.type == "cpu" else int(0.8 * torch.cuda.mem_get_info(device)[0])
 
 
 def row_bytes(config: Config) -> int:
@@ -81,6 +86,24 @@ def row_bytes(config: Config) -> int:
     weights = sum(layer.fan_in * layer.fan_out for layer in layers)
     widths = layers[0].fan_in + 3 * sum(layer.fan_out for layer in layers)
     return 4 * (4 * weights + 2 * config.trainer.batch_size * widths)
+
+
+def _finish(outcome: Outcome) -> None:
+    """Draw a finished run's plots; a run that failed for good says why."""
+    folder = outcome.folder
+    try:
+        write_plots(folder.path, folder.metrics(), outcome.config)
+    except OSError as error:
+        outcome.error = _unwritable(folder, error)
+    if folder.status == "failed":
+        outcome.error = RunFailed(str(folder.manifest()["reason"]))
+
+
+def _unwritable(folder: RunFolder, error: OSError) -> RunFailed:
+    return RunFailed(
+        f"Writing to {folder.path} failed ({error.strerror}): mend that and give the same command "
+        "again; it continues after the last saved epoch."
+    )
 
 
 def _train(group: Sequence[Outcome], command: str) -> None:
@@ -94,10 +117,7 @@ def _train(group: Sequence[Outcome], command: str) -> None:
     except UserError as error:
         failure: UserError | RunFailed = error
     except OSError as error:
-        failure = RunFailed(
-            f"Writing to {folders[0].path.parent} failed ({error.strerror}): mend that and give "
-            "the same command again; it continues after the last saved epoch."
-        )
+        failure = _unwritable(folders[0], error)
     else:
         for outcome in group:
             outcome.trained = True

@@ -101,6 +101,8 @@ class Training:
         self.config = folders[0].config
         self.device = resolve_device(self.config)
         images = self.config.dataset.load(self.config.general.data_dir)
+        if self.config.trainer.evaluate_on == "validation":
+            images = images.hold_out()
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
@@ -125,7 +127,8 @@ class Training:
         t = self.config.trainer
         for folder in self.folders:
             folder.write_config()
-            folder.update_manifest(status="running", started=now(), **self.manifest)
+            sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
+            folder.update_manifest(status="running", sessions=sessions, **self.manifest)
         if self.epoch < 0:
             before = self._draw("train", 0).first(len(self._draw("test", 0)))
             self._finish_epoch(before, evaluate(self.population, self.examples, before))
@@ -145,7 +148,12 @@ class Training:
             if metrics.groupby("seed").diverged.max().all():
                 reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
                 status = {"status": "failed", "reason": reason}
-            folder.update_manifest(**status, stopped=now())
+            self._close(folder, **status)
+
+    def _close(self, folder: RunFolder, **status: str) -> None:
+        """Note how and when the session that began last ended."""
+        *earlier, last = folder.manifest()["sessions"]
+        folder.update_manifest(**status, sessions=[*earlier, {**last, "stopped": now()}])
 
     def _draw(self, split: Split, epoch: int) -> Epoch:
         t = self.config.trainer
@@ -165,7 +173,7 @@ class Training:
                 self.seconds = time.perf_counter() - started
                 self._save()
                 for folder in self.folders:
-                    folder.update_manifest(status="interrupted", stopped=now())
+                    self._close(folder, status="interrupted")
                 place = f"in epoch {self.epoch + 1} of {t.epochs}"
                 raise Interrupted(
                     f"Stopped {place}; everything is saved and the same command continues.",

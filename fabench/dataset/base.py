@@ -30,6 +30,19 @@ class Images:
     n_classes: int
     max_pixel: int
 
+    def hold_out(self) -> "Images":
+        """Tune without looking at the test set: the last sixth of the training images (MNIST's
+        last 10,000) takes the place of the test images, and no part in training."""
+        kept = len(self.train_labels) - len(self.train_labels) // 6
+        return dataclasses.replace(
+            self,
+            train_images=self.train_images[:kept],
+            train_labels=self.train_labels[:kept],
+            test_images=self.train_images[kept:],
+            test_labels=self.train_labels[kept:],
+            source=f"{self.source}, validation images held out",
+        )
+
     @property
     def pixel_mean(self) -> float:
         """The training set's mean pixel, in pixel units (0 to max_pixel)."""
