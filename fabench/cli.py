@@ -18,6 +18,7 @@ usage: fabench VERB ...
   run [OVERRIDES]   train: fabench run learning_rule=dfa k=3
                     sweep: fabench run -m learning_rule=bp,dfa k=1,3
                     see:   fabench run --help, fabench run --cfg job
+  tune [OVERRIDES]  choose the learning rate: fabench tune optimizer=rmsprop
   list [GROUP]      the groups of settings and their options
   data [DATASET]    the datasets that are here; with a name, fetch it
   --version         print the version
@@ -28,6 +29,9 @@ finished run and continues an interrupted one.
 
 exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted
 """
+
+
+VERBS = ("run", "tune", "list", "data")
 
 
 def conf_dir() -> Path:
@@ -41,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     if args[:1] == ["-sc"]:
         return complete(args)
-    verbs: dict[str, Callable[[list[str]], int]] = {"run": run, "list": list_options, "data": data}
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "run": run,
+        "tune": tune,
+        "list": list_options,
+        "data": data,
+    }
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0 if args else 2
@@ -88,6 +97,13 @@ def run(args: list[str]) -> int:
     return hydra_app.run(args, conf_dir())
 
 
+def tune(args: list[str]) -> int:
+    """``fabench tune``: like run, for a search instead of a run."""
+    from fabench import hydra_app
+
+    return hydra_app.tune(args, conf_dir())
+
+
 def complete(args: list[str]) -> int:
     """Shell completion: Hydra's, with the verb taken out of the command line."""
     from fabench import hydra_app
@@ -95,9 +111,9 @@ def complete(args: list[str]) -> int:
     line = os.environ.get("COMP_LINE", "")
     words = line.split(" ")
     if len(words) == 2 and "query" in " ".join(args):
-        print(" ".join(verb for verb in ("run", "list", "data") if verb.startswith(words[1])))
+        print(" ".join(verb for verb in VERBS if verb.startswith(words[1])))
         return 0
-    os.environ["COMP_LINE"] = re.sub(r"^(\S+)\s+run\b", r"\1", line)
+    os.environ["COMP_LINE"] = re.sub(r"^(\S+)\s+(run|tune)\b", r"\1", line)
     return hydra_app.run(args, conf_dir())
 
 

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -30,12 +31,13 @@ NUMBERED = ("k", "seed")
 """Groups that take any number besides the options that have a YAML file."""
 
 
-class Task:
+class RunTask:
     """What Hydra calls for every job of one command, and, before a sweep, with all its jobs."""
 
     def __init__(self, command: str) -> None:
         self.command = command
         self.jobs: list[Job] = []
+        self.sweep = False
         self.prepared: dict[str, Outcome] = {}
 
     def __call__(self, cfg: DictConfig) -> None:
@@ -43,6 +45,7 @@ class Task:
         from fabench.execute import execute
         from fabench.sweep import Job
 
+        self.sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         overrides = _words(HydraConfig.get().overrides.task)
         try:
             config = _config(cfg)
@@ -83,33 +86,61 @@ def _words(overrides: Sequence[str]) -> dict[str, str]:
 def _config(cfg: DictConfig) -> Config:
     from fabench.config import parse
 
+    return parse(plain(cfg))
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain containers, without Hydra's own part."""
     raw = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(raw, dict)
-    return parse({str(key): value for key, value in raw.items() if key != "hydra"})
+    return {str(key): value for key, value in raw.items() if key != "hydra"}
 
 
 def run(args: list[str], conf: Path) -> int:
     """Compose and execute; return the exit code. Raises UserError, RunFailed, Interrupted."""
-    program = "fabench" if args[:1] == ["-sc"] else "fabench run"  # completion is per executable
-    task = Task(shlex.join(["fabench", "run", *args]))
-    arguments = [numbered_override(arg, conf) for arg in args]
-    with _arguments([program, *arguments]), _hydra_raises():
-        try:
-            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task)()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        except (UserError, RunFailed):
-            raise
-        except Exception as error:
-            if (task.jobs or task.prepared) and not isinstance(error, HydraException):
-                raise  # not the request's fault: our own
-            raise UserError(sentence(error)) from error
-    if any(map(_is_query, args)):
-        return 0
+    task = RunTask(shlex.join(["fabench", "run", *args]))
+    code = application("run", args, conf, "config", task)
+    if code is not None:
+        return code
     if not task.jobs:
         raise UserError("The sweep is empty: no option matches.")
-    _report(task.jobs, sweep=any(arg in ("-m", "--multirun") for arg in args))
+    _report(task.jobs, task.sweep)
     return 0
+
+
+def tune(args: list[str], conf: Path) -> int:
+    """Compose and tune; return the exit code. Raises UserError, RunFailed, Interrupted."""
+    from fabench.tune import TuneTask
+
+    task = TuneTask(shlex.join(["fabench", "tune", *args]), conf)
+    code = application("tune", args, conf, "tune", task)
+    if code is None and not task.searches:
+        raise UserError("The sweep is empty: no option matches.")
+    return code or 0
+
+
+def application(verb: str, args: list[str], conf: Path, config_name: str, task: Any) -> int | None:
+    """Run a Hydra application: ``task`` is called with every job's composed configuration.
+
+    Returns an exit code if Hydra answered a question (--help, --cfg, ...), None if the task ran.
+    Raises UserError for what Hydra refuses, and what the task raises.
+    """
+    program = "fabench" if args[:1] == ["-sc"] else f"fabench {verb}"
+    arguments = [numbered_override(arg, conf) for arg in args]
+    if args[:1] != ["-sc"]:  # argparse wants overrides in one piece: flags first
+        arguments.sort(key=lambda arg: "=" in arg and not arg.startswith("-"))
+    with _arguments([program, *arguments]), _hydra_raises():
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(task)()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(sentence(error)) from error
+        except ValueError as error:
+            if not str(error).startswith("Config group override"):
+                raise
+            raise UserError(sentence(error)) from error
+    return 0 if any(map(_is_query, args)) else None
 
 
 def _report(jobs: Sequence[Job], sweep: bool) -> None:
