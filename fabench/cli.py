@@ -19,6 +19,7 @@ usage: fabench VERB ...
                     sweep: fabench run -m learning_rule=bp,dfa k=1,3
                     see:   fabench run --help, fabench run --cfg job
   tune [OVERRIDES]  choose the learning rate: fabench tune optimizer=rmsprop
+  figures [NAME]    compute what is missing and draw; figures --list names them
   list [GROUP]      the groups of settings and their options
   data [DATASET]    the datasets that are here; with a name, fetch it
   --version         print the version
@@ -31,7 +32,7 @@ exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted
 """
 
 
-VERBS = ("run", "tune", "list", "data")
+VERBS = ("run", "tune", "figures", "list", "data")
 
 
 def conf_dir() -> Path:
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs: dict[str, Callable[[list[str]], int]] = {
         "run": run,
         "tune": tune,
+        "figures": figures,
         "list": list_options,
         "data": data,
     }
@@ -102,6 +104,13 @@ def tune(args: list[str]) -> int:
     from fabench import hydra_app
 
     return hydra_app.tune(args, conf_dir())
+
+
+def figures(args: list[str]) -> int:
+    """``fabench figures``: the thesis's figures and tables."""
+    from fabench import figures as recipes
+
+    return recipes.figures(args, conf_dir())
 
 
 def complete(args: list[str]) -> int:

@@ -129,17 +129,11 @@ def application(verb: str, args: list[str], conf: Path, config_name: str, task: 
     arguments = [numbered_override(arg, conf) for arg in args]
     if args[:1] != ["-sc"]:  # argparse wants overrides in one piece: flags first
         arguments.sort(key=lambda arg: "=" in arg and not arg.startswith("-"))
-    with _arguments([program, *arguments]), _hydra_raises():
+    with _arguments([program, *arguments]), _hydra_raises(), refusals():
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(task)()
         except SystemExit as stop:
             return int(stop.code or 0)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(sentence(error)) from error
-        except ValueError as error:
-            if not str(error).startswith("Config group override"):
-                raise
-            raise UserError(sentence(error)) from error
     return 0 if any(map(_is_query, args)) else None
 
 
@@ -227,6 +221,19 @@ def _hydra_raises() -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What Hydra refuses, as a UserError of one sentence."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(sentence(error)) from error
+    except ValueError as error:
+        if not str(error).startswith("Config group override"):
+            raise
+        raise UserError(sentence(error)) from error
 
 
 def sentence(error: Exception) -> str:

@@ -5,24 +5,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fabench.config import Config
 from fabench.figure import style
-from fabench.statistics import summarize
+from fabench.figure.curves import band, epoch_axis
 from fabench.store import whole_file
-
-
-def band(
-    axes: Axes, metrics: pd.DataFrame, column: str, color: str, label: str, dash: str = "-"
-) -> None:
-    """Draw ``column`` against epoch: the mean over seeds and the 95 % interval of that mean."""
-    values = metrics.dropna(subset=column)
-    epochs = sorted(values.epoch.unique().tolist())
-    points = [summarize(values[column][values.epoch == epoch].tolist()) for epoch in epochs]
-    axes.plot(epochs, [p.mean for p in points], dash, color=color, label=label)
-    low, high = [p.low for p in points], [p.high for p in points]
-    axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
 
 
 def accuracy(metrics: pd.DataFrame, config: Config) -> Figure:
@@ -74,8 +61,6 @@ def _finish(axes: Axes, metrics: pd.DataFrame, config: Config, ylabel: str) -> N
         f"{config.dataset.name}, k={config.general.k}\n{spread}",
         fontsize=7,
     )
-    axes.set_xlabel("epoch")
+    epoch_axis(axes, int(metrics.epoch.max()))
     axes.set_ylabel(ylabel)
-    axes.set_xlim(0, max(1, metrics.epoch.max()))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="best")

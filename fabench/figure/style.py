@@ -1,10 +1,11 @@
 """The look that all figures share: column width, colour-blind-safe colours, one per rule."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 
 matplotlib.use("Agg")
@@ -48,15 +49,28 @@ RC: Any = {
 
 
 @contextmanager
-def canvas(rows: int = 1, columns: int = 1, height: float = 2.4) -> Iterator[tuple[Figure, Any]]:
-    """A figure of ``columns`` column widths and its axes [rows, columns], closed at the end."""
+def canvas(
+    rows: int = 1, columns: int = 1, height: float = 2.4, grid: bool = True
+) -> Iterator[tuple[Figure, Any]]:
+    """A figure of ``columns`` column widths and its axes [rows, columns], closed at the end.
+
+    Without ``grid`` it has no axes yet.
+    """
     with plt.rc_context(RC):
-        size = (WIDTH * columns, height * rows)
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+        figure = plt.figure(figsize=(WIDTH * columns, height * rows))
+        axes = figure.subplots(rows, columns, squeeze=False) if grid else None
         try:
             yield figure, axes
         finally:
             plt.close(figure)
+
+
+def picture(axes: Axes, images: Sequence[Any], title: str) -> None:
+    """Images [H, W] side by side, dark on light, a title under them."""
+    axes.imshow(np.hstack(images), cmap="gray_r")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(title, fontsize=7)
 
 
 def chance_line(axes: Axes, chance: float) -> None:

@@ -1,0 +1,26 @@
+"""Curves against epoch: the mean over seeds and its 95 % interval."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from fabench.statistics import summarize
+
+
+def band(
+    axes: Axes, metrics: pd.DataFrame, column: str, color: str, label: str, dash: str = "-"
+) -> None:
+    """Draw ``column`` against epoch: the mean over seeds and the 95 % interval of that mean."""
+    values = metrics.dropna(subset=column)
+    epochs = sorted(values.epoch.unique().tolist())
+    points = [summarize(values[column][values.epoch == epoch].tolist()) for epoch in epochs]
+    axes.plot(epochs, [p.mean for p in points], dash, color=color, label=label)
+    low, high = [p.low for p in points], [p.high for p in points]
+    axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def epoch_axis(axes: Axes, last: int) -> None:
+    """The horizontal axis: whole epochs from 0."""
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0, max(1, last))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

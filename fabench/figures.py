@@ -1,0 +1,223 @@
+"""``fabench figures``: compute what a figure or table needs and is missing, then draw it.
+
+A recipe is a module of ``fabench.recipe``: EXPERIMENTS names the sweeps in conf/experiment whose
+runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their dataframe: the
+rows of every metrics.csv, with the columns learning_rule, optimizer, init_of_B, k, epochs, lr and
+folder beside the metrics.
+"""
+
+import importlib
+import json
+import pkgutil
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import torch
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from fabench import environment, recipe
+from fabench.config import Config, parse
+from fabench.errors import RunFailed, UserError
+from fabench.execute import Outcome, execute, populations
+from fabench.figure import style
+from fabench.hydra_app import numbered_override, plain, refusals
+from fabench.registry import nearest
+from fabench.report import console
+from fabench.store import RunFolder, now, whole_file, write_text
+from fabench.trainer import resolve_device
+
+
+def recipes() -> dict[str, ModuleType]:
+    """Every recipe by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(recipe.__path__))
+    return {name: importlib.import_module(f"fabench.recipe.{name}") for name in names}
+
+
+def figures(args: Sequence[str], conf: Path) -> int:
+    """Make the named recipes (``all``: every one) with Hydra overrides for all their runs."""
+    command = shlex.join(["fabench", "figures", *args])
+    known = recipes()
+    if "--list" in args:
+        for name, module in known.items():
+            console.print(f"{name:<14} {(module.__doc__ or '').splitlines()[0]}", soft_wrap=True)
+        return 0
+    overrides = [arg for arg in args if "=" in arg]
+    names = [arg for arg in args if "=" not in arg] or ["all"]
+    names = list(known) if names == ["all"] else names
+    for name in names:
+        if name not in known:
+            raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
+    with refusals():
+        needed = {name: _configs(known[name].EXPERIMENTS, overrides, conf) for name in names}
+    every = [config for configs in needed.values() for config in configs]
+    _show_plan(needed)
+    if every[0].general.dry_run:
+        return 0
+    errors = {o.config.identity(): o.error for o in execute(every, command) if o.error}
+    failed = 0
+    for name, configs in needed.items():
+        reasons = [str(errors[c.identity()]) for c in configs if c.identity() in errors]
+        if reasons:
+            console.print(f"{name}: not made: {reasons[0]}", soft_wrap=True)
+            failed += 1
+        else:
+            for path in make(name, known[name], configs, command):
+                console.print(f"{name}: {path}", soft_wrap=True)
+    if failed:
+        raise RunFailed(f"{failed} of {len(names)} figures could not be made.")
+    return 0
+
+
+def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
+    """The runs of the experiments' sweeps, each once."""
+    configs: dict[str, Config] = {}
+    given = [numbered_override(override, conf) for override in overrides]
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
+        for experiment in experiments:
+            base = [f"experiment={experiment}", *given]
+            for job in _jobs(base):
+                config = parse(plain(compose("config", [*base, *job])))
+                configs.setdefault(config.identity(), config)
+    return list(configs.values())
+
+
+def _jobs(base: list[str]) -> list[list[str]]:
+    """The overrides of every job of an experiment's sweep, as Hydra's sweeper would list them."""
+    composed: DictConfig = compose("config", base, return_hydra_config=True)
+    params = OmegaConf.to_container(composed.hydra.sweeper.params or {})
+    assert isinstance(params, dict)
+    taken = {override.split("=")[0] for override in base}
+    parsed = OverridesParser.create().parse_overrides(
+        [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
+    )
+    [jobs] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(job) for job in jobs]
+
+
+def _strings(pair: tuple[object, object]) -> tuple[str, str]:
+    return str(pair[0]), str(pair[1])
+
+
+# -- The plan --------------------------------------------------------------------------------
+
+
+def _show_plan(needed: dict[str, list[Config]]) -> None:
+    """What is finished, what will train, and about how long that takes."""
+    shown = Table("figure", "runs", "finished")
+    for name, configs in needed.items():
+        finished = sum(RunFolder(c).status == "finished" for c in configs)
+        shown.add_row(name, str(len(configs)), str(finished))
+    console.print(shown)
+    every = {c.identity(): c for configs in needed.values() for c in configs}
+    missing = [c for c in every.values() if RunFolder(c).status not in ("finished", "failed")]
+    groups = populations([Outcome(c, RunFolder(c)) for c in missing])
+    epochs = sum(c.trainer.epochs * len(c.seeds) for c in missing)
+    text = f"{len(missing)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
+    if missing:
+        rate = _multiply_adds_per_second(resolve_device(missing[0]))
+        minutes = sum(map(multiply_adds, missing)) / rate / 60
+        text += f", about {minutes:.0f} min of matrix products on this machine"
+    console.print(text + ".", soft_wrap=True)
+
+
+def multiply_adds(config: Config) -> float:
+    """Multiplications of a run's matrix products: forward for training and test, and gradients."""
+    layers, t, data = config.layers(), config.trainer, config.dataset
+    forward = sum(la.fan_in * la.fan_out * (2 if la.gate else 1) for la in layers)
+    gradient = sum(la.fan_in * la.fan_out for la in layers if la.trained)
+    train, test = t.train_examples or data.n_train, t.test_examples or data.n_test
+    epoch = train * (forward + gradient) + test * forward
+    return float(epoch * t.epochs * len(config.seeds))
+
+
+def _multiply_adds_per_second(device: torch.device) -> float:
+    """What this machine does on the shapes of a k=3 population."""
+    x = torch.randn(3, 128, 2352, device=device)
+    W = torch.randn(3, 2352, 512, device=device)
+    (x @ W).sum().item()
+    began, n = time.perf_counter(), 20
+    for _ in range(n):
+        h = x @ W
+    h.sum().item()
+    return n * 3 * 128 * 2352 * 512 / (time.perf_counter() - began)
+
+
+# -- The figures -----------------------------------------------------------------------------
+
+
+def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
+    """The metrics of all runs, one under the other, with their settings."""
+    parts = []
+    for config in configs:
+        folder = RunFolder(config)
+        parts.append(
+            folder.metrics().assign(
+                learning_rule=config.learning_rule.name,
+                optimizer=config.optimizer.name,
+                init_of_B=config.init_of_B.name if config.has_feedback else None,
+                k=config.general.k,
+                epochs=config.trainer.epochs,
+                lr=config.optimizer.lr,
+                folder=str(folder.path),
+            )
+        )
+    frame = pd.concat(parts, ignore_index=True)
+    frame.attrs["data_dir"] = configs[0].general.data_dir
+    return frame
+
+
+def make(name: str, module: ModuleType, configs: Sequence[Config], command: str) -> list[Path]:
+    """Draw or tabulate, and write the files with their caption data. Returns their paths."""
+    frame = dataframe(configs)
+    caption = {
+        "Title": (module.__doc__ or "").splitlines()[0],
+        "command": command,
+        "runs": [RunFolder(config).path.name for config in configs],
+        "seeds": sorted(set(frame.seed.tolist())),
+        "interval": "Student-t 95 % interval of the mean over seeds",
+        "commit": environment.commit(),
+        "cpu": environment.cpu_name(),
+        "made": now(),
+    }
+    is_table = hasattr(module, "tabulate")
+    folder = Path(configs[0].general.output_dir) / ("tables" if is_table else "figures")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in (("csv", "md") if is_table else ("png", "pdf"))]
+    if is_table:
+        table = module.tabulate(frame)
+        write_text(paths[0], table.to_csv(index=False))
+        write_text(paths[1], markdown(table))
+    else:
+        figure = module.draw(frame)
+        texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in caption.items()}
+        with whole_file(paths[0]) as file:
+            figure.savefig(file, format="png", dpi=style.DPI, metadata=texts)
+        with whole_file(paths[1]) as file:
+            subject = f"{command}; {caption['interval']}; commit {caption['commit']}"
+            figure.savefig(
+                file, format="pdf", metadata={"Title": caption["Title"], "Subject": subject}
+            )
+    write_text(folder / f"{name}.json", json.dumps(caption, indent=2) + "\n")
+    return paths
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown, numbers to four digits."""
+    rows = [list(table.columns), ["---"] * len(table.columns)]
+    for row in table.itertuples(index=False):
+        rows.append([_cell(value) for value in row])
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.4g}"
+    return "" if value is None else str(value)

@@ -1,0 +1,34 @@
+"""DFA for 50 epochs with SGD and RMSprop beside BP: accuracy, cosines (thesis figure 3.2)."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fabench.figure import style
+from fabench.figure.curves import band, epoch_axis
+
+EXPERIMENTS = ("fig_3_2", "fig_3_4")
+
+OPTIMIZERS = {"sgd": ("SGD", "-"), "rmsprop": ("RMSprop", "--")}
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Test accuracy, weight alignment and gradient alignment against epoch (BP: 20 epochs)."""
+    longest = int(frame.epoch.max())
+    with style.canvas(columns=3) as (figure, [panels]):
+        for optimizer, (name, dash) in OPTIMIZERS.items():
+            rows = frame[(frame.optimizer == optimizer) & (frame.k == 3)]
+            bp = rows[rows.learning_rule == "bp"]
+            dfa = rows[(rows.learning_rule == "dfa") & (rows.epochs == longest)]
+            band(panels[0], bp, "test_accuracy", style.COLORS["bp"], f"BP, {name}", dash)
+            band(panels[0], dfa, "test_accuracy", style.COLORS["dfa"], f"DFA, {name}", dash)
+            for axes, column in zip(
+                panels[1:], ("weight_alignment", "gradient_alignment"), strict=True
+            ):
+                band(axes, dfa, column, style.COLORS["dfa"], f"DFA, {name}", dash)
+        style.chance_line(panels[0], 0.5)
+        titles = ("test accuracy", "cos(B, W$^T$)", "cosine of teaching signals with BP's")
+        for axes, title in zip(panels, titles, strict=True):
+            epoch_axis(axes, longest)
+            axes.set_ylabel(title)
+            axes.legend(loc="lower right")
+        return figure

@@ -1,0 +1,89 @@
+"""t-SNE of single digits inside k=3 networks trained with BP and DFA (thesis figure B.2).
+
+The representation of a digit in place p is its part of the hidden layer's input, x_p W_p [512]: the
+pixels of that place times the rows of the first weight matrix that belong to it (appendix B). 2,500
+test examples give 7,500 digits. Because a picture alone proves nothing, k-nearest-neighbour
+accuracies in the 512-d representation stand beside it, with those of an untrained network.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fabench.dataset.mnist import Mnist
+from fabench.figure import style
+from fabench.initialization import WEIGHT_INITS
+from fabench.randomness import generator
+from fabench.task.parity import Parity
+
+EXPERIMENTS = ("fig_3_1",)
+
+K, EXAMPLES, SEED, NEIGHBOURS, FOLDS = 3, 2500, 0, 10, 5
+
+Array = NDArray[np.float32]
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Two embeddings (BP, DFA), coloured by digit above and by parity below."""
+    from sklearn.manifold import TSNE
+
+    x, digits = samples(frame.attrs["data_dir"])
+    untrained = WEIGHT_INITS["torch_uniform"](generator(SEED, "weights 0"), x.shape[0] * 784, 512)
+    base = neighbour_accuracy(represent(x, untrained), digits)
+    with style.canvas(2, 2, height=3.0) as (figure, panels):
+        for column, rule in enumerate(("bp", "dfa")):
+            h = represent(x, first_weights(frame, rule))
+            accuracy = neighbour_accuracy(h, digits)
+            points = TSNE(random_state=0, init="pca", n_jobs=2).fit_transform(h)
+            for row, (colors, cmap) in enumerate([(digits, "tab10"), (digits % 2, "cividis")]):
+                axes = panels[row, column]
+                dots = axes.scatter(*points.T, c=colors, cmap=cmap, s=1, linewidths=0)
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.spines[:].set_visible(False)
+                if column == 1:
+                    ticks = range(10) if row == 0 else [0, 1]
+                    figure.colorbar(dots, ax=axes, ticks=ticks, label=("digit", "parity")[row])
+            panels[0, column].set_title(
+                f"{rule.upper()}: {NEIGHBOURS}-NN finds the digit in {accuracy:.1%}\n"
+                f"(untrained network: {base:.1%})"
+            )
+        return figure
+
+
+def samples(data_dir: str | None) -> tuple[Array, NDArray[np.uint8]]:
+    """Normalised digits by place [3, 2500, 784], and their labels [7500], place after place."""
+    images = Mnist(name="mnist").load(data_dir)
+    table = Parity(name="parity", k=K).table(generator(SEED, "test", 0), len(images.test_labels))
+    table = table[:EXAMPLES].T
+    pixels = images.test_images.numpy()[table].reshape(K, EXAMPLES, -1)
+    x = (pixels.astype(np.float32) - images.pixel_mean) / images.pixel_std
+    return x.astype(np.float32), images.test_labels.numpy()[table].reshape(-1)
+
+
+def first_weights(frame: pd.DataFrame, rule: str) -> Array:
+    """The trained first weight matrix [2352, 512] of SEED's network."""
+    rows = frame[(frame.learning_rule == rule) & (frame.k == K)]
+    saved: dict[str, Any] = torch.load(
+        Path(rows.folder.iloc[0]) / "checkpoint.pt", weights_only=True
+    )
+    seeds = rows.seed.drop_duplicates().tolist()
+    return np.asarray(saved["tensors"]["W0"][seeds.index(SEED)])
+
+
+def represent(x: Array, W: Array) -> Array:
+    """x_p W_p of every digit [7500, 512], place after place."""
+    return np.concatenate([x_p @ W_p for x_p, W_p in zip(x, np.split(W, K), strict=True)])
+
+
+def neighbour_accuracy(h: Array, labels: NDArray[Any]) -> float:
+    """Cross-validated accuracy of the nearest neighbours' vote on the labels."""
+    from sklearn.model_selection import cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return float(cross_val_score(KNeighborsClassifier(NEIGHBOURS), h, labels, cv=FOLDS).mean())
