@@ -11,6 +11,9 @@ help:  ## list the targets
 run: .venv/installed  ## train DFA on MNIST parity, k=3, three seeds
 	$(BIN)/fabench run learning_rule=dfa k=3
 
+# One thread a worker: two workers with two threads each would wait for each other.
+test test-full: export OMP_NUM_THREADS = 1
+
 test: .venv/installed-test  ## run the test suite
 	$(BIN)/python -m pytest -q -n 2
 

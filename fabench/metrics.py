@@ -51,7 +51,7 @@ def evaluate(population: Population, examples: Examples, epoch: Epoch) -> Score:
     weights, _ = population.operands()
     size = max(1, BUFFER_ELEMENTS // (len(population.rows) * population.layers[0].fan_in))
     for x, y in examples.batches(epoch, size):
-        output = forward(population.layers, weights, x).output.float()
+        output = forward(population.layers, weights, x, population.operand).output.float()
         loss, _ = population.task.loss_and_error(output, y)
         score.add(loss, population.task.correct(output, y))
     return score
@@ -82,7 +82,7 @@ def gradient_alignment(population: Population, examples: Examples, epoch: Epoch)
     weights, B = population.operands()
     batches = examples.batches(epoch.first(PROBE_EXAMPLES), PROBE_EXAMPLES)
     x, y = next(batches)
-    passed = forward(population.layers, weights, x)
+    passed = forward(population.layers, weights, x, population.operand)
     e = population.operand(population.task.loss_and_error(passed.output.float(), y)[1])
     deltas = population.rule.teaching_signals(e, passed, weights.W, B)[:-1]
     bp_deltas = sequential(e, passed, [w.mT for w in weights.W[1:]])[:-1]

@@ -86,8 +86,16 @@ class ForwardPass:
         return f.derivative(self.a[layer], self.h[layer + 1])
 
 
-def forward(layers: tuple[Layer, ...], weights: Weights, x: Tensor) -> ForwardPass:
-    """Run x [R, B, I] through the layers; the last one's output stays linear."""
+def forward(
+    layers: tuple[Layer, ...],
+    weights: Weights,
+    x: Tensor,
+    operand: Callable[[Tensor], Tensor] = lambda h: h,
+) -> ForwardPass:
+    """Run x [R, B, I] through the layers; the last one's output stays linear.
+
+    ``operand`` gives every hidden h the number format of a product's operand.
+    """
     result = ForwardPass(layers, [x], [], [])
     for layer, W, b, G in zip(layers, weights.W, weights.b, weights.G, strict=True):
         h = result.h[-1]
@@ -96,5 +104,6 @@ def forward(layers: tuple[Layer, ...], weights: Weights, x: Tensor) -> ForwardPa
         result.a.append(a)
         result.gates.append(gate)
         if layer is not layers[-1]:
-            result.h.append(ACTIVATIONS[layer.activation].f(a) if gate is None else a * gate)
+            h = ACTIVATIONS[layer.activation].f(a) if gate is None else a * gate
+            result.h.append(operand(h))
     return result

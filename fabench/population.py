@@ -39,7 +39,8 @@ class Operands:
     """The number format of the operands of matrix products; sums are always float32.
 
     bf16 rounds operands to 8 significant bits. Where the device has no bf16 arithmetic the rounded
-    values are multiplied in float32: the same operands, without the speed.
+    values are multiplied in float32: the same operands, without the speed (only the signals that a
+    deep network passes from layer to layer stay unrounded on their way).
     """
 
     def __init__(self, precision: str, device: torch.device) -> None:
@@ -155,13 +156,13 @@ class Population:
         Returns the loss [R, B] and the output [R, B, C] of the forward pass, before the update.
         """
         weights, B = self.operands()
-        passed = forward(self.layers, weights, x)
+        passed = forward(self.layers, weights, x, self.operand)
         loss, e = self.task.loss_and_error(passed.output.float(), y)
         deltas = self.rule.teaching_signals(self.operand(e), passed, weights.W, B)
         self.steps += 1
         for index, (h, delta) in enumerate(zip(passed.h, deltas, strict=True)):
             if delta is not None and self.layers[index].trained:
-                self._learn(index, h, delta / x.shape[1])
+                self._learn(index, h, self.operand(delta / x.shape[1]))
         return loss, passed.output
 
     def _learn(self, index: int, h: Tensor, delta: Tensor) -> None:

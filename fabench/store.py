@@ -28,7 +28,9 @@ from fabench.config import Config
 from fabench.errors import UserError
 from fabench.statistics import summarize
 
-KEYS = ["seed", "epoch"]
+INTEGERS = ["seed", "epoch", "diverged"]
+"""The columns of metrics.csv that hold whole numbers."""
+
 TIMES = ["seconds", "examples_per_second"]
 """The columns of metrics.csv that differ between two executions of the same run."""
 
@@ -132,7 +134,8 @@ class RunFolder:
 
     def metrics(self) -> pd.DataFrame:
         """metrics.csv exactly as it was written (floats round-trip)."""
-        return pd.read_csv(self.path / "metrics.csv", float_precision="round_trip")
+        text = pd.read_csv(self.path / "metrics.csv", dtype=str)  # parsed by Python: exact
+        return text.astype(float).astype(dict.fromkeys(INTEGERS, int))
 
     def write_metrics(self, metrics: pd.DataFrame) -> None:
         """metrics.csv, ordered by epoch and seed."""

@@ -5,6 +5,7 @@ Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pix
 
 import copy
 import functools
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,7 +111,7 @@ def draw_network():
             return sd * torch.randn(shape, generator=rng, dtype=torch.float64)
 
         R, B, layers, weights = 3, 4, [], Weights([], [], [])
-        for index, (i, o) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (i, o) in enumerate(pairwise(widths)):
             own_gate = gate if index < len(widths) - 2 else None
             bias_init = "torch_uniform" if bias else None
             layers.append(Layer(i, o, activation, bias_init=bias_init, gate=own_gate))

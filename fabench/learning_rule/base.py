@@ -47,8 +47,8 @@ class FeedbackRule(LearningRule):
 
     @abstractmethod
     def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """One pair of equally shaped matrices per hidden layer, from the first: their cosine is
-        the layer's weight alignment, 1 when the feedback is the transported weights'."""
+        """Pairs of equally shaped matrices, feedback and what it stands in for, from the first
+        hidden layer that has feedback: their cosine is the layer's weight alignment."""
 
 
 class LazyRule(LearningRule):

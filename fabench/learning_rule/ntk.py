@@ -17,7 +17,9 @@ section 1.3.1.
 
 Differences from the papers:
 1. No biases unless ``model.bias`` asks for them (Daniely and Malach have them, the thesis not).
-2. Output weights learn too, so the model is not strictly linear in its parameters; so it is in
+2. In a deep network gate(h_{l-1} G_l) depends on the weights below; (2) takes it as a constant.
+   Both sources have one hidden layer, where it is one.
+3. Output weights learn too, so the model is not strictly linear in its parameters; so it is in
    both sources.
 """
 

@@ -265,10 +265,11 @@ def test_transported_feedback_is_aligned(draw_network, widths, name):
 
 
 @pytest.mark.parametrize("widths", [(6, 5, 2), (6, 5, 4, 3, 2)], ids=str)
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
 @every_rule
-def test_nothing_leaks_into_other_rows(draw_network, widths, name):
+def test_nothing_leaks_into_other_rows(draw_network, widths, name, bias):
     gate = "sigmoid" if name == "ntk" else None
-    net = draw_network(widths, bias=True, gate=gate)
+    net = draw_network(widths, bias=bias, gate=gate)
     rule = RULES[name]
     B = feedback(rule, net) if name in FEEDBACK else []
     clean, _ = signals(rule, net, B)
@@ -291,8 +292,9 @@ def population(config, seeds=(0, 1, 2)):
 
 
 def toy(R, N=64, inputs=64):
-    """x [R, N, inputs] and y: the sign of the first input."""
+    """x [R, N, inputs] and y: the sign of the first input, the largest."""
     x = torch.randn(R, N, inputs, generator=torch.Generator().manual_seed(0))
+    x[..., 0] *= 4
     return x, (x[..., :1] > 0).float()
 
 
@@ -302,8 +304,9 @@ def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
     settings = {"model__hidden": hidden, "optimizer__lr": 0.1, "k": 1}
     people = population(make_config(learning_rule=name, model__activation="tanh", **settings))
     x, y = toy(3)
-    losses = torch.stack([people.step(x, y)[0].mean(1) for _ in range(30)])
-    assert (losses[-1] < 0.9 * losses[0]).all()
+    losses = torch.stack([people.step(x, y)[0].mean(1) for _ in range(40)])
+    assert (losses.diff(dim=0) < 0).all()
+    assert (losses[-1] < 0.96 * losses[0]).all()
 
 
 @every_features_rule

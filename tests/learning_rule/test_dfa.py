@@ -1,0 +1,49 @@
+import numpy as np
+import torch
+
+from fabench.learning_rule.dfa import Dfa
+from fabench.network import Layer, Weights, forward
+
+X = np.array([[1.0, -2.0], [0.5, 1.0]])
+W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
+W2 = np.array([[1.0, 2.0], [-3.0, 1.0], [0.5, 0.5]])
+W3 = np.array([[2.0, 1.0], [-0.5, 0.0]])
+B1 = np.array([[1.0, -1.0, 2.0], [0.5, 4.0, -3.0]])
+B2 = np.array([[3.0, -2.0], [1.0, 0.0]])
+E = np.array([[0.5, 1.0], [-1.0, 2.0]])
+
+
+def stacked(*matrices):
+    return [torch.tensor(m)[None] for m in matrices]
+
+
+def test_follows_the_equations():
+    """2-3-2-2 units, ReLU."""
+    W = stacked(W1, W2, W3)
+    layers = tuple(Layer(w.shape[1], w.shape[2], "relu") for w in W)
+    passed = forward(layers, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
+    deltas = Dfa(name="dfa").teaching_signals(torch.tensor(E)[None], passed, W, stacked(B1, B2))
+
+    a1 = X @ W1
+    a2 = np.maximum(a1, 0) @ W2
+    delta1 = (E @ B1) * (a1 > 0)  # (2)
+    delta2 = (E @ B2) * (a2 > 0)  # (2)
+    for delta, expected in zip(deltas, (delta1, delta2, E), strict=True):
+        np.testing.assert_allclose(delta[0], expected, rtol=1e-12)
+    np.testing.assert_array_equal(delta1, [[0, 0, -2], [0, 9, 0]])
+    np.testing.assert_array_equal(delta2, [[2.5, -1], [0, 2]])
+
+
+def test_alignment_compares_with_the_matrices_of_equations_3_and_4():
+    dfa = Dfa(name="dfa")
+    inner, last = dfa.alignment_pairs(stacked(W1, W2, W3), stacked(B1, B2))
+    np.testing.assert_array_equal(inner[0][0], B1.T @ B2)  # (4)
+    np.testing.assert_array_equal(inner[1][0], W2)
+    np.testing.assert_array_equal(last[0][0], B2)  # (3)
+    np.testing.assert_array_equal(last[1][0], W3.T)
+
+
+def test_transported_feedback_is_the_path_of_weights():
+    B = Dfa(name="dfa").transported(stacked(W1, W2, W3))
+    np.testing.assert_array_equal(B[0][0], (W2 @ W3).T)
+    np.testing.assert_array_equal(B[1][0], W3.T)

@@ -1,0 +1,28 @@
+import numpy as np
+import torch
+
+from fabench.learning_rule.linear_features import LinearFeatures
+from fabench.network import Layer, Weights, forward
+
+X = np.array([[1.0, -2.0], [0.5, 1.0]])
+W1, W2 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]]), np.array([[1.0], [-3.0], [0.5]])
+E = np.array([[0.5], [-1.0]])
+
+
+def test_follows_the_equation():
+    """2-3-1 units of a model that asks for ReLU: negative values pass all the same."""
+    rule = LinearFeatures(name="linear_features")
+    layers = (rule.hidden_layer(Layer(2, 3, "relu")), Layer(3, 1, "relu"))
+    W = [torch.tensor(w)[None] for w in (W1, W2)]
+    passed = forward(layers, Weights(W, [None] * 2, [None] * 2), torch.tensor(X)[None])
+    np.testing.assert_array_equal(passed.h[1][0], [[0, -5, 3], [0.5, 1.5, -0.5]])  # (1)
+    np.testing.assert_array_equal(passed.output[0], [[16.5], [-4.25]])
+    hidden, output = rule.teaching_signals(torch.tensor(E)[None], passed, W, [])
+    assert hidden is None
+    np.testing.assert_array_equal(output[0], E)
+
+
+def test_layers_are_drawn_as_the_model_wants():
+    model = Layer(2, 3, "tanh", "xavier_uniform", "zeros", 2.0)
+    layer = LinearFeatures(name="linear_features").hidden_layer(model)
+    assert layer == Layer(2, 3, "linear", "xavier_uniform", "zeros", 2.0, trained=False)

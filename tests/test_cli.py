@@ -1,0 +1,305 @@
+"""The command line: verbs, exit codes, and one sentence for every wrong request.
+
+Oracles: the exit codes that ``fabench --help`` promises, the files in conf/, sys.modules.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from fabench import __version__, cli, source
+from fabench.errors import UserError
+
+CONF = Path(__file__).parents[1] / "conf"
+YAMLS = sorted(CONF.glob("*/**/*.yaml"))
+TINY = [
+    "dataset=digits",
+    "trainer.device=cpu",
+    "trainer.epochs=1",
+    "trainer.batch_size=16",
+    "trainer.train_examples=16",
+    "trainer.test_examples=16",
+    "model.hidden=[3]",
+]
+
+
+@pytest.fixture(autouse=True)
+def sandbox(tmp_path, monkeypatch):
+    """An empty working folder, no settings of the developer's own, plots without pixels."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    for handler in list(logging.getLogger().handlers):
+        if type(handler) is logging.StreamHandler:  # it writes to this test's captured stderr
+            logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def fabench(capsys):
+    """``fabench ARGS``: exit code, stdout, stderr."""
+
+    def call(*args):
+        code = cli.main(args)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+# -- Verbs -----------------------------------------------------------------------------------
+
+
+def test_help_names_every_verb_and_exit_code(fabench):
+    code, out, err = fabench("--help")
+    assert (code, err) == (0, "")
+    for word in ("run", "list", "data", "--version", "130/143"):
+        assert word in out
+
+
+def test_no_arguments_show_the_help_as_an_error(fabench):
+    assert fabench() == (2, fabench("--help")[1], "")
+
+
+def test_version(fabench):
+    assert fabench("--version") == (0, __version__ + "\n", "")
+
+
+@pytest.mark.parametrize(
+    "args, heavy",
+    [
+        (["--help"], ["torch", "hydra"]),
+        (["--version"], ["torch", "hydra"]),
+        (["list"], ["torch", "hydra"]),
+        (["run", "--cfg", "job", "k=7"], ["torch"]),
+        (["-sc", "query=bash"], ["torch"]),
+    ],
+    ids=" ".join,
+)
+def test_quick_answers_import_nothing_heavy(args, heavy):
+    program = (
+        "import sys; from fabench import cli; code = cli.main(sys.argv[2:]);"
+        "print('loaded', *set(sys.argv[1].split(',')) & set(sys.modules)); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, ",".join(heavy), *args],
+        env={**os.environ, "COMP_LINE": "fabench run learning_rule="},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded"
+
+
+# -- list ------------------------------------------------------------------------------------
+
+
+def first_comment(file):
+    comments = (line for line in file.read_text().splitlines() if line.startswith("# "))
+    return next((line[2:] for line in comments if line[2] != "@"), None)
+
+
+@pytest.mark.parametrize("file", YAMLS, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_every_yaml_has_a_headline(file):
+    text = first_comment(file)
+    assert text, "a comment above the first key"
+    assert text[-1] in ".?", "a sentence"
+
+
+def test_list_shows_every_option_with_its_headline(fabench):
+    code, out, err = fabench("list")
+    assert (code, err) == (0, "")
+    group, shown = "", {}
+    for line in out.splitlines():
+        if line.startswith(" "):
+            name, text = line.split(maxsplit=1)
+            shown[group, name] = text
+        else:
+            group = line
+    assert shown == {(file.parent.name, file.stem): first_comment(file) for file in YAMLS}
+
+
+def test_list_of_one_group_shows_that_group_only(fabench):
+    code, out, _ = fabench("list", "learning_rule")
+    heading, *options = out.splitlines()
+    assert (code, heading) == (0, "learning_rule")
+    rules = sorted(file.stem for file in (CONF / "learning_rule").glob("*.yaml"))
+    assert [line.split()[0] for line in options] == rules
+
+
+# -- data ------------------------------------------------------------------------------------
+
+
+def test_data_lists_what_is_here_and_what_is_not(fabench, tmp_path):
+    code, out, err = fabench("data")
+    assert (code, err) == (0, "")
+    states = {line.split()[0]: line.split()[1] for line in out.splitlines() if line[0] != " "}
+    assert states == {"digits": "present", "fashion_mnist": "missing", "mnist": "missing"}
+    assert out.count("verified") == 4  # digits' four arrays
+    assert "fabench data mnist" in out
+    assert str(tmp_path / "cache") in out
+
+
+def test_data_of_one_dataset_shows_that_dataset_only(fabench):
+    code, out, _ = fabench("data", "digits")
+    assert code == 0
+    assert out.startswith("digits") and "mnist" not in out
+
+
+def test_data_that_is_corrupt_fails(fabench, tmp_path):
+    raw = tmp_path / "cache" / "fabench" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in source.FILES.values():
+        (raw / name).write_bytes(b"no IDX file")
+    code, out, _ = fabench("data")
+    assert code == 1
+    assert "mnist           corrupt" in out
+
+
+# -- Wrong requests --------------------------------------------------------------------------
+
+WRONG_REQUESTS = {
+    "unknown verb": (["train"], ["train", "fabench --help"]),
+    "unknown group": (["list", "nosuch"], ["nosuch", "learning_rule"]),
+    "unknown dataset": (["data", "nosuch"], ["nosuch", "mnist"]),
+    "two datasets": (["data", "mnist", "digits"], ["one dataset"]),
+}
+WRONG_RUNS = {  # flags, overrides, words of the sentence
+    "unknown option": ([], ["learning_rule=dfaa"], ["learning_rule=dfaa", "mean dfa?"]),
+    "unknown option of a sweep": (["-m"], ["optimizer=sgd,adm"], ["optimizer=adm", "adam"]),
+    "unknown group": ([], ["rule=dfa"], ["rule"]),
+    "unknown key": ([], ["optimizer.lrr=1"], ["optimizer.lrr", "mean optimizer.lr?"]),
+    "added key": ([], ["+foo=1"], ["foo", "seed"]),
+    "added key in a group": ([], ["+optimizer.foo=1"], ["optimizer.foo"]),
+    "removed group": ([], ["~optimizer"], ["optimizer"]),
+    "wrong type": ([], ["optimizer.lr=abc"], ["optimizer.lr=abc", "number"]),
+    "number in quotes": ([], ["optimizer.lr='1'"], ["optimizer.lr=1", "number"]),
+    "out of range": ([], ["optimizer.lr=-1"], ["optimizer.lr=-1", "greater than 0"]),
+    "not finite": ([], ["optimizer.lr=nan"], ["optimizer.lr=nan", "finite"]),
+    "infinite": ([], ["trainer.weight_decay=inf"], ["trainer.weight_decay=inf", "finite"]),
+    "half an epoch": ([], ["trainer.epochs=0.5"], ["trainer.epochs=0.5", "integer"]),
+    "no epochs": ([], ["trainer.epochs=0"], ["trainer.epochs=0", "1"]),
+    "not one of few": ([], ["trainer.precision=fp8"], ["trainer.precision=fp8", "bf16"]),
+    "null": ([], ["output_dir=null"], ["output_dir"]),
+    "not a list": ([], ["model.hidden=3"], ["model.hidden=3", "list"]),
+    "empty layer": ([], ["model.hidden=[5,0]"], ["model.hidden", "0"]),
+    "k=0": ([], ["k=0"], ["k=0", "1"]),
+    "k=-1": ([], ["k=-1"], ["k=-1", "1"]),
+    "k=2.5": ([], ["k=2.5"], ["k=2.5", "integer"]),
+    "k=abc": ([], ["k=abc"], ["k=abc", "integer"]),
+    "k=null": ([], ["k=null"], ["k="]),
+    "k=[1,2]": ([], ["k=[1,2]"], ["k=[1, 2]", "integer"]),
+    "two k without -m": ([], ["k=1,3"], ["k="]),
+    "interval": (["-m"], ["k=interval(1,3)"], ["k"]),
+    "seed=-1": ([], ["seed=-1"], ["seed", "-1", "0"]),
+    "seed=1.5": ([], ["seed=1.5"], ["seed", "1.5", "integer"]),
+    "seed=[0,0]": ([], ["seed=[0,0]"], ["seed=[0, 0]", "twice"]),
+    "seed=[]": ([], ["seed=[]"], ["seed"]),
+    "no GPU": ([], ["trainer.device=cuda"], ["trainer.device=cuda", "trainer.device=cpu"]),
+    "tf32 on a CPU": ([], ["trainer.precision=tf32"], ["trainer.precision=tf32", "fp32"]),
+    "no such data": ([], ["dataset=mnist", "data_dir=/nosuch"], ["/nosuch", "data_dir"]),
+    "file in the way": ([], ["output_dir=file"], ["file", "output_dir"]),
+    "file in a sweep's way": (["-m"], ["output_dir=file", "seed=0,1"], ["file"]),
+    "empty sweep": (["-m"], ["learning_rule=glob(zz*)"], ["no option matches"]),
+    "empty sweep of numbers": (["-m"], ["k=glob(zz*)"], ["k"]),
+    "broken override": ([], ["learning_rule=[bp"], ["[bp"]),
+    "no override": ([], ["nonsense"], ["nonsense"]),
+    "unknown flag": (["--nosuch"], [], ["--nosuch"]),
+    "unknown kind of --cfg": (["--cfg", "nosuch"], [], ["nosuch"]),
+    "missing config folder": (["--config-dir", "/nosuch"], [], ["/nosuch"]),
+    "missing config": (["--config-name", "nosuch"], [], ["nosuch"]),
+    "broken YAML": (["--config-dir", "own"], ["learning_rule=broken"], ["broken"]),
+    "YAML that names nothing": (["--config-dir", "own"], ["learning_rule=mine"], ["mine", "dfa"]),
+}
+
+
+def assert_one_sentence(err, words):
+    assert err.startswith("fabench: ")
+    assert err.count("\n") == 1 and err.endswith("\n"), err
+    assert "Traceback" not in err
+    assert len(err) < 400
+    assert "mean ?" not in err and err.rstrip()[-1] in ".?)"
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize("name", WRONG_REQUESTS)
+def test_a_wrong_request_gets_one_sentence(fabench, name):
+    args, words = WRONG_REQUESTS[name]
+    code, out, err = fabench(*args)
+    assert (code, out) == (2, "")
+    assert_one_sentence(err, words)
+
+
+@pytest.mark.parametrize("name", WRONG_RUNS)
+def test_a_wrong_run_gets_one_sentence(fabench, tmp_path, name):
+    if torch.cuda.is_available() and name in ("no GPU", "tf32 on a CPU"):
+        pytest.skip("there is a GPU")
+    flags, overrides, words = WRONG_RUNS[name]
+    (tmp_path / "file").touch()
+    (tmp_path / "own" / "learning_rule").mkdir(parents=True)
+    (tmp_path / "own" / "learning_rule" / "broken.yaml").write_text("name: dfa\nscale: [1,\n")
+    (tmp_path / "own" / "learning_rule" / "mine.yaml").write_text("name: mine\n")
+    code, _, err = fabench("run", *flags, *TINY, *overrides)
+    assert code == 2
+    assert_one_sentence(err, words)
+    assert not list(tmp_path.rglob("metrics.csv")), "nothing was trained"
+
+
+# -- Failures --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """A bug of our own in the middle of a run."""
+
+    def fail(*args):
+        raise ZeroDivisionError("one line\nand another")
+
+    monkeypatch.setattr("fabench.trainer.evaluate", fail)
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["run", "sweep"])
+def test_a_bug_gets_one_sentence_that_tells_how_to_see_more(fabench, broken, sweep):
+    code, _, err = fabench("run", *sweep, *TINY, "seed=0")
+    assert code == 1
+    assert_one_sentence(err, ["ZeroDivisionError", "one line and another", "HYDRA_FULL_ERROR=1"])
+
+
+def test_full_error_raises_what_happened(monkeypatch, broken):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["run", *TINY, "seed=0"])
+    with pytest.raises(UserError, match=r"optimizer\.lr"):
+        cli.main(["run", *TINY, "optimizer.lr=abc"])
+    assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_program_exits_with_the_code_and_a_traceback_only_if_asked(full):
+    done = subprocess.run(
+        [sys.executable, "-m", "fabench", "train"],
+        env={**os.environ, **({"HYDRA_FULL_ERROR": "1"} if full else {})},
+        capture_output=True,
+        text=True,
+    )
+    if full:
+        assert "Traceback" in done.stderr and "UserError" in done.stderr
+    else:
+        assert_one_sentence(done.stderr, ["train"])
+        assert done.returncode == 2
+
+
+def test_a_bad_job_of_a_sweep_does_not_stop_the_others(fabench, tmp_path):
+    code, _, err = fabench("run", "-m", *TINY, "seed=0", "optimizer.lr=0.1,-1,0.2")
+    assert code == 1
+    assert_one_sentence(err, ["1 of 3", "optimizer.lr=-1"])
+    assert len(list(tmp_path.rglob("metrics.csv"))) == 2

@@ -1,0 +1,16 @@
+"""The launcher passes Hydra's own test suite for launchers."""
+
+import pytest
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.test_utils.launcher_common_tests import LauncherTestSuite
+
+
+def test_hydra_finds_it():
+    assert "PopulationLauncher" in [c.__name__ for c in Plugins.instance().discover(Launcher)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("launcher_name, overrides", [("population", [])])
+class TestPopulationLauncher(LauncherTestSuite):
+    """Hydra's tests, for ours."""

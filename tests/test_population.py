@@ -1,0 +1,410 @@
+"""Axes: R runs, N examples, B batch, I fan-in, O fan-out."""
+
+import numpy as np
+import pytest
+import torch
+
+from fabench import population as module
+from fabench.examples import Examples
+from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
+from fabench.metrics import gradient_alignment, weight_alignment
+from fabench.network import forward
+from fabench.population import Population, Row
+from fabench.randomness import generator
+
+CPU = torch.device("cpu")
+BATCH = 16  # of 40 examples: two batches and a short one
+
+
+def build(config, rows=None):
+    rows = rows or [Row(seed, config.scalars()) for seed in config.seeds]
+    return Population(config, rows, CPU)
+
+
+@pytest.fixture(scope="module")
+def batches(make_images):
+    """The batches of two epochs, for a population's seeds."""
+
+    def draw(people, epochs=2):
+        seeds = [row.seed for row in people.rows]
+        examples = Examples(make_images(), people.task, seeds, CPU, people.operand)
+        for number in range(1, epochs + 1):
+            yield from examples.batches(examples.epoch("train", number), BATCH)
+
+    return draw
+
+
+def trained(people, steps):
+    """The population after the steps, each an (x, y)."""
+    for x, y in steps:
+        people.step(x, y)
+    return people
+
+
+def tensors(people):
+    """All that training changes, by name."""
+    return people.snapshot(slice(None))
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+# -- Drawing ---------------------------------------------------------------------------------
+
+
+def test_every_matrix_has_its_stream(make_config):
+    """The numbers of published results: seed, name and layer decide, and nothing else does."""
+    config = make_config(
+        learning_rule="dfa", init_of_B="gaussian", init_of_B__scale=0.5, seed=[4, 9], k=1,
+        model__hidden=[6, 3], model__bias=True, model__weight_scale=2.0,
+    )  # fmt: skip
+    people = build(config)
+    uniform = WEIGHT_INITS["torch_uniform"]
+    for r, seed in enumerate((4, 9)):
+        for layer, (i, o) in enumerate([(64, 6), (6, 3), (3, 1)]):
+            W = 2 * uniform(generator(seed, f"weights {layer}"), i, o)
+            b = BIAS_INITS["torch_uniform"](generator(seed, f"biases {layer}"), i, o)
+            np.testing.assert_array_equal(people.weights.W[layer][r], W)
+            np.testing.assert_array_equal(people.weights.b[layer][r], b)
+        for layer, n in enumerate((6, 3)):
+            B = FEEDBACK_INITS["gaussian"](generator(seed, f"feedback {layer}"), n, 1).T / 2
+            np.testing.assert_array_equal(people.B[layer][r], B)
+
+
+def test_gates_have_a_stream_too(make_config):
+    people = build(make_config(learning_rule="ntk", seed=[4], k=1))
+    G = WEIGHT_INITS["torch_uniform"](generator(4, "gates 0"), 64, 5)
+    np.testing.assert_array_equal(people.weights.G[0][0], G)
+
+
+def test_rules_start_from_the_same_weights(make_config):
+    """So that they are compared paired by seed."""
+    expected = build(make_config(learning_rule="bp", model__hidden=[6, 3])).weights.W
+    for rule in ("dfa", "fa", "ifa", "ntk", "relu_features", "linear_features"):
+        W = build(make_config(learning_rule=rule, model__hidden=[6, 3])).weights.W
+        assert all(torch.equal(w, e) for w, e in zip(W, expected, strict=True))
+    drawn = build(make_config(learning_rule="gaussian_features", model__hidden=[6, 3])).weights.W
+    assert torch.equal(drawn[-1], expected[-1])
+
+
+@pytest.mark.parametrize("rule", ["fa", "dfa", "ifa"])
+def test_transported_feedback_is_a_copy_of_the_first_weights(make_config, batches, rule):
+    settings = {"init_of_B": "transported", "init_of_B__scale": 0.5, "model__hidden": [6, 3]}
+    people = build(make_config(learning_rule=rule, **settings, optimizer__lr=0.5))
+    W = [w.clone() for w in people.weights.W]
+    expected = {
+        "fa": [W[1].mT, W[2].mT],
+        "dfa": [(W[1] @ W[2]).mT, W[2].mT],
+        "ifa": [(W[1] @ W[2]).mT],
+    }[rule]
+    trained(people, batches(people))
+    assert not torch.allclose(people.weights.W[2], W[2])
+    for b, e in zip(people.B, expected, strict=True):
+        torch.testing.assert_close(b, e / 2, rtol=1e-5, atol=1e-7)
+
+
+def test_parameters_are_counted(make_config):
+    def count(rule, bias):
+        settings = {"model__hidden": [5, 4], "model__bias": bias, "k": 2}
+        return build(make_config(learning_rule=rule, **settings)).n_parameters()
+
+    W, b = 128 * 5 + 5 * 4 + 4, 5 + 4 + 1
+    for rule in ("bp", "dfa", "ntk"):
+        assert count(rule, False) == W
+        assert count(rule, True) == W + b
+    assert count("relu_features", False) == 4
+    assert count("relu_features", True) == 4 + 1
+
+
+# -- One row, one run ------------------------------------------------------------------------
+
+OPTIMIZERS = ["sgd", "momentum", "adam", "adadelta", "rmsprop"]
+RATE = {"sgd": 0.2, "momentum": 0.05, "adam": 0.02, "adadelta": 1.0, "rmsprop": 0.01}
+
+
+@pytest.mark.parametrize("rule", ["bp", "dfa", "ifa", "ntk"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_row_is_the_run_alone(make_config, batches, optimizer, rule):
+    """Rows differ in seed, learning rate and weight decay; two share a seed."""
+    lr = RATE[optimizer]
+    settings = {"model__hidden": [6, 4], "model__bias": True, "model__activation": "tanh"}
+    config = make_config(learning_rule=rule, optimizer=optimizer, k=2, **settings)
+    scalars = config.scalars()
+    rows = [
+        Row(3, scalars | {"lr": lr, "weight_decay": 0.0}),
+        Row(3, scalars | {"lr": lr / 3, "weight_decay": 0.1}),
+        Row(8, scalars | {"lr": lr, "weight_decay": 0.02}),
+    ]
+    together = build(config, rows)
+    start = tensors(together)
+    together = tensors(trained(together, batches(together)))
+    for r, row in enumerate(rows):
+        alone = build(config, [row])
+        alone = tensors(trained(alone, batches(alone)))
+        assert alone.keys() == together.keys()
+        for name in alone:
+            moved = (together[name][r] - start[name][r]).abs().max().item()
+            assert moved > 0 or name[0] == "B"
+            tolerance = {"rtol": 1e-4, "atol": 1e-4 * moved + 1e-12}
+            torch.testing.assert_close(alone[name][0], together[name][r], **tolerance)
+    for name in ("W0", "W1", "W2"):  # the tolerance tells the rows apart
+        for r, other in ((0, 1), (0, 2), (1, 2)):
+            assert not torch.allclose(together[name][r], together[name][other], rtol=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_row_that_diverges_leaves_the_others_alone(make_config, batches, optimizer):
+    config = make_config(optimizer=optimizer, trainer__weight_decay=0.01, model__hidden=[6, 4])
+    healthy, sick = build(config), build(config)
+    for w in [*sick.trained().values(), *sick.B]:
+        w[1] = torch.nan
+    healthy, sick = (tensors(trained(people, batches(people))) for people in (healthy, sick))
+    for name in healthy:
+        assert torch.equal(sick[name][[0, 2]], healthy[name][[0, 2]])
+        assert sick[name][1].isnan().all()
+
+
+# -- The step --------------------------------------------------------------------------------
+
+
+def numpy_training(people, steps, optimizer, h):
+    """Backpropagation of one tanh layer with biases, in float64 NumPy."""
+    p = [
+        w.double().numpy().copy()
+        for w in (
+            people.weights.W[0],
+            people.weights.b[0],
+            people.weights.W[1],
+            people.weights.b[1],
+        )
+    ]
+    m, v = [np.zeros_like(w) for w in p], [np.zeros_like(w) for w in p]
+    for t, (x, y) in enumerate(steps, 1):
+        x, y = x.double().numpy(), y.double().numpy()
+        hidden = np.tanh(x @ p[0] + p[1])
+        e = 1 / (1 + np.exp(-(hidden @ p[2] + p[3]))) - y
+        delta = (e @ p[2].swapaxes(1, 2)) * (1 - hidden**2)
+        n = x.shape[1]
+        g = [
+            np.einsum("rni,rno->rio", x, delta) / n,
+            delta.sum(1, keepdims=True) / n,
+            np.einsum("rni,rno->rio", hidden, e) / n,
+            e.sum(1, keepdims=True) / n,
+        ]
+        for i in range(4):
+            gradient = g[i] + h["weight_decay"] * p[i]  # L2: the penalty's own gradient
+            if optimizer == "sgd":
+                p[i] -= h["lr"] * gradient
+            else:
+                m[i] = h["beta1"] * m[i] + (1 - h["beta1"]) * gradient
+                v[i] = h["beta2"] * v[i] + (1 - h["beta2"]) * gradient**2
+                m_hat, v_hat = m[i] / (1 - h["beta1"] ** t), v[i] / (1 - h["beta2"] ** t)
+                p[i] -= h["lr"] * m_hat / (np.sqrt(v_hat) + h["epsilon"])
+    return dict(zip(("W0", "b0", "W1", "b1"), p, strict=True))
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_follows_numpy(make_config, batches, optimizer, weight_decay):
+    """Batch means, short batches too; biases; weight decay as an L2 penalty on all of them."""
+    settings = {"model__activation": "tanh", "model__bias": True, "optimizer__lr": 0.2, "k": 2}
+    if optimizer == "adam":
+        settings["optimizer__lr"] = 0.02
+        settings["optimizer__epsilon"] = 1e-3  # tiny gradients do not become rounding's sign
+    config = make_config(
+        learning_rule="bp", optimizer=optimizer, trainer__weight_decay=weight_decay, **settings
+    )
+    people = build(config)
+    before = people.weights.W[0].clone()
+    steps = [(x.clone(), y) for x, y in batches(people)]
+    assert [x.shape[1] for x, _ in steps] == [16, 16, 8] * 2
+    expected = numpy_training(people, steps, optimizer, config.scalars())
+    trained(people, steps)
+    assert people.steps == 6
+    assert (people.weights.W[0] - before).abs().max() > 0.05
+    for name, w in people.trained().items():
+        np.testing.assert_allclose(w, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_step_returns_what_came_before_the_update(make_config, batches):
+    people = build(make_config(optimizer__lr=1.0))
+    x, y = next(batches(people))
+    output = forward(people.layers, people.weights, x).output.clone()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(output, y, reduction="none")
+    loss, returned = people.step(x, y)
+    torch.testing.assert_close(returned, output)
+    torch.testing.assert_close(loss, expected.squeeze(-1))
+    assert not torch.allclose(forward(people.layers, people.weights, x).output, output, rtol=1e-2)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+@pytest.mark.parametrize("rule", ["bp", "dfa", "relu_features"])
+def test_fused_descent_is_descent(make_config, batches, monkeypatch, rule, weight_decay):
+    config = make_config(
+        learning_rule=rule, model__hidden=[6, 4], model__bias=True, optimizer__lr=0.2,
+        trainer__weight_decay=weight_decay,
+    )  # fmt: skip
+    fused = build(config)
+    assert fused._fused()
+    start = tensors(fused)
+    fused = tensors(trained(fused, batches(fused)))
+    monkeypatch.setattr(Population, "_fused", lambda self: False)
+    plain = build(config)
+    plain = tensors(trained(plain, batches(plain)))
+    for name in fused:
+        torch.testing.assert_close(fused[name], plain[name], rtol=1e-5, atol=1e-6)
+        assert name[0] == "B" or not torch.allclose(fused[name], start[name], rtol=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta", "momentum"])
+@pytest.mark.parametrize("block", [1, 13, 50])
+def test_updates_in_blocks_are_whole_updates(make_config, batches, monkeypatch, optimizer, block):
+    config = make_config(
+        optimizer=optimizer, trainer__weight_decay=0.1, model__hidden=[6, 4], model__bias=True
+    )
+    whole = build(config)
+    whole = tensors(trained(whole, batches(whole)))
+    monkeypatch.setattr(module, "BLOCK", block)
+    blocks = build(config)
+    blocks = tensors(trained(blocks, batches(blocks)))
+    for name in whole:
+        torch.testing.assert_close(blocks[name], whole[name], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "ifa"])
+def test_without_hidden_layers_every_rule_is_logistic_regression(
+    make_config, make_images, batches, rule
+):
+    config = make_config(learning_rule=rule, model__hidden=[], optimizer__lr=0.1)
+    people = build(config)
+    assert people.B == []
+    steps = [(x.clone(), y) for x, y in batches(people)]
+    W = people.weights.W[0].double().numpy().copy()
+    for x, y in steps:
+        x = x.double().numpy()
+        e = 1 / (1 + np.exp(-(x @ W))) - y.double().numpy()
+        W -= 0.1 * np.einsum("rni,rno->rio", x, e) / x.shape[1]
+    trained(people, steps)
+    assert tensors(people).keys() == {"W0"}
+    np.testing.assert_allclose(people.weights.W[0], W, rtol=1e-4, atol=1e-6)
+    examples = Examples(make_images(), config.task, config.seeds, CPU, people.operand)
+    assert weight_alignment(people) == {}
+    assert gradient_alignment(people, examples, examples.epoch("train", 0)) == {}
+
+
+# -- bf16 ------------------------------------------------------------------------------------
+
+
+def rounded(x):
+    """To bf16's 8 significant bits, nearest and even, in float64."""
+    mantissa, exponent = np.frexp(np.asarray(x, np.float64))
+    return np.ldexp(np.rint(mantissa * 2**8), exponent - 8)
+
+
+def bf16(make_config, monkeypatch, native, **settings):
+    monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
+    return build(make_config(trainer__precision="bf16", k=1, **settings))
+
+
+def data(people):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 16, 64, generator=rng)  # dividing by 16 does not round
+    return x, people.operand(x), (torch.randn(3, 16, 1, generator=rng) > 0).float()
+
+
+def test_rounding_is_bf16s():
+    x = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.arange(-5, 5).repeat(100)
+    ours = torch.tensor(x, dtype=torch.float32)
+    np.testing.assert_array_equal(rounded(ours), ours.bfloat16().double())
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["rounded fp32", "native"])
+def test_bf16_rounds_the_operands_of_every_product(make_config, monkeypatch, native):
+    """One layer: output = x W, gradient = x^T e / B, from rounded x, W and e."""
+    people = bf16(make_config, monkeypatch, native, model__hidden=[], optimizer__lr=1.0)
+    W = people.weights.W[0].double().numpy().copy()
+    exact, x, y = data(people)
+    _, output = people.step(x, y)
+
+    a = rounded(exact) @ rounded(W)
+    # summed in float32; the native product is rounded once more as it is written
+    tolerance = {"rtol": 2**-8 if native else 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(output.float(), a, **tolerance)
+    assert not np.allclose(exact.double().numpy() @ W, a, **tolerance)
+
+    e = rounded(1 / (1 + np.exp(-output.double().numpy())) - y.double().numpy())
+    g = rounded(exact).swapaxes(1, 2) @ e / 16
+    assert people.weights.W[0].dtype == torch.float32
+    np.testing.assert_allclose(W - people.weights.W[0].double().numpy(), g, **tolerance)
+    assert not np.allclose(exact.double().numpy().swapaxes(1, 2) @ e / 16, g, **tolerance)
+
+
+def test_bf16_without_the_hardware_rounds_hidden_operands_too(make_config, monkeypatch):
+    """The same operands as in hardware, as Operands promises: the hidden layer's values are
+    operands of the output layer's product."""
+    people = bf16(make_config, monkeypatch, False, model__hidden=[200])
+    W = [w.double().numpy().copy() for w in people.weights.W]
+    exact, x, y = data(people)
+    _, output = people.step(x, y)
+    hidden = np.maximum(rounded(exact) @ rounded(W[0]), 0)
+    # float32's sum may fall on the other side of a rounding boundary: a few values of 200 differ
+    # by 2^-8 of themselves, which moves the mean error little
+    error = np.abs(output.double().numpy() - rounded(hidden) @ rounded(W[1])).mean()
+    unrounded = np.abs(hidden @ rounded(W[1]) - rounded(hidden) @ rounded(W[1])).mean()
+    assert error < unrounded / 10
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["rounded fp32", "native"])
+def test_bf16_weights_collect_steps_that_bf16_could_not(make_config, monkeypatch, native):
+    """Steps of about 1e-5 of a weight: weights kept in bf16 would never move."""
+    people = bf16(make_config, monkeypatch, native, model__hidden=[6], optimizer__lr=1e-4)
+    full = build(make_config(k=1, model__hidden=[6], optimizer__lr=1e-4))
+    exact, x, y = data(people)
+    start = [w.clone() for w in full.weights.W]
+    for _ in range(20):
+        people.step(x, y)
+        full.step(exact, y)
+    for w, expected, before in zip(people.weights.W, full.weights.W, start, strict=True):
+        assert w.dtype == torch.float32
+        move, scale = expected - before, (expected - before).abs().max().item()
+        torch.testing.assert_close(w - before, move, rtol=0.05, atol=0.05 * scale)
+
+
+# -- Saving ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adadelta"])
+def test_training_continues_from_a_snapshot(make_config, batches, optimizer):
+    config = make_config(optimizer=optimizer, model__hidden=[6, 4], model__bias=True)
+    people = build(config)
+    steps = [(x.clone(), y) for x, y in batches(people)]
+    trained(people, steps[:4])
+    slices = (slice(0, 2), slice(2, 3))
+    parts = [people.snapshot(rows) for rows in slices]
+    copies = [{name: tensor.clone() for name, tensor in part.items()} for part in parts]
+    expected = tensors(trained(people, steps[4:]))
+    for part, copy in zip(parts, copies, strict=True):
+        assert_equal(part, copy)  # what was saved does not train on
+
+    other = build(make_config(optimizer=optimizer, seed=[7, 8, 9], model__hidden=[6, 4],
+                              model__bias=True))  # fmt: skip
+    for rows, part in zip(slices, parts, strict=True):
+        other.restore(rows, part)
+    other.steps = 4
+    assert_equal(tensors(trained(other, steps[4:])), expected)
+
+
+def test_restoring_rows_leaves_the_others(make_config, batches):
+    people = build(make_config(optimizer="adam", model__bias=True))
+    start = tensors(people)
+    steps = [(x.clone(), y) for x, y in batches(people)]
+    middle = trained(people, steps).snapshot(slice(1, 2))
+    fresh = build(make_config(optimizer="adam", model__bias=True))
+    fresh.restore(slice(1, 2), middle)
+    now = tensors(fresh)
+    for name, tensor in now.items():
+        assert torch.equal(tensor[[0, 2]], start[name][[0, 2]])
+        assert torch.equal(tensor[1:2], middle[name])

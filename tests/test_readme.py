@@ -1,0 +1,55 @@
+"""Every command of the README works, and what it says about files and options is so."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from fabench import cli, registry
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("fabench")]
+
+
+def test_readme_has_commands():
+    assert len(COMMANDS) > 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
+    args = shlex.split(command, comments=True)[1:]
+    if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
+        args += ["dataset=digits", "debug=smoke", "trainer.train_examples=128"]
+    elif args[0] == "data":
+        monkeypatch.setattr("fabench.dataset.base.fetch", lambda name: registry.build(
+            "dataset", {"name": name}).status())  # fmt: skip
+    elif args[0] == "figures" and "--list" not in args:
+        args.append("dry_run=true")
+    assert cli.main(args) == 0, capsys.readouterr().err
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"^    make ([a-z-]+)", README, re.M))
+    named |= set(re.findall(r"`make ([a-z-]+)`", README))
+    assert named >= {"run", "test", "help"}
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_groups_table_is_complete():
+    for group in ("learning_rule", "optimizer", "dataset", "task", "model"):
+        [row] = re.findall(rf"^\| `{group}` \| (.*) \|$", README, re.M)
+        assert set(registry.names(group)) <= set(re.findall(r"`(\w+)`", row)), group
+
+
+def test_links_and_pictures_exist():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target

@@ -1,0 +1,220 @@
+"""What the terminal shows: the plan, progress, results.
+
+Oracles: the text itself, with numbers worked out by hand.
+"""
+
+import io
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from fabench import report
+from fabench.store import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    """A wide terminal without colours of its own."""
+    monkeypatch.setenv("COLUMNS", "160")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# -- Plan ------------------------------------------------------------------------------------
+
+
+def test_plan_names_every_choice(make_config):
+    assert report.plan([make_config(k=3, optimizer__lr=0.05)], 965) == {
+        "rule": "dfa",
+        "optimizer": "sgd (lr=0.05)",
+        "dataset": "digits, parity, k=3",
+        "network": "192-5-1, 965 trained parameters",
+        "feedback": "uniform",
+        "seeds": "0, 1, 2",
+        "device": "cpu, fp32",
+    }
+
+
+@pytest.mark.parametrize(
+    "changes, key, text",
+    [
+        ({"learning_rule": "bp"}, "feedback", None),
+        ({"trainer__weight_decay": 0.001}, "weight decay", "0.001"),
+        ({"seed": [7]}, "seeds", "7"),
+        ({"model__hidden": [5, 4]}, "network", "192-5-4-1, 1,234,567 trained parameters"),
+        (
+            {"optimizer": "momentum", "optimizer__lr": 0.1},
+            "optimizer",
+            "momentum (lr=0.1, momentum=0.9)",
+        ),
+    ],
+)
+def test_plan_of_other_choices(make_config, changes, key, text):
+    assert report.plan([make_config(**changes)], 1234567).get(key) == text
+
+
+def test_plan_of_a_population_lists_what_differs(make_config):
+    configs = [
+        make_config(optimizer__lr=lr, seed=seed) for lr in (0.1, 0.2) for seed in ([0], [1, 5])
+    ]
+    lines = report.plan(configs, 965)
+    assert lines["optimizer"] == "sgd (lr=0.1|0.2)"
+    assert lines["seeds"] == "0, 1, 5"
+
+
+def test_plan_is_printed_a_line_an_entry(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    report.show_plan({"rule": "dfa", "seeds": ", ".join(map(str, range(50)))})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [
+        ["rule", "dfa"],
+        ["seeds", ", ".join(map(str, range(50)))],
+    ]
+
+
+# -- Progress --------------------------------------------------------------------------------
+
+
+def epoch(number, train=(0.25, 0.75), test=(0.5, 0.75)):
+    """Two rows of metrics.csv."""
+    return pd.DataFrame({
+        "seed": [0, 1],
+        "epoch": number,
+        "train_accuracy": train,
+        "test_accuracy": test,
+        "examples_per_second": 12345.6,
+    })  # fmt: skip
+
+
+def test_lines_for_logs(capsys):
+    with report.LineReporter() as lines:
+        lines.start(epochs=2, batches=3, runs=2, done=0)
+        lines.batch(16)
+        lines.epoch(epoch(1))
+        lines.epoch(epoch(2, train=(0.5, float("nan")), test=(float("nan"),) * 2))
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/2  train 50.00 %  test 62.50 %  12,346 examples/s",
+        "epoch 2/2  train 50.00 %  test - %  12,346 examples/s",
+    ]
+
+
+def test_lines_tell_that_a_run_continues(capsys):
+    with report.LineReporter() as lines:
+        lines.start(epochs=20, batches=3, runs=2, done=7)
+    assert capsys.readouterr().out == "continuing after 2 of 20 epochs\n"
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal that keeps what is written to it, and a clock that is set by hand."""
+    screen = io.StringIO()
+    monkeypatch.setattr(report, "console", Console(file=screen, force_terminal=True, width=160))
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(report.time, "perf_counter", lambda: clock.now)
+    return SimpleNamespace(clock=clock, text=lambda: screen.getvalue())
+
+
+def test_the_bar_shows_epoch_accuracies_and_throughput(terminal):
+    with report.reporter() as bar:
+        assert isinstance(bar, report.BarReporter)
+        bar.start(epochs=2, batches=2, runs=3, done=0)
+        terminal.clock.now += 4
+        bar.batch(16)
+        bar.batch(8)
+        bar.epoch(epoch(1))
+    text = terminal.text()
+    assert "epoch 2/2" in text
+    assert "50%" in text  # two of four batches
+    assert "train 50.00 %  test 62.50 %" in text
+    assert "18 examples/s" in text  # 3 runs of 24 examples in 4 seconds
+
+
+def test_the_bar_of_a_continued_run_starts_where_it_stopped(terminal):
+    with report.reporter() as bar:
+        bar.start(epochs=4, batches=2, runs=1, done=5)
+        terminal.clock.now += 2
+        bar.batch(16)
+    text = terminal.text()
+    assert "epoch 3/4" in text
+    assert "75%" in text  # six of eight batches
+    assert "8 examples/s" in text  # what is done before does not count
+
+
+def test_the_bar_stays_at_the_last_epoch(terminal):
+    with report.reporter() as bar:
+        bar.start(epochs=1, batches=1, runs=1, done=0)
+        terminal.clock.now += 1
+        bar.batch(16)
+        bar.epoch(epoch(1))
+    assert "epoch 1/1" in terminal.text() and "2/1" not in terminal.text()
+    assert "100%" in terminal.text()
+
+
+def test_a_pipe_gets_lines(capsys):
+    assert isinstance(report.reporter(), report.LineReporter)
+
+
+# -- Results ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results(make_config, tmp_path, capsys):
+    """The rows of the results table for test accuracies in the last epoch: {first cell: cells}."""
+
+    def show(accuracies, diverged=(), trained=True):
+        folder = RunFolder(make_config(output_dir=str(tmp_path)))
+        folder.path.mkdir(parents=True)
+        rows = [
+            {
+                "seed": seed,
+                "epoch": epoch,
+                "train_accuracy": 0.5,
+                "test_loss": 0.25,
+                "test_accuracy": accuracy if epoch else 0.4,
+                "diverged": int(seed in diverged and epoch == 1),
+            }
+            for epoch in (0, 1)
+            for seed, accuracy in enumerate(accuracies)
+        ]
+        folder.write_metrics(pd.DataFrame(rows))
+        report.show_results(folder, trained)
+        out = capsys.readouterr().out
+        rows = [line.strip("│┃ ") for line in out.splitlines() if line[:1] in "│┃"]
+        cells = [[cell.strip() for cell in row.replace("┃", "│").split("│")] for row in rows]
+        return {first: rest for first, *rest in cells}, out, folder
+
+    return show
+
+
+def test_results_have_a_row_for_every_seed_and_the_mean_with_its_interval(results):
+    table, out, folder = results([0.5, 0.6, 0.7])
+    assert table == {
+        "seed": ["train accuracy %", "test accuracy %", "test loss", "best epoch"],
+        "0": ["50.00", "50.00", "0.2500", "1"],
+        "1": ["50.00", "60.00", "0.2500", "1"],
+        "2": ["50.00", "70.00", "0.2500", "1"],
+        # 4.3027 (Student t, two degrees of freedom) * 10 / sqrt(3) = 24.84
+        "mean": ["50.00 ± 0.00", "60.00 ± 24.84", "0.2500 ± 0.0000", "1"],
+    }
+    assert "95 % interval" in out and "Student" in out
+    assert str(folder.path) in out
+
+
+def test_results_of_one_seed_have_no_interval(results):
+    table, _, _ = results([0.6])
+    assert table["0"] == table["mean"] == ["50.00", "60.00", "0.2500", "1"]
+
+
+def test_results_tell_which_seed_diverged(results):
+    table, _, _ = results([0.5, float("nan"), 0.7], diverged=[1])
+    assert table["1"] == ["50.00", "-", "0.2500", "diverged in epoch 1"]
+    # 12.7062 (one degree of freedom) * 14.142 / sqrt(2) = 127.06
+    assert table["mean"][1] == "60.00 ± 127.06"
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_results_say_if_nothing_was_trained(results, trained):
+    _, out, _ = results([0.5], trained=trained)
+    assert ("overwrite=true" in out) == (not trained)

@@ -1,0 +1,211 @@
+"""Sweeps: jobs fused into populations give what they give alone; the table and the plot.
+
+Oracles: the runs of Hydra's own launcher, which knows no populations; hand-made tables.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from fabench import cli
+from fabench.execute import Outcome, populations, row_bytes
+from fabench.figure.sweep_plot import sweep_plot
+from fabench.store import TIMES, RunFolder
+
+TINY = [
+    "dataset=digits",
+    "trainer.device=cpu",
+    "trainer.epochs=2",
+    "trainer.batch_size=16",
+    "trainer.train_examples=40",
+    "trainer.test_examples=24",
+    "model.hidden=[5]",
+]
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capsys):
+    """``fabench run -m ARGS``: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*overrides):
+        code = cli.main(["run", "-m", *TINY, *overrides])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def runs(folder):
+    """Every run's metrics without its times, and its weights, by folder name."""
+    found = {}
+    for path in sorted((folder / "runs").iterdir()):
+        saved = torch.load(path / "checkpoint.pt", weights_only=True)["tensors"]
+        found[path.name] = (pd.read_csv(path / "metrics.csv").drop(columns=TIMES), saved)
+    return found
+
+
+def table(folder):
+    [path] = (folder / "sweeps").glob("*/sweep.csv")
+    return pd.read_csv(path)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_job_in_a_sweep_is_the_job_alone(sweep, tmp_path, optimizer):
+    args = [
+        f"optimizer={optimizer}",
+        "optimizer.lr=0.01,0.1",
+        "k=1,2",
+        "seed=0,[1,2]",
+        "trainer.weight_decay=0,1e-2",
+    ]
+    assert sweep(*args, "output_dir=fused")[0] == 0
+    assert sweep(*args, "output_dir=alone", "hydra/launcher=basic")[0] == 0
+    fused, alone = runs(tmp_path / "fused"), runs(tmp_path / "alone")
+    assert len(fused) == 16
+    assert fused.keys() == alone.keys()
+    for name, (metrics, weights) in fused.items():
+        pd.testing.assert_frame_equal(metrics, alone[name][0], rtol=1e-6, atol=1e-7)
+        for key, value in weights.items():
+            torch.testing.assert_close(value, alone[name][1][key], rtol=1e-6, atol=1e-7)
+
+
+def test_jobs_that_differ_in_seeds_and_scalars_are_one_population(make_config):
+    def outcome(**changes):
+        config = make_config(**changes)
+        return Outcome(config, RunFolder(config))
+
+    together = [outcome(optimizer__lr=lr, seed=[s]) for lr in (0.1, 0.2) for s in (0, 1)]
+    together.append(outcome(trainer__weight_decay=0.1))
+    apart = [
+        outcome(learning_rule="bp"),
+        outcome(k=2),
+        outcome(optimizer="adam"),
+        outcome(model__hidden=[6]),
+        outcome(trainer__epochs=3),
+        outcome(trainer__batch_size=8),
+        outcome(init_of_B="xavier"),
+        outcome(trainer__precision="bf16"),
+    ]
+    assert populations([*together, *apart]) == [together, *([o] for o in apart)]
+
+
+def test_a_population_is_cut_where_memory_ends(make_config, monkeypatch):
+    configs = [make_config(optimizer__lr=0.1 * n, seed=[0, 1]) for n in range(1, 6)]
+    outcomes = [Outcome(c, RunFolder(c)) for c in configs]
+    monkeypatch.setattr("fabench.execute.CPU_BYTES", 5 * row_bytes(configs[0]))
+    assert [len(group) for group in populations(outcomes)] == [2, 2, 1]
+
+
+def test_finished_jobs_are_skipped_and_the_rest_trains(sweep, tmp_path):
+    sweep("optimizer.lr=0.01,0.1")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/checkpoint.pt")}
+    code, out, _ = sweep("optimizer.lr=0.01,0.1,0.2")
+    assert code == 0
+    assert "population 1 of 1: 1 job\n" in out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(tmp_path.glob("outputs/runs/*/summary.json"))) == 3
+
+
+def test_one_bad_job_does_not_stop_the_others(sweep, tmp_path):
+    code, out, err = sweep("k=1,0,2")
+    assert code == 1
+    assert "1 of 3 jobs failed; the first: k=0: it should be greater than" in err
+    assert "refused: k=0: k=0: it should be greater than" in out
+    found = table(tmp_path / "outputs")
+    assert found.status.tolist() == ["finished", "finished", "refused"]
+    assert found.k.tolist()[-1] == 0
+    assert np.isnan(found.test_accuracy_mean.iloc[-1])
+
+
+def test_a_diverging_job_fails_and_the_others_are_what_they_are_alone(sweep, tmp_path):
+    args = ["learning_rule=bp", "model.activation=linear", "output_dir=both"]
+    code, out, err = sweep("optimizer.lr=0.01,1e30", *args)
+    assert code == 1
+    assert "every seed diverged" in err
+    assert "failed: optimizer.lr=1e+30: every seed diverged" in out
+    sweep("optimizer.lr=0.01", *args[:-1], "output_dir=alone")
+    [(name, (alone, _))] = runs(tmp_path / "alone").items()
+    pd.testing.assert_frame_equal(runs(tmp_path / "both")[name][0], alone)
+
+
+def test_table_is_sorted_and_says_what_it_measured(sweep, tmp_path):
+    code, out, _ = sweep("optimizer.lr=0.01,0.5,0.1", "learning_rule=bp", "k=1")
+    found = table(tmp_path / "outputs")
+    assert code == 0
+    assert found.test_accuracy_mean.is_monotonic_decreasing
+    for _, row in found.iterrows():
+        last = pd.read_csv(tmp_path / row.folder / "metrics.csv").query("epoch == 2")
+        assert row.test_accuracy_mean == pytest.approx(last.test_accuracy.mean())
+        assert row.test_accuracy_sd == pytest.approx(last.test_accuracy.std())
+        assert f"lr{row['optimizer.lr']:g}-" in row.folder
+    assert list(tmp_path.glob("outputs/sweeps/*/sweep.png"))
+    assert "95 % interval" in out
+
+
+def test_dry_run_trains_nothing(sweep, tmp_path):
+    sweep("optimizer.lr=0.01")
+    code, out, _ = sweep("optimizer.lr=0.01,0.1", "k=3,1", "dry_run=true")
+    assert code == 0
+    assert "3 of 4 jobs would train, in 2 populations of 6, 3 networks." in out
+    assert len(list(tmp_path.glob("outputs/runs/*"))) == 1
+
+
+def test_a_repeated_job_trains_once(sweep, tmp_path):
+    code, out, _ = sweep("learning_rule=bp", "init_of_B=uniform,gaussian")  # bp has no B
+    assert code == 0
+    assert "population 1 of 1: 1 job\n" in out
+    assert table(tmp_path / "outputs").folder.nunique() == 1
+
+
+# -- The plot --------------------------------------------------------------------------------
+
+
+def frame(**columns):
+    n = len(next(iter(columns.values())))
+    accuracy = np.linspace(0.5, 0.9, n)
+    return pd.DataFrame(
+        {
+            **columns,
+            "test_accuracy_mean": accuracy,
+            "test_accuracy_ci95_low": accuracy - 0.01,
+            "test_accuracy_ci95_high": accuracy + 0.01,
+        }
+    )
+
+
+def test_one_number_is_a_curve_in_order():
+    figure = sweep_plot(frame(lr=["0.1", "0.001", "0.01"]), ["lr"])
+    [axes] = figure.axes
+    x, y = axes.lines[0].get_data()
+    assert list(x) == [0.001, 0.01, 0.1]
+    assert list(y) == pytest.approx([0.7, 0.9, 0.5])
+    assert axes.get_xscale() == "log"
+
+
+def test_two_keys_are_a_heat_map_with_the_right_cells():
+    figure = sweep_plot(frame(rule=["bp", "bp", "dfa", "dfa"], lr=["1", "0.1", "0.1", "1"]),
+                        ["rule", "lr"])  # fmt: skip
+    [image] = figure.axes[0].get_images()
+    expected = [[0.5 + 0.4 / 3, 0.5], [0.5 + 0.8 / 3, 0.9]]  # rows bp, dfa; columns 0.1, 1
+    np.testing.assert_allclose(image.get_array(), expected)
+
+
+def test_three_keys_are_a_curve_per_choice_of_the_others():
+    keys = {"rule": ["bp", "dfa"] * 4, "k": ["1", "1", "3", "3"] * 2, "lr": ["1"] * 4 + ["2"] * 4}
+    figure = sweep_plot(frame(**keys), ["rule", "k", "lr"])
+    legend = figure.axes[0].get_legend()
+    assert len(legend.get_texts()) == 4
+
+
+def test_words_are_bars():
+    figure = sweep_plot(frame(rule=["bp", "dfa", "fa"]), ["rule"])
+    assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([0.5, 0.7, 0.9])
+
+
+def test_nothing_to_draw():
+    assert sweep_plot(frame(lr=["1"]), []) is None
+    assert sweep_plot(pd.DataFrame({"lr": ["1"]}), ["lr"]) is None
