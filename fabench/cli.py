@@ -122,8 +122,13 @@ def complete(args: list[str]) -> int:
     if len(words) == 2 and "query" in " ".join(args):
         print(" ".join(verb for verb in VERBS if verb.startswith(words[1])))
         return 0
-    os.environ["COMP_LINE"] = re.sub(r"^(\S+)\s+(run|tune)\b", r"\1", line)
-    return hydra_app.run(args, conf_dir())
+    *done, last = re.sub(r"^(\S+)\s+(run|tune)\b", r"\1", line).split(" ")
+    try:
+        done = [hydra_app.numbered_override(word, conf_dir()) for word in done]
+        os.environ["COMP_LINE"] = " ".join([*done, last])
+        return hydra_app.run(args, conf_dir())
+    except Exception:  # half a command may mean nothing yet
+        return 0
 
 
 # -- list ------------------------------------------------------------------------------------

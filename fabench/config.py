@@ -19,7 +19,7 @@ from fabench.optimizer.base import Optimizer
 from fabench.schema import STRICT, Count, NonNegative, Rate, scalars
 from fabench.task.base import Task
 
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -23,8 +23,26 @@ class Outcome:
 
     config: Config
     folder: RunFolder
+    place: tuple[int, int] = (-1, 0)  # whole epochs, batches of the next: see RunFolder.place
     error: UserError | RunFailed | None = None
     trained: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.folder.status in ("finished", "failed")
+
+
+def find(config: Config) -> Outcome:
+    """The run as it stands: where its training is, or why it cannot be trained."""
+    outcome = Outcome(config, RunFolder(config))
+    try:
+        resolve_device(config)
+        if not outcome.finished:
+            outcome.place = outcome.folder.place()
+    except UserError as error:
+        outcome.error = error
+    return outcome
 
 
 def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
@@ -34,20 +52,19 @@ def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
     """
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as locks:
-        waiting = []
         for config in configs:
             key = config.identity()
             if key in outcomes:
                 continue
-            outcome = outcomes[key] = Outcome(config, RunFolder(config))
+            folder = RunFolder(config)
             try:
-                locks.enter_context(outcome.folder.locked())
+                locks.enter_context(folder.locked())
                 if config.general.overwrite:
-                    outcome.folder.clear()
-                if outcome.folder.status not in ("finished", "failed"):
-                    waiting.append(outcome)
+                    folder.clear()
+                outcomes[key] = find(config)
             except UserError as error:
-                outcome.error = error
+                outcomes[key] = Outcome(config, folder, error=error)
+        waiting = [o for o in outcomes.values() if o.error is None and not o.finished]
         groups = populations(waiting)
         for number, group in enumerate(groups, 1):
             if len(configs) > 1:
@@ -64,7 +81,7 @@ def populations(waiting: Sequence[Outcome]) -> list[list[Outcome]]:
     """Group runs that can train side by side: equal architecture and place, memory permitting."""
     groups: dict[object, list[list[Outcome]]] = {}
     for outcome in waiting:
-        key = (outcome.config.architecture(), outcome.folder.place())
+        key = (outcome.config.architecture(), outcome.place)
         chunks = groups.setdefault(key, [[]])
         most = max(1, memory(resolve_device(outcome.config)) // row_bytes(outcome.config))
         rows = sum(len(o.config.seeds) for o in chunks[-1])

@@ -26,7 +26,7 @@ from rich.table import Table
 from fabench import environment, recipe
 from fabench.config import Config, parse
 from fabench.errors import RunFailed, UserError
-from fabench.execute import Outcome, execute, populations
+from fabench.execute import execute, find, populations
 from fabench.figure import style
 from fabench.hydra_app import numbered_override, plain, refusals
 from fabench.registry import nearest
@@ -117,8 +117,8 @@ def _show_plan(needed: dict[str, list[Config]]) -> None:
         shown.add_row(name, str(len(configs)), str(finished))
     console.print(shown)
     every = {c.identity(): c for configs in needed.values() for c in configs}
-    missing = [c for c in every.values() if RunFolder(c).status not in ("finished", "failed")]
-    groups = populations([Outcome(c, RunFolder(c)) for c in missing])
+    waiting = [o for o in map(find, every.values()) if o.error is None and not o.finished]
+    groups, missing = populations(waiting), [outcome.config for outcome in waiting]
     epochs = sum(c.trainer.epochs * len(c.seeds) for c in missing)
     text = f"{len(missing)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
     if missing:

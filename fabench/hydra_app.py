@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -31,8 +35,28 @@ NUMBERED = ("k", "seed")
 """Groups that take any number besides the options that have a YAML file."""
 
 
-class RunTask:
-    """What Hydra calls for every job of one command, and, before a sweep, with all its jobs."""
+class Task(ABC):
+    """What Hydra calls for every job of one command.
+
+    The first error is kept in ``crash`` and does not stop the other jobs: Hydra would print it.
+    """
+
+    crash: Exception | None = None
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Do one job."""
+        try:
+            self.job(cfg)
+        except Exception as error:
+            self.crash = self.crash or error
+
+    @abstractmethod
+    def job(self, cfg: DictConfig) -> None:
+        """Do one job, given its composed configuration."""
+
+
+class RunTask(Task):
+    """``fabench run``: before a sweep, Hydra's launcher calls it with all jobs at once."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -40,9 +64,9 @@ class RunTask:
         self.sweep = False
         self.prepared: dict[str, Outcome] = {}
 
-    def __call__(self, cfg: DictConfig) -> None:
+    def job(self, cfg: DictConfig) -> None:
         """Execute one job, unless ``prepare`` has."""
-        from fabench.execute import execute
+        from fabench.execute import execute, find
         from fabench.sweep import Job
 
         self.sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -54,7 +78,8 @@ class RunTask:
             return
         outcome = self.prepared.get(config.identity())
         if outcome is None:
-            outcome = self._dry(config) or execute([config], self.command)[0]
+            dry = config.general.dry_run
+            outcome = find(config) if dry else execute([config], self.command)[0]
         self.jobs.append(Job(overrides, outcome))
 
     def prepare(self, cfgs: Sequence[DictConfig]) -> None:
@@ -67,14 +92,11 @@ class RunTask:
                 config = _config(cfg)
                 if not config.general.dry_run:
                     configs.append(config)
-        for outcome in execute(configs, self.command):
-            self.prepared[outcome.config.identity()] = outcome
-
-    def _dry(self, config: Config) -> Outcome | None:
-        from fabench.execute import Outcome
-        from fabench.store import RunFolder
-
-        return Outcome(config, RunFolder(config)) if config.general.dry_run else None
+        try:
+            for outcome in execute(configs, self.command):
+                self.prepared[outcome.config.identity()] = outcome
+        except Exception as error:
+            self.crash = error
 
 
 def _words(overrides: Sequence[str]) -> dict[str, str]:
@@ -119,22 +141,33 @@ def tune(args: list[str], conf: Path) -> int:
     return code or 0
 
 
-def application(verb: str, args: list[str], conf: Path, config_name: str, task: Any) -> int | None:
+def application(verb: str, args: list[str], conf: Path, config_name: str, task: Task) -> int | None:
     """Run a Hydra application: ``task`` is called with every job's composed configuration.
 
     Returns an exit code if Hydra answered a question (--help, --cfg, ...), None if the task ran.
     Raises UserError for what Hydra refuses, and what the task raises.
     """
     program = "fabench" if args[:1] == ["-sc"] else f"fabench {verb}"
-    arguments = [numbered_override(arg, conf) for arg in args]
-    if args[:1] != ["-sc"]:  # argparse wants overrides in one piece: flags first
-        arguments.sort(key=lambda arg: "=" in arg and not arg.startswith("-"))
-    with _arguments([program, *arguments]), _hydra_raises(), refusals():
-        try:
-            hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(task)()
-        except SystemExit as stop:
-            return int(stop.code or 0)
+    with refusals():
+        arguments = [numbered_override(arg, conf) for arg in args]
+        if args[:1] != ["-sc"]:  # argparse wants the overrides in one piece
+            arguments = _overrides_first(arguments)
+        with _hydra_as_we_like_it([program, *arguments]):
+            try:
+                hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(
+                    task
+                )()
+            except SystemExit as stop:
+                return int(stop.code or 0)
+    if task.crash is not None:
+        raise task.crash
     return 0 if any(map(_is_query, args)) else None
+
+
+def _overrides_first(args: list[str]) -> list[str]:
+    """Overrides before flags; a flag's own value stays behind it."""
+    overrides = [arg for arg in args if "=" in arg and not arg.startswith("-")]
+    return [*overrides, *(arg for arg in args if arg not in overrides)]
 
 
 def _report(jobs: Sequence[Job], sweep: bool) -> None:
@@ -170,28 +203,37 @@ def _is_query(arg: str) -> bool:
 def numbered_override(arg: str, conf: Path) -> str:
     """``k=7`` and ``seed=[0,5]`` as choices of an option that this call registers.
 
-    Hydra refuses numbers as names of options. Other arguments come back as they are.
+    Hydra refuses numbers as names of options. Other arguments come back as they are. Raises
+    HydraException if the override cannot be parsed.
     """
-    if arg.split("=")[0] not in NUMBERED:
+    group = arg.split("=")[0]
+    if group not in NUMBERED:
         return arg
-    try:
-        override: Override = OverridesParser.create().parse_override(arg)
-    except HydraException:
-        return arg  # Hydra will say what is wrong with it
-    values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
-    return f"{override.key_or_group}=" + ",".join(
-        _option(override.key_or_group, value, conf) for value in values
-    )
+    override: Override = OverridesParser.create().parse_override(arg)
+    value = override.value()
+    if isinstance(value, Glob):
+        values: list[Any] = value.filter(sorted(file.stem for file in (conf / group).iterdir()))
+    elif override.is_interval_sweep():
+        raise HydraException(f"{arg}: only choices and ranges can be swept")
+    elif override.is_sweep_override():
+        values = list(override.sweep_iterator())
+    else:
+        values = [value]
+    if not values:
+        raise HydraException(f"{arg}: no option matches")
+    return f"{group}=" + ",".join(_option(group, value, conf) for value in values)
 
 
 def _option(group: str, value: Any, conf: Path) -> str:
     """The quoted name of the option that stands for ``value``, registered if it is a number."""
     if isinstance(value, QuotedString):
-        value = int(value.text) if value.text.isdecimal() else value.text
+        value = value.text
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
     if isinstance(value, int | float | list) and not isinstance(value, bool):
         numbers = value if isinstance(value, list) else [value]
         node = {group: numbers if group == "seed" else value}
-        value = "_".join(map(str, numbers))
+        value = "_".join(map(str, numbers)) or "empty"
         if not (conf / group / f"{value}.yaml").exists():
             ConfigStore.instance().store(group=group, name=value, node=node, package="_global_")
     return f"'{value}'"
@@ -201,26 +243,19 @@ def _option(group: str, value: Any, conf: Path) -> str:
 
 
 @contextmanager
-def _arguments(argv: list[str]) -> Iterator[None]:
-    before, sys.argv = sys.argv, argv
-    try:
-        yield
-    finally:
-        sys.argv = before
+def _hydra_as_we_like_it(argv: list[str]) -> Iterator[None]:
+    """Give Hydra its arguments; let it and argparse raise errors instead of printing them."""
 
+    def error(parser: argparse.ArgumentParser, message: str) -> None:
+        raise UserError(f"{message}: see {parser.prog} --help.")
 
-@contextmanager
-def _hydra_raises() -> Iterator[None]:
-    """Let Hydra raise its errors instead of printing a traceback and leaving."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
+    environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
+    with (
+        patch.object(sys, "argv", argv),
+        patch.dict(os.environ, environment),
+        patch.object(argparse.ArgumentParser, "error", error),
+    ):
         yield
-    finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 @contextmanager
@@ -228,12 +263,16 @@ def refusals() -> Iterator[None]:
     """What Hydra refuses, as a UserError of one sentence."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(sentence(error)) from error
-    except ValueError as error:
-        if not str(error).startswith("Config group override"):
-            raise
-        raise UserError(sentence(error)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{mark.name}, line {mark.line + 1}" if mark else "a configuration file"
+        raise UserError(f"{where}: this is not YAML.") from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"{error.filename}: {error.strerror}.") from error
 
 
 def sentence(error: Exception) -> str:

@@ -140,7 +140,7 @@ def reporter() -> BarReporter | LineReporter:
 def show_results(folder: RunFolder, trained: bool) -> None:
     """One row per seed, the mean with its 95 % interval, and where the files are."""
     if not trained:
-        console.print("This run is finished: overwrite=true starts it over.")
+        console.print(f"This run has {folder.status}: overwrite=true starts it over.")
     summary = summarize_metrics(folder.metrics())
     final = summary["final"]
     columns = [
@@ -151,7 +151,8 @@ def show_results(folder: RunFolder, trained: bool) -> None:
         ("gradient_alignment", "gradient alignment", _decimals),
     ]
     columns = [column for column in columns if column[0] in final]
-    table = Table("seed", *(title for _, title, _ in columns), "best epoch")
+    table = Table("seed", *(title for _, title, _ in columns))
+    table.add_column("best epoch", no_wrap=True)
     for seed in map(str, summary["seeds"]):
         cells = [show(final[name]["per_seed"][seed]) for name, _, show in columns]
         best = summary["best_epoch"]["per_seed"].get(seed, {}).get("epoch", "-")

@@ -10,6 +10,7 @@
 Files are written whole or not at all.
 """
 
+import io
 import json
 import os
 import shutil
@@ -135,7 +136,8 @@ class RunFolder:
     def metrics(self) -> pd.DataFrame:
         """metrics.csv exactly as it was written (floats round-trip)."""
         text = pd.read_csv(self.path / "metrics.csv", dtype=str)  # parsed by Python: exact
-        return text.astype(float).astype(dict.fromkeys(INTEGERS, int))
+        types = {name: int if name in INTEGERS else float for name in text}
+        return text.astype(types)
 
     def write_metrics(self, metrics: pd.DataFrame) -> None:
         """metrics.csv, ordered by epoch and seed."""
@@ -156,8 +158,10 @@ class RunFolder:
 
     def write_checkpoint(self, content: dict[str, Any]) -> None:
         """checkpoint.pt: tensors and numbers."""
+        buffer = io.BytesIO()  # writing to a full disk itself, torch raises no OSError
+        torch.save(content, buffer)
         with whole_file(self.path / "checkpoint.pt") as file:
-            torch.save(content, file)
+            file.write(buffer.getbuffer())
 
     def write_summary(self) -> None:
         """summary.json, from metrics.csv."""
@@ -169,8 +173,9 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
 
     Diverged seeds count in no statistic; ``diverged`` tells them and their epoch.
     """
-    last = metrics[metrics.epoch == metrics.epoch.max()].set_index("seed")
     diverged = metrics[metrics.diverged == 1].groupby("seed").epoch.min()
+    last = metrics[metrics.epoch == metrics.epoch.max()].set_index("seed")
+    counted = last.drop(index=diverged.index)
     result: dict[str, Any] = {
         "epochs": int(metrics.epoch.max()),
         "seeds": last.index.tolist(),
@@ -179,7 +184,7 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
     }
     for name in last.columns.drop(["epoch", "diverged"]):
         values = last[name]
-        s = summarize(values.tolist())
+        s = summarize(counted[name].tolist())
         result["final"][name] = {
             "n": s.n,
             "mean": _number(s.mean),
@@ -187,8 +192,8 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
             "ci95": [_number(s.low), _number(s.high)],
             "per_seed": {str(seed): _number(v) for seed, v in values.items()},
         }
-    mean = metrics.groupby("epoch").test_accuracy.mean().dropna()
-    best = metrics.dropna(subset="test_accuracy")
+    best = metrics[~metrics.seed.isin(diverged.index)]
+    mean = best.groupby("epoch").test_accuracy.mean()
     best = best.loc[best.groupby("seed").test_accuracy.idxmax()].set_index("seed")
     result["best_epoch"] = {
         "epoch": int(mean.index[int(mean.argmax())]) if len(mean) else None,

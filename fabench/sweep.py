@@ -73,7 +73,7 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
 def show_dry_run(jobs: Sequence[Job]) -> None:
     """What would run: every job's status and its population."""
     fresh = {j.outcome.config.identity(): j.outcome for j in jobs if j.outcome and not j.error}
-    waiting = [o for o in fresh.values() if o.folder.status not in ("finished", "failed")]
+    waiting = [o for o in fresh.values() if not o.finished]
     groups = populations(waiting)
     number = {o.config.identity(): n for n, group in enumerate(groups, 1) for o in group}
     keys = swept_keys(jobs)

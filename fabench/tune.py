@@ -28,7 +28,7 @@ from fabench.config import Config, parse
 from fabench.errors import RunFailed, UserError
 from fabench.execute import execute
 from fabench.figure import style
-from fabench.hydra_app import plain
+from fabench.hydra_app import Task, plain
 from fabench.registry import validated
 from fabench.report import console, percent
 from fabench.schema import STRICT, Count, Rate
@@ -100,13 +100,14 @@ def _round(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-class TuneTask:
-    """What Hydra calls for every search of one command."""
+class TuneTask(Task):
+    """``fabench tune``: one search per job."""
 
     def __init__(self, command: str, conf: Path) -> None:
         self.command, self.conf, self.searches = command, conf, 0
 
-    def __call__(self, cfg: DictConfig) -> None:
+    def job(self, cfg: DictConfig) -> None:
+        """Search, given the composed configuration."""
         self.searches += 1
         raw = plain(cfg)
         search = validated(Search, raw.pop("tune"), prefix="tune.")

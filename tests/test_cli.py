@@ -39,9 +39,11 @@ def sandbox(tmp_path, monkeypatch):
     for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     yield
-    for handler in list(logging.getLogger().handlers):
-        if type(handler) is logging.StreamHandler:  # it writes to this test's captured stderr
-            logging.getLogger().removeHandler(handler)
+    root = logging.getLogger()  # Hydra's --info turns it on, for this test's captured stdout
+    root.setLevel(logging.WARNING)
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -407,7 +407,7 @@ def test_a_killed_run_continues(fabench, config, uninterrupted):
     folder = RunFolder(config(output_dir="outputs"))
     csv = folder.path / "metrics.csv"
     command = [sys.executable, "-c", SLOW, "run", *ARGS]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as victim:
         deadline = time.monotonic() + 60
         while not (csv.exists() and folder.metrics().epoch.max() >= 1):
