@@ -11,6 +11,9 @@ help:  ## list the targets
 run: .venv/installed  ## train DFA on MNIST parity, k=3, three seeds
 	$(BIN)/fabench run learning_rule=dfa k=3
 
+figures: .venv/installed  ## compute what is missing and draw the thesis's figures and tables
+	$(BIN)/fabench figures all
+
 # One thread a worker: two workers with two threads each would wait for each other.
 test test-full: export OMP_NUM_THREADS = 1
 
@@ -39,4 +42,4 @@ clean:  ## remove .venv and caches; results stay
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ .venv/installed
 
-.PHONY: help run test test-full lint clean
+.PHONY: help run figures test test-full lint clean

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import yaml
+
 from fabench import __version__
 from fabench.errors import RunFailed, UserError
 
@@ -22,6 +24,7 @@ usage: fabench VERB ...
   figures [NAME]    compute what is missing and draw; figures --list names them
   list [GROUP]      the groups of settings and their options
   data [DATASET]    the datasets that are here; with a name, fetch it
+  env               versions, hardware, commit: what a manifest records
   --version         print the version
   --help            print this
 
@@ -32,7 +35,7 @@ exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted
 """
 
 
-VERBS = ("run", "tune", "figures", "list", "data")
+VERBS = ("run", "tune", "figures", "list", "data", "env")
 
 
 def conf_dir() -> Path:
@@ -52,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "figures": figures,
         "list": list_options,
         "data": data,
+        "env": env,
     }
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -182,6 +186,19 @@ def data(args: list[str]) -> int:
         if dataset.state == "missing":
             print(f"  fetch it: fabench data {dataset.name}")
     return 1 if any(dataset.state == "corrupt" for dataset in found) else 0
+
+
+def env(args: list[str]) -> int:
+    """``fabench env``: where runs run."""
+    import torch
+
+    from fabench.environment import describe
+
+    if args:
+        raise UserError(f"fabench env takes no arguments, not {args[0]}.")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(yaml.safe_dump(describe(device), sort_keys=False), end="")
+    return 0
 
 
 def script() -> None:

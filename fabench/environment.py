@@ -11,11 +11,25 @@ import torch
 
 from fabench import __version__
 
-LIBRARIES = ("torch", "numpy", "hydra-core", "omegaconf", "pydantic", "pandas", "scipy")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "hydra-core",
+    "omegaconf",
+    "pydantic",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
+)
+
+SMI = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Versions, hardware and commit, for a run's manifest."""
+    """Versions, hardware, commit and determinism settings, for a run's manifest."""
+    gpu = device.type == "cuda"
     return {
         "fabench": __version__,
         "python": platform.python_version(),
@@ -26,8 +40,11 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "gpu": torch.cuda.get_device_name(device) if gpu else None,
+        "cuda": torch.version.cuda if gpu else None,
+        "driver": _output(*SMI) if gpu else None,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
     }
 
 
@@ -36,7 +53,11 @@ def commit() -> str | None:
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    return _output("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40")
+
+
+def _output(*command: str) -> str | None:
+    """What a command prints; None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

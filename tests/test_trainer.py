@@ -83,7 +83,8 @@ def uninterrupted(make_config, tmp_path_factory):
     @functools.cache
     def make(**changes):
         output_dir = str(tmp_path_factory.mktemp("uninterrupted"))
-        (folder,) = train(make_config(trainer__epochs=EPOCHS, output_dir=output_dir, **changes))
+        settings = {"trainer__epochs": EPOCHS, "output_dir": output_dir, **changes}
+        (folder,) = train(make_config(**settings))
         return folder
 
     return make
@@ -427,23 +428,27 @@ class Crash(Exception):
     """A process that ends anywhere."""
 
 
-@pytest.mark.parametrize("batches", [2, 4, 8])
-def test_checkpoints_may_be_rare(config, uninterrupted, tmp_path, batches):
+@pytest.mark.parametrize(
+    "batches, epochs, saved",  # after how many batches it crashes; what then is in the CSV; saved
+    [(2, 0, -1), (4, 1, -1), (8, 2, 2), (11, 3, 2)],
+)
+def test_checkpoints_may_be_rare(config, uninterrupted, tmp_path, batches, epochs, saved):
     """After a crash, epochs that no checkpoint has seen are trained again."""
 
     def crash(training, n):
         if n == batches:
             raise Crash
 
-    rare = config(optimizer="adam", trainer__checkpoint_every=2, output_dir=str(tmp_path))
+    changes = {"optimizer": "adam", "trainer__epochs": 4}
+    rare = config(**changes, trainer__checkpoint_every=2, output_dir=str(tmp_path))
     with pytest.raises(Crash):
         train(rare, at=crash)
     folder = RunFolder(rare)
-    assert folder.place() == ((2, 0) if batches > 2 * BATCHES else (-1, 0))
-    assert folder.metrics().epoch.max() == (batches - 1) // BATCHES
+    assert folder.metrics().epoch.max() == epochs
+    assert folder.place() == (saved, 0)
     train(rare)
-    assert folder.place() == (EPOCHS, 0)
-    assert_same(folder, uninterrupted(optimizer="adam"))
+    assert folder.place() == (4, 0)
+    assert_same(folder, uninterrupted(**changes))
 
 
 # -- A disk that is full ---------------------------------------------------------------------
@@ -550,19 +555,23 @@ def test_an_absurd_learning_rate_leaves_the_neighbour_alone(config, tmp_path, op
     assert absurd.metrics().diverged.tolist() == [0] * 3 + [1] * 3 * EPOCHS
 
 
-def test_a_diverged_row_stays_diverged_after_a_stop(config, tmp_path):
+def test_a_diverged_row_stays_diverged(config, tmp_path):
+    """Even if its loss becomes finite again, and after a crash."""
+
     def poison(training, batches):
-        if batches == 2:  # in epoch 1
-            training.population.weights.W[0][1] = torch.nan
-        if batches == BATCHES + 1:
+        for W in training.population.weights.W:
+            if batches in (2, BATCHES + 1):  # in epochs 1 and 2
+                W[1] = torch.nan if batches == 2 else 0.01
+        if batches == 2 * BATCHES + 1:
             raise Crash
 
     configuration = config(output_dir=str(tmp_path))
     with pytest.raises(Crash):
         train(configuration, at=poison)
     (folder,) = train(configuration)
-    diverged = folder.metrics().groupby("seed").diverged.agg(list).tolist()
-    assert diverged == [[0, 0, 0, 0], [0, 1, 1, 1], [0, 0, 0, 0]]
+    metrics = folder.metrics()
+    assert metrics.groupby("seed").diverged.agg(list).tolist() == [[0] * 4, [0, 1, 1, 1], [0] * 4]
+    assert metrics[(metrics.seed == 1) & (metrics.epoch == 3)].test_loss.notna().all()
 
 
 def test_a_run_of_which_every_seed_diverges_fails_and_is_not_tried_again(fabench):
@@ -571,13 +580,13 @@ def test_a_run_of_which_every_seed_diverges_fails_and_is_not_tried_again(fabench
     assert_one_sentence(err, "diverged", "optimizer.lr")
     folder = run_folder()
     assert folder.status == "failed"
-    metrics = (folder.path / "metrics.csv").read_bytes()
     assert folder.metrics().epoch.max() < EPOCHS, "it stops when nothing is left to train"
+    before = {p: p.read_bytes() for p in folder.path.iterdir() if p.is_file()}
     code, out, err = fabench("optimizer.lr=1e37")
     assert code == 1
     assert_one_sentence(err, "diverged", "optimizer.lr")
     assert "diverged in epoch 1" in out
-    assert (folder.path / "metrics.csv").read_bytes() == metrics
+    assert {p: p.read_bytes() for p in folder.path.iterdir() if p.is_file()} == before
 
 
 # -- Populations of several jobs -------------------------------------------------------------
