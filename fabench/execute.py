@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -50,20 +51,24 @@ def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
 
     A configuration that fails does not stop the others. Raises Interrupted on a signal.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[Path, Outcome] = {}
     with ExitStack() as locks:
         for config in configs:
-            key = config.identity()
-            if key in outcomes:
-                continue
             folder = RunFolder(config)
-            try:
-                locks.enter_context(folder.locked())
-                if config.general.overwrite:
-                    folder.clear()
-                outcomes[key] = find(config)
-            except UserError as error:
-                outcomes[key] = Outcome(config, folder, error=error)
+            if folder.path in outcomes:
+                continue
+            outcome = find(config)
+            overwrite = config.general.overwrite
+            if overwrite or (outcome.error is None and not outcome.finished):
+                try:
+                    resolve_device(config)  # before there is a folder
+                    locks.enter_context(folder.locked())
+                    if overwrite:
+                        folder.clear()
+                    outcome = find(config)
+                except UserError as error:
+                    outcome.error = error
+            outcomes[folder.path] = outcome
         waiting = [o for o in outcomes.values() if o.error is None and not o.finished]
         groups = populations(waiting)
         for number, group in enumerate(groups, 1):
@@ -74,18 +79,20 @@ def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
         for outcome in outcomes.values():
             if outcome.error is None:
                 _finish(outcome)
-    return [outcomes[config.identity()] for config in configs]
+    return [outcomes[RunFolder(config).path] for config in configs]
 
 
 def populations(waiting: Sequence[Outcome]) -> list[list[Outcome]]:
     """Group runs that can train side by side: equal architecture and place, memory permitting."""
     groups: dict[object, list[list[Outcome]]] = {}
     for outcome in waiting:
-        key = (outcome.config.architecture(), outcome.place)
+        config = outcome.config
+        shared = (config.general.data_dir, config.trainer.checkpoint_every)
+        key = (config.architecture(), shared, outcome.place)
         chunks = groups.setdefault(key, [[]])
-        most = max(1, memory(resolve_device(outcome.config)) // row_bytes(outcome.config))
+        most = max(1, memory(resolve_device(config)) // row_bytes(config))
         rows = sum(len(o.config.seeds) for o in chunks[-1])
-        if chunks[-1] and rows + len(outcome.config.seeds) > most:
+        if chunks[-1] and rows + len(config.seeds) > most:
             chunks.append([])
         chunks[-1].append(outcome)
     return [chunk for chunks in groups.values() for chunk in chunks]

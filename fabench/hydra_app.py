@@ -62,11 +62,12 @@ class RunTask(Task):
         self.command = command
         self.jobs: list[Job] = []
         self.sweep = False
-        self.prepared: dict[str, Outcome] = {}
+        self.prepared: dict[Path, Outcome] = {}
 
     def job(self, cfg: DictConfig) -> None:
         """Execute one job, unless ``prepare`` has."""
         from fabench.execute import execute, find
+        from fabench.store import RunFolder
         from fabench.sweep import Job
 
         self.sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -76,7 +77,7 @@ class RunTask(Task):
         except UserError as error:
             self.jobs.append(Job(overrides, None, error))
             return
-        outcome = self.prepared.get(config.identity())
+        outcome = self.prepared.get(RunFolder(config).path)
         if outcome is None:
             dry = config.general.dry_run
             outcome = find(config) if dry else execute([config], self.command)[0]
@@ -94,7 +95,7 @@ class RunTask(Task):
                     configs.append(config)
         try:
             for outcome in execute(configs, self.command):
-                self.prepared[outcome.config.identity()] = outcome
+                self.prepared[outcome.folder.path] = outcome
         except Exception as error:
             self.crash = error
 

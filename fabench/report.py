@@ -1,5 +1,7 @@
 """What a run tells its user in the terminal."""
 
+import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +24,10 @@ from fabench.store import RunFolder
 from fabench.store import summary as summarize_metrics
 from fabench.trainer import resolve_device
 
-console = Console(highlight=False)
+# Rich's own guess for pipes and files is 80 columns, too few for a sweep's table.
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+
+console = Console(highlight=False, width=WIDTH)
 
 
 def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
@@ -151,8 +156,7 @@ def show_results(folder: RunFolder, trained: bool) -> None:
         ("gradient_alignment", "gradient alignment", _decimals),
     ]
     columns = [column for column in columns if column[0] in final]
-    table = Table("seed", *(title for _, title, _ in columns))
-    table.add_column("best epoch", no_wrap=True)
+    table = Table("seed", *(title for _, title, _ in columns), "best epoch")
     for seed in map(str, summary["seeds"]):
         cells = [show(final[name]["per_seed"][seed]) for name, _, show in columns]
         best = summary["best_epoch"]["per_seed"].get(seed, {}).get("epoch", "-")
@@ -163,7 +167,8 @@ def show_results(folder: RunFolder, trained: bool) -> None:
     cells = [_interval(final[name], show) for name, _, show in columns]
     table.add_row("mean", *cells, str(summary["best_epoch"]["epoch"]))
     console.print(table)
-    console.print(f"Mean over seeds ± 95 % interval (Student t), epoch {summary['epochs']}.")
+    if len(summary["seeds"]) > 1:
+        console.print(f"Mean over seeds ± 95 % interval (Student t), epoch {summary['epochs']}.")
     console.print(f"Run folder: {folder.path}", soft_wrap=True)
 
 
@@ -174,11 +179,3 @@ def _decimals(value: float | None) -> str:
 def _interval(statistics: dict[str, Any], show: Any) -> str:
     mean, low = statistics["mean"], statistics["ci95"][0]
     return show(mean) if low is None or mean is None else f"{show(mean)} ± {show(mean - low)}"
-
-
-def show_options(groups: dict[str, Sequence[tuple[str, str]]]) -> None:
-    """``fabench list``: every group, its options, a line each."""
-    for group, options in groups.items():
-        console.print(f"[bold]{group}[/bold]")
-        for name, text in options:
-            console.print(f"  {name:<18} {text}", soft_wrap=True, markup=False)

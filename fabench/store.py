@@ -86,6 +86,8 @@ class RunFolder:
             raise UserError(
                 f"Cannot write to {self.path} ({error.strerror}): choose another output_dir=."
             ) from None
+        for part in self.path.glob(".*.part"):  # of a process that was killed while writing
+            part.unlink()
         try:
             yield
         finally:

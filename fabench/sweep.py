@@ -72,10 +72,10 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
 
 def show_dry_run(jobs: Sequence[Job]) -> None:
     """What would run: every job's status and its population."""
-    fresh = {j.outcome.config.identity(): j.outcome for j in jobs if j.outcome and not j.error}
+    fresh = {j.outcome.folder.path: j.outcome for j in jobs if j.outcome and not j.error}
     waiting = [o for o in fresh.values() if not o.finished]
     groups = populations(waiting)
-    number = {o.config.identity(): n for n, group in enumerate(groups, 1) for o in group}
+    number = {o.folder.path: n for n, group in enumerate(groups, 1) for o in group}
     keys = swept_keys(jobs)
     shown = Table(*keys, "status", "population", "seeds", "epochs")
     for job in jobs:
@@ -87,7 +87,7 @@ def show_dry_run(jobs: Sequence[Job]) -> None:
         shown.add_row(
             *values,
             job.outcome.folder.status,
-            str(number.get(config.identity(), "-")),
+            str(number.get(job.outcome.folder.path, "-")),
             str(len(config.seeds)),
             str(config.trainer.epochs),
         )

@@ -149,6 +149,8 @@ class Training:
                 reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
                 status = {"status": "failed", "reason": reason}
             self._close(folder, **status)
+        if signals.received is not None:  # too late to stop this, in time to stop what follows
+            raise Interrupted("Stopped; this run is finished.", signals.received)
 
     def _close(self, folder: RunFolder, **status: str) -> None:
         """Note how and when the session that began last ended."""

@@ -223,7 +223,7 @@ def curve(frame: pd.DataFrame, search: Search, config: Config) -> Figure:
     with style.canvas() as (figure, [[axes]]):
         axes.errorbar(
             fit[search.key], fit.score_mean, yerr=fit.score_sd.fillna(0), marker="o",
-            markersize=3, capsize=2, color=style.COLORS[config.learning_rule.name],
+            markersize=3, capsize=2, color=style.color(config.learning_rule.name),
         )  # fmt: skip
         for value in frame[search.key][frame.diverged > 0]:
             axes.axvline(value, color="0.7", linestyle=":", linewidth=0.8)

@@ -611,6 +611,13 @@ def test_jobs_of_one_population_are_as_alone(config, tmp_path, optimizer):
         assert folder.manifest()["population"] == 6
 
 
+def test_jobs_that_differ_only_in_their_place_each_have_their_folder(fabench, config):
+    assert fabench("-m", "seed=0", "output_dir=here,there")[0] == 0
+    here, there = (RunFolder(config(seed=[0], output_dir=name)) for name in ("here", "there"))
+    assert (here.status, there.status) == ("finished", "finished")
+    assert_same(here, there)
+
+
 def test_a_job_that_another_process_holds_does_not_stop_the_sweep(fabench, config):
     held, free = (
         RunFolder(config(seed=[0], optimizer__lr=lr, output_dir="outputs")) for lr in (0.1, 0.2)

@@ -14,7 +14,7 @@ from fabench.store import whole_file
 
 def accuracy(metrics: pd.DataFrame, config: Config) -> Figure:
     """Train and test accuracy against epoch."""
-    color = style.COLORS[config.learning_rule.name]
+    color = style.color(config.learning_rule.name)
     with style.canvas() as (figure, [[axes]]):
         band(axes, metrics, "test_accuracy", color, "test")
         band(axes, metrics, "train_accuracy", color, "train", ":")

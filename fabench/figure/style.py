@@ -35,6 +35,12 @@ COLORS = {
     "fourier_features": YELLOW,
 }
 
+
+def color(rule: str) -> str:
+    """A learning rule's colour, the same in every figure; grey if it has none of its own."""
+    return COLORS.get(rule, "0.4")
+
+
 RC: Any = {
     "axes.prop_cycle": cycler(color=[BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK]),
     "font.size": 8,

@@ -33,7 +33,7 @@ def draw(frame: pd.DataFrame) -> Figure:
                 rows = frame[
                     (frame.learning_rule == rule) & (frame.optimizer == optimizer) & (frame.k == k)
                 ]
-                band(axes, rows, "test_accuracy", style.COLORS[rule], label, dash)
+                band(axes, rows, "test_accuracy", style.color(rule), label, dash)
             style.chance_line(axes, 0.5)
             epoch_axis(axes, int(frame.epoch.max()))
             axes.set_ylabel("test accuracy")

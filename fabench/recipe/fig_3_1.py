@@ -15,7 +15,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         for axes, k in zip(panels, (1, 3), strict=True):
             for rule in ("bp", "dfa"):
                 rows = frame[(frame.learning_rule == rule) & (frame.k == k)]
-                band(axes, rows, "test_accuracy", style.COLORS[rule], rule.upper())
+                band(axes, rows, "test_accuracy", style.color(rule), rule.upper())
             style.chance_line(axes, 0.5)
             epoch_axis(axes, int(frame.epoch.max()))
             axes.set_ylabel("test accuracy")

@@ -19,12 +19,12 @@ def draw(frame: pd.DataFrame) -> Figure:
             rows = frame[(frame.optimizer == optimizer) & (frame.k == 3)]
             bp = rows[rows.learning_rule == "bp"]
             dfa = rows[(rows.learning_rule == "dfa") & (rows.epochs == longest)]
-            band(panels[0], bp, "test_accuracy", style.COLORS["bp"], f"BP, {name}", dash)
-            band(panels[0], dfa, "test_accuracy", style.COLORS["dfa"], f"DFA, {name}", dash)
+            band(panels[0], bp, "test_accuracy", style.color("bp"), f"BP, {name}", dash)
+            band(panels[0], dfa, "test_accuracy", style.color("dfa"), f"DFA, {name}", dash)
             for axes, column in zip(
                 panels[1:], ("weight_alignment", "gradient_alignment"), strict=True
             ):
-                band(axes, dfa, column, style.COLORS["dfa"], f"DFA, {name}", dash)
+                band(axes, dfa, column, style.color("dfa"), f"DFA, {name}", dash)
         style.chance_line(panels[0], 0.5)
         titles = ("test accuracy", "cos(B, W$^T$)", "cosine of teaching signals with BP's")
         for axes, title in zip(panels, titles, strict=True):

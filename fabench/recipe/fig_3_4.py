@@ -21,7 +21,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         for axes, (title, optimizers) in zip(panels, PANELS.items(), strict=True):
             for offset, rule in ((-0.2, "bp"), (0.2, "dfa")):
                 rows = frame[frame.learning_rule == rule]
-                bars = [(o, rows[rows.optimizer == o], style.COLORS[rule]) for o in optimizers]
+                bars = [(o, rows[rows.optimizer == o], style.color(rule)) for o in optimizers]
                 final_bars(axes, bars, offset, width=0.38, label=rule.upper())
             style.chance_line(axes, 0.5)
             axes.set_title(title)

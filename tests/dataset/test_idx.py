@@ -38,7 +38,7 @@ def test_an_array_larger_than_a_chunk(tmp_path):
     assert np.array_equal(idx.read(path, array.shape), array)
 
 
-GZIP = gzip.compress(CONTENT)
+GZIP = gzip.compress(CONTENT, mtime=0)
 BAD_SUM = GZIP[:-8] + bytes([GZIP[-8] ^ 1]) + GZIP[-7:]
 
 
@@ -57,7 +57,7 @@ BAD_SUM = GZIP[:-8] + bytes([GZIP[-8] ^ 1]) + GZIP[-7:]
         ("x.gz", GZIP[:5], "ends too early"),
         ("x.gz", BAD_SUM, "not valid gzip"),
         ("x.gz", GZIP[:10] + b"\xff" * 30, "not valid gzip"),
-        ("x.gz", gzip.compress(CONTENT[:-1]), "ends too early"),
+        ("x.gz", gzip.compress(CONTENT[:-1], mtime=0), "ends too early"),
     ],
 )
 def test_corrupt_files_are_named_with_the_reason(tmp_path, name, content, reason):

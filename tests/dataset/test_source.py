@@ -134,7 +134,7 @@ def test_a_folder_that_does_not_exist(archive, tmp_path, monkeypatch, torchvisio
 
 
 @pytest.mark.parametrize(
-    "content", [b"junk", gzip.compress(b"junk"), gzip.compress(b"x" * 99)[:20]]
+    "content", [b"junk", gzip.compress(b"junk", mtime=0), gzip.compress(b"x" * 99, mtime=0)[:20]]
 )
 def test_a_corrupt_given_file_is_named(archive, folder, torchvision_works, content):
     bad = folder / "MNIST" / "raw" / "train-labels-idx1-ubyte"
