@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     logging.basicConfig(format="%(message)s")
     logging.getLogger("fabench").setLevel(logging.INFO)
+    if not sys.stdout.isatty():  # rich's own guess for pipes and files, 80, is too narrow
+        os.environ.setdefault("COLUMNS", "120")
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         if args[0] not in verbs:

@@ -1,7 +1,5 @@
 """What a run tells its user in the terminal."""
 
-import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -24,10 +22,7 @@ from fabench.store import RunFolder
 from fabench.store import summary as summarize_metrics
 from fabench.trainer import resolve_device
 
-# Rich's own guess for pipes and files is 80 columns, too few for a sweep's table.
-WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-
-console = Console(highlight=False, width=WIDTH)
+console = Console(highlight=False)
 
 
 def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
