@@ -5,6 +5,7 @@ Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pix
 
 import copy
 import functools
+import os
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from fabench.dataset.base import Images
 from fabench.hydra_app import numbered_override
 from fabench.network import Layer, Weights
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and rich would keep to it
 torch.set_num_threads(1)  # tensors are tiny, and pytest-xdist fills the cores
 
 CONF = Path(__file__).parents[1] / "conf"
