@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import shlex
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -20,7 +23,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -36,52 +38,62 @@ NUMBERED = ("k", "seed")
 
 
 class Task(ABC):
-    """What Hydra calls for every job of one command.
+    """What Hydra calls for every job of one command: ``results`` collects what the jobs return.
 
     The first error is kept in ``crash`` and does not stop the other jobs: Hydra would print it.
+    Launchers may run jobs in processes of their own: these leave word in ``mailbox``, a folder.
     """
 
-    crash: Exception | None = None
+    def __init__(self, command: str, mailbox: Path) -> None:
+        self.command, self.mailbox, self.process = command, mailbox, os.getpid()
+        self.results: list[Any] = []
+        self.crash: Exception | None = None
 
     def __call__(self, cfg: DictConfig) -> None:
         """Do one job."""
         try:
-            self.job(cfg)
+            self.results.append(self.job(cfg))
         except Exception as error:
             self.crash = self.crash or error
+        if os.getpid() != self.process:
+            letter = self.mailbox / f"{HydraConfig.get().job.num:06}"
+            letter.write_bytes(pickle.dumps((self.results[-1:], self.crash)))
+
+    def collect(self) -> None:
+        """Take in what other processes have left."""
+        for letter in sorted(self.mailbox.iterdir()):
+            results, crash = pickle.loads(letter.read_bytes())
+            self.results += results
+            self.crash = self.crash or crash
 
     @abstractmethod
-    def job(self, cfg: DictConfig) -> None:
+    def job(self, cfg: DictConfig) -> Any:
         """Do one job, given its composed configuration."""
 
 
 class RunTask(Task):
-    """``fabench run``: before a sweep, Hydra's launcher calls it with all jobs at once."""
+    """``fabench run``: before a sweep, our launcher calls it with all jobs at once."""
 
-    def __init__(self, command: str) -> None:
-        self.command = command
-        self.jobs: list[Job] = []
-        self.sweep = False
+    def __init__(self, command: str, mailbox: Path) -> None:
+        super().__init__(command, mailbox)
         self.prepared: dict[Path, Outcome] = {}
 
-    def job(self, cfg: DictConfig) -> None:
+    def job(self, cfg: DictConfig) -> Job:
         """Execute one job, unless ``prepare`` has."""
         from fabench.execute import execute, find
         from fabench.store import RunFolder
         from fabench.sweep import Job
 
-        self.sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         overrides = _words(HydraConfig.get().overrides.task)
         try:
             config = _config(cfg)
         except UserError as error:
-            self.jobs.append(Job(overrides, None, error))
-            return
+            return Job(overrides, None, error)
         outcome = self.prepared.get(RunFolder(config).path)
         if outcome is None:
             dry = config.general.dry_run
             outcome = find(config) if dry else execute([config], self.command)[0]
-        self.jobs.append(Job(overrides, outcome))
+        return Job(overrides, outcome)
 
     def prepare(self, cfgs: Sequence[DictConfig]) -> None:
         """Train all jobs of a sweep that can be trained, in as few populations as possible."""
@@ -121,35 +133,36 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def run(args: list[str], conf: Path) -> int:
     """Compose and execute; return the exit code. Raises UserError, RunFailed, Interrupted."""
-    task = RunTask(shlex.join(["fabench", "run", *args]))
-    code = application("run", args, conf, "config", task)
-    if code is not None:
-        return code
-    if not task.jobs:
-        raise UserError("The sweep is empty: no option matches.")
-    _report(task.jobs, task.sweep)
-    return 0
+    code, jobs = application("run", args, conf, "config", RunTask)
+    if code is None:
+        _report(jobs)
+    return code or 0
 
 
 def tune(args: list[str], conf: Path) -> int:
     """Compose and tune; return the exit code. Raises UserError, RunFailed, Interrupted."""
     from fabench.tune import TuneTask
 
-    task = TuneTask(shlex.join(["fabench", "tune", *args]), conf)
-    code = application("tune", args, conf, "tune", task)
-    if code is None and not task.searches:
-        raise UserError("The sweep is empty: no option matches.")
+    code, _ = application("tune", args, conf, "tune", partial(TuneTask, conf))
     return code or 0
 
 
-def application(verb: str, args: list[str], conf: Path, config_name: str, task: Task) -> int | None:
-    """Run a Hydra application: ``task`` is called with every job's composed configuration.
+def application(
+    verb: str,
+    args: list[str],
+    conf: Path,
+    config_name: str,
+    make_task: Callable[[str, Path], Task],
+) -> tuple[int | None, list[Any]]:
+    """Run a Hydra application: a task is called with every job's composed configuration.
 
-    Returns an exit code if Hydra answered a question (--help, --cfg, ...), None if the task ran.
-    Raises UserError for what Hydra refuses, and what the task raises.
+    Returns an exit code if Hydra answered a question (--help, --cfg, ...), None if jobs ran, and
+    their results. Raises UserError for what Hydra refuses, and what a job raised first.
     """
     program = "fabench" if args[:1] == ["-sc"] else f"fabench {verb}"
-    with refusals():
+    command = shlex.join(["fabench", verb, *args])
+    with refusals(), TemporaryDirectory(prefix="fabench-") as mailbox:
+        task = make_task(command, Path(mailbox))
         arguments = [numbered_override(arg, conf) for arg in args]
         if args[:1] != ["-sc"]:  # argparse wants the overrides in one piece
             arguments = _overrides_first(arguments)
@@ -159,10 +172,15 @@ def application(verb: str, args: list[str], conf: Path, config_name: str, task: 
                     task
                 )()
             except SystemExit as stop:
-                return int(stop.code or 0)
+                return int(stop.code or 0), []
+        task.collect()
     if task.crash is not None:
         raise task.crash
-    return 0 if any(map(_is_query, args)) else None
+    if any(map(_is_query, args)):
+        return 0, []
+    if not task.results:
+        raise UserError("The sweep is empty: no option matches.")
+    return None, task.results
 
 
 def _overrides_first(args: list[str]) -> list[str]:
@@ -171,7 +189,7 @@ def _overrides_first(args: list[str]) -> list[str]:
     return [*overrides, *(arg for arg in args if arg not in overrides)]
 
 
-def _report(jobs: Sequence[Job], sweep: bool) -> None:
+def _report(jobs: Sequence[Job]) -> None:
     """Show results. Raises what ended the only job; RunFailed if any job of a sweep failed."""
     from fabench import sweep as sweeps
     from fabench.report import show_results
@@ -179,7 +197,7 @@ def _report(jobs: Sequence[Job], sweep: bool) -> None:
     outcomes = [job.outcome for job in jobs if job.outcome is not None]
     if any(outcome.config.general.dry_run for outcome in outcomes):
         sweeps.show_dry_run(jobs)
-    elif sweep and outcomes:
+    elif len(jobs) > 1 and outcomes:
         sweeps.report(jobs, outcomes[0].config.general.output_dir)
     else:
         for outcome in outcomes:

@@ -48,10 +48,9 @@ class Score:
 def evaluate(population: Population, examples: Examples, epoch: Epoch) -> Score:
     """Loss and accuracy of every network on ``epoch``, with the weights as they are."""
     score = Score(len(population.rows), population.device)
-    weights, _ = population.operands()
     size = max(1, BUFFER_ELEMENTS // (len(population.rows) * population.layers[0].fan_in))
     for x, y in examples.batches(epoch, size):
-        output = forward(population.layers, weights, x, population.operand).output.float()
+        output = population.outputs(x)
         loss, _ = population.task.loss_and_error(output, y)
         score.add(loss, population.task.correct(output, y))
     return score
@@ -79,7 +78,7 @@ def gradient_alignment(population: Population, examples: Examples, epoch: Epoch)
     signal is zero (no active unit) have no angle and are left out. Empty for rules that send no
     signal to hidden layers.
     """
-    weights, B = population.operands()
+    weights, B = population.operands(population.weights, population.B)
     batches = examples.batches(epoch.first(PROBE_EXAMPLES), PROBE_EXAMPLES)
     x, y = next(batches)
     passed = forward(population.layers, weights, x, population.operand)

@@ -62,6 +62,12 @@ class Weights:
     b: list[Tensor | None]
     G: list[Tensor | None]
 
+    def of(self, rows: slice) -> "Weights":
+        """Views of some rows."""
+        b = [None if b is None else b[rows] for b in self.b]
+        G = [None if g is None else g[rows] for g in self.G]
+        return Weights([W[rows] for W in self.W], b, G)
+
 
 @dataclass
 class ForwardPass:

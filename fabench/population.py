@@ -62,6 +62,22 @@ def cpu_has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+@dataclass
+class Part:
+    """Rows that are computed together, as views of the population's tensors.
+
+    On a CPU every row is a part of its own: its weights are still in the cache when the update
+    comes, and its scalars are plain floats. On a GPU all rows are one part.
+    """
+
+    rows: slice
+    weights: Weights
+    B: list[Tensor]
+    state: dict[str, State]
+    gradients: dict[str, Tensor]
+    scalars: SimpleNamespace
+
+
 class Population:
     """The weights, feedback matrices and optimizer state of R networks, and their training step."""
 
@@ -77,17 +93,36 @@ class Population:
         self.state: dict[str, State] = {
             name: self.optimizer.initial_state(w) for name, w in self.trained().items()
         }
-        self._scalars = [SimpleNamespace(**row.scalars) for row in rows]
-        self._stacked = SimpleNamespace(**{
-            name: torch.tensor([row.scalars[name] for row in rows], device=device).view(-1, 1, 1)
-            for name in rows[0].scalars
-        })  # fmt: skip
         self._decays = any(row.scalars["weight_decay"] for row in rows)
-        self._gradients = {
-            name: torch.empty_like(w, dtype=self.operand.dtype)
-            for name, w in self.trained().items()
-            if name[0] == "W" and not self._fused()
+        self._parts = self._divide()
+
+    def _divide(self) -> list[Part]:
+        count = len(self.rows)
+        whole = [slice(0, count)] if self.device.type != "cpu" else []
+        parts, gradients = [], None
+        for rows in whole or [slice(r, r + 1) for r in range(count)]:
+            weights = self.weights.of(rows)
+            if gradients is None:  # one buffer serves all parts
+                gradients = {
+                    f"W{index}": torch.empty_like(W, dtype=self.operand.dtype)
+                    for index, W in enumerate(weights.W)
+                    if self.layers[index].trained and not self._fused()
+                }
+            state = {n: {k: t[rows] for k, t in s.items()} for n, s in self.state.items()}
+            B = [b[rows] for b in self.B]
+            parts.append(Part(rows, weights, B, state, gradients, self._scalars(rows)))
+        return parts
+
+    def _scalars(self, rows: slice) -> SimpleNamespace:
+        """Each scalar as a float for one row, as a tensor [R, 1, 1] for several."""
+        values = {
+            name: [row.scalars[name] for row in self.rows[rows]] for name in self.rows[0].scalars
         }
+        if self.device.type == "cpu":
+            return SimpleNamespace(**{name: value for name, [value] in values.items()})
+        return SimpleNamespace(
+            **{n: torch.tensor(v, device=self.device).view(-1, 1, 1) for n, v in values.items()}
+        )
 
     # -- Drawing -----------------------------------------------------------------------------
 
@@ -143,62 +178,70 @@ class Population:
         """Trained parameters of one network."""
         return sum(w[0].numel() for w in self.trained().values())
 
-    def operands(self) -> tuple[Weights, list[Tensor]]:
-        """Weights and feedback as operands of this step's products."""
-        w = self.weights
-        b = [None if b is None else self.operand(b) for b in w.b]
-        G = [None if g is None else self.operand(g) for g in w.G]
-        return Weights([self.operand(W) for W in w.W], b, G), [self.operand(B) for B in self.B]
+    def operands(self, weights: Weights, B: list[Tensor]) -> tuple[Weights, list[Tensor]]:
+        """Weights and feedback as operands of matrix products."""
+        b = [None if b is None else self.operand(b) for b in weights.b]
+        G = [None if g is None else self.operand(g) for g in weights.G]
+        W = [self.operand(W) for W in weights.W]
+        return Weights(W, b, G), [self.operand(b) for b in B]
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """The output [R, B, C] of every network on x [R, B, I], an operand."""
+        parts = []
+        for part in self._parts:
+            weights, _ = self.operands(part.weights, [])
+            parts.append(forward(self.layers, weights, x[part.rows], self.operand).output)
+        return torch.cat(parts).float()
 
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """One training step on x [R, B, I] (an operand), y [R, B, C].
 
         Returns the loss [R, B] and the output [R, B, C] of the forward pass, before the update.
         """
-        weights, B = self.operands()
+        self.steps += 1
+        results = [self._step(part, x[part.rows], y[part.rows]) for part in self._parts]
+        losses, outputs = zip(*results, strict=True)
+        return torch.cat(losses), torch.cat(outputs)
+
+    def _step(self, part: Part, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        weights, B = self.operands(part.weights, part.B)
         passed = forward(self.layers, weights, x, self.operand)
         loss, e = self.task.loss_and_error(passed.output.float(), y)
         deltas = self.rule.teaching_signals(self.operand(e), passed, weights.W, B)
-        self.steps += 1
         for index, (h, delta) in enumerate(zip(passed.h, deltas, strict=True)):
             if delta is not None and self.layers[index].trained:
-                self._learn(index, h, self.operand(delta / x.shape[1]))
+                self._learn(part, index, h, self.operand(delta / x.shape[1]))
         return loss, passed.output
 
-    def _learn(self, index: int, h: Tensor, delta: Tensor) -> None:
+    def _learn(self, part: Part, index: int, h: Tensor, delta: Tensor) -> None:
         """Update layer ``index`` from its input h [R, B, I] and delta [R, B, O], a batch mean."""
-        name, W = f"W{index}", self.weights.W[index]
+        name, W, lr = f"W{index}", part.weights.W[index], part.scalars.lr
         if self._fused():
             if self._decays:
-                W *= 1 - self._stacked.lr * self._stacked.weight_decay
-            W.baddbmm_(h.mT, self._stacked.lr * delta, alpha=-1)
+                W *= 1 - lr * part.scalars.weight_decay
+            W.baddbmm_(h.mT, lr * delta, alpha=-1)
         else:
-            self._update(name, W, torch.bmm(h.mT, delta, out=self._gradients[name]))
-        b = self.weights.b[index]
+            gradient = torch.bmm(h.mT, delta, out=part.gradients[name])
+            self._update(part, name, W, gradient)
+        b = part.weights.b[index]
         if b is not None:
-            self._update(f"b{index}", b, delta.sum(1, keepdim=True, dtype=torch.float32))
+            self._update(part, f"b{index}", b, delta.sum(1, keepdim=True, dtype=torch.float32))
 
     def _fused(self) -> bool:
         """Whether gradients go into the weights as they are computed: plain descent in float32."""
         return isinstance(self.optimizer, Sgd) and not self.operand.rounds
 
-    def _update(self, name: str, W: Tensor, g: Tensor) -> None:
-        state = self.state[name]
-        if self.device.type != "cpu":
-            self._update_block(W, g, state, self._stacked)
-            return
-        per_block = max(1, BLOCK // W.shape[2])
-        for r, scalars in enumerate(self._scalars):
-            for start in range(0, W.shape[1], per_block):
-                block = (r, slice(start, start + per_block))
-                part = {key: s[block] for key, s in state.items()}
-                self._update_block(W[block], g[block], part, scalars)
-
-    def _update_block(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
-        g = g.to(W.dtype)
-        if self._decays:
-            g = g + h.weight_decay * W
-        self.optimizer.update_(W, g, state, self.steps, h)
+    def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
+        """The optimizer's step: on a CPU in blocks that fit its cache."""
+        state = part.state[name]
+        size = W.shape[1] if self.device.type != "cpu" else max(1, BLOCK // W.shape[2])
+        for start in range(0, W.shape[1], size):
+            block = (slice(None), slice(start, start + size))
+            w, gradient = W[block], g[block].to(W.dtype)
+            if self._decays:
+                gradient = gradient + part.scalars.weight_decay * w
+            of_block = {key: s[block] for key, s in state.items()}
+            self.optimizer.update_(w, gradient, of_block, self.steps, part.scalars)
 
     # -- Saving ------------------------------------------------------------------------------
 

@@ -103,17 +103,17 @@ def _round(value: float) -> float:
 class TuneTask(Task):
     """``fabench tune``: one search per job."""
 
-    def __init__(self, command: str, conf: Path) -> None:
-        self.command, self.conf, self.searches = command, conf, 0
+    def __init__(self, conf: Path, command: str, mailbox: Path) -> None:
+        super().__init__(command, mailbox)
+        self.conf = conf
 
-    def job(self, cfg: DictConfig) -> None:
+    def job(self, cfg: DictConfig) -> Score:
         """Search, given the composed configuration."""
-        self.searches += 1
         raw = plain(cfg)
         search = validated(Search, raw.pop("tune"), prefix="tune.")
         choices = HydraConfig.get().runtime.choices
         name = tuned_name({group: str(choices[group]) for group in TUNED_GROUPS})
-        tune(raw, search, name, self.command, self.conf)
+        return tune(raw, search, name, self.command, self.conf)
 
 
 TUNED_GROUPS = ("dataset", "task", "learning_rule", "optimizer", "init_of_B")

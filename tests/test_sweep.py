@@ -73,6 +73,14 @@ def test_a_job_in_a_sweep_is_the_job_alone(sweep, tmp_path, optimizer):
             torch.testing.assert_close(value, alone[name][1][key], rtol=1e-6, atol=1e-7)
 
 
+def test_jobs_in_processes_of_their_own_are_reported_too(sweep, tmp_path):
+    code, out, err = sweep("optimizer.lr=0.01,0.1", "k=1,0", "hydra/launcher=joblib")
+    assert code == 1
+    assert "2 of 4 jobs failed; the first: k=0" in err
+    assert table(tmp_path / "outputs").status.tolist() == ["finished"] * 2 + ["refused"] * 2
+    assert out.count("refused: ") == 2
+
+
 def test_jobs_that_differ_in_seeds_and_scalars_are_one_population(make_config):
     def outcome(**changes):
         config = make_config(**changes)
