@@ -20,9 +20,9 @@ from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
 from fabench.randomness import generator
 
-BLOCK = 2**16
-"""Elements of a weight that an optimizer updates at a time on a CPU: a block, its gradient and its
-state stay in the cache (256 KiB each)."""
+BLOCK = 2**18
+"""Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
+block, its gradient and its states to stay in the cache, large enough for two threads to pay."""
 
 Snapshot = dict[str, Tensor]
 
