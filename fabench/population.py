@@ -57,6 +57,11 @@ class Operands:
         return x.bfloat16() if self.native else x.bfloat16().float()
 
 
+def computes_together(device: torch.device) -> bool:
+    """Whether all rows are computed at once, as a GPU likes it, or one after the other."""
+    return device.type != "cpu"
+
+
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bf16 matrices in hardware."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -85,7 +90,7 @@ class Population:
         """Draw R networks of ``config``'s architecture; seeds and scalars come from ``rows``."""
         self.rows, self.layers, self.task = rows, config.layers(), config.task
         self.rule, self.optimizer = config.learning_rule, config.optimizer
-        self.device = device
+        self.device, self.together = device, computes_together(device)
         self.operand = Operands(config.trainer.precision, device)
         self.steps = 0
         self.weights = self._draw_weights()
@@ -98,9 +103,9 @@ class Population:
 
     def _divide(self) -> list[Part]:
         count = len(self.rows)
-        whole = [slice(0, count)] if self.device.type != "cpu" else []
+        size = count if self.together else 1
         parts, gradients = [], None
-        for rows in whole or [slice(r, r + 1) for r in range(count)]:
+        for rows in (slice(r, r + size) for r in range(0, count, size)):
             weights = self.weights.of(rows)
             if gradients is None:  # one buffer serves all parts
                 gradients = {
@@ -118,7 +123,7 @@ class Population:
         values = {
             name: [row.scalars[name] for row in self.rows[rows]] for name in self.rows[0].scalars
         }
-        if self.device.type == "cpu":
+        if not self.together:
             return SimpleNamespace(**{name: value for name, [value] in values.items()})
         return SimpleNamespace(
             **{n: torch.tensor(v, device=self.device).view(-1, 1, 1) for n, v in values.items()}
@@ -234,7 +239,7 @@ class Population:
     def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
         """The optimizer's step: on a CPU in blocks that fit its cache."""
         state = part.state[name]
-        size = W.shape[1] if self.device.type != "cpu" else max(1, BLOCK // W.shape[2])
+        size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
         for start in range(0, W.shape[1], size):
             block = (slice(None), slice(start, start + size))
             w, gradient = W[block], g[block].to(W.dtype)

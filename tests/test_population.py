@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fabench import population as module
+from fabench import registry
 from fabench.examples import Examples
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
 from fabench.metrics import gradient_alignment, weight_alignment
@@ -272,6 +273,36 @@ def test_updates_in_blocks_are_whole_updates(make_config, batches, monkeypatch, 
     blocks = tensors(trained(blocks, batches(blocks)))
     for name in whole:
         torch.testing.assert_close(blocks[name], whole[name], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", registry.names("optimizer"))
+def test_all_rows_at_once_give_what_they_give_one_by_one(
+    make_config, make_images, batches, monkeypatch, optimizer, precision
+):
+    """What a GPU computes, [R, I, O] tensors and scalars [R, 1, 1], on a CPU."""
+    config = make_config(
+        optimizer=optimizer, model__hidden=[6, 4], model__bias=True, trainer__precision=precision
+    )
+    rows = [
+        Row(seed, {**config.scalars(), "lr": lr, "weight_decay": decay})
+        for seed, lr, decay in ((0, 0.01, 0.0), (1, 0.02, 0.1), (0, 0.03, 0.01))
+    ]
+    one_by_one = Population(config, rows, CPU)
+    steps = [(x.clone(), y) for x, y in batches(one_by_one)]
+    monkeypatch.setattr(module, "computes_together", lambda device: True)
+    at_once = Population(config, rows, CPU)
+    assert len(at_once._parts) == 1
+    assert len(one_by_one._parts) == 3
+    # a last-digit difference can round an operand to its bf16 neighbour, 2^-8 away
+    close = {"rtol": 1e-4, "atol": 1e-5} if precision == "fp32" else {"rtol": 1e-2, "atol": 4e-3}
+    for x, y in steps:
+        torch.testing.assert_close(at_once.outputs(x), one_by_one.outputs(x), **close)
+        for ours, theirs in zip(at_once.step(x, y), one_by_one.step(x, y), strict=True):
+            torch.testing.assert_close(ours, theirs, **close)
+    expected = tensors(one_by_one)
+    for name, value in tensors(at_once).items():
+        torch.testing.assert_close(value, expected[name], **close)
 
 
 @pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "ifa"])
