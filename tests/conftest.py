@@ -5,6 +5,7 @@ Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pix
 
 import copy
 import functools
+import logging
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from fabench.config import parse
@@ -60,6 +62,23 @@ def make_raw_config(**overrides):
         assert path[-1] in node, f"conf/ has no key {key}"
         node[path[-1]] = value
     return raw
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """An empty working folder, no settings of the developer's own, plots without pixels."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    root = logging.getLogger()  # Hydra's --info turns it on, for this test's captured stdout
+    root.setLevel(logging.WARNING)
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 Oracles: the exit codes that ``fabench --help`` promises, the files in conf/, sys.modules.
 """
 
-import logging
 import os
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from fabench import __version__, cli, source
 from fabench.errors import UserError
@@ -29,21 +27,7 @@ TINY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def sandbox(tmp_path, monkeypatch):
-    """An empty working folder, no settings of the developer's own, plots without pixels."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    root = logging.getLogger()  # Hydra's --info turns it on, for this test's captured stdout
-    root.setLevel(logging.WARNING)
-    for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:
-            root.removeHandler(handler)
+pytestmark = pytest.mark.usefixtures("workdir")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 Oracles: the YAML files read with PyYAML, config.yaml of the run folders, a real bash.
 """
 
-import logging
 import os
 import re
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from matplotlib.figure import Figure
 
 from fabench import cli
 from fabench.cli import HELP
@@ -30,20 +28,7 @@ TINY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def sandbox(tmp_path, monkeypatch):
-    """An empty working folder, no settings of the developer's own, plots without pixels."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    root = logging.getLogger()  # Hydra's --info turns it on, for this test's captured stdout
-    root.setLevel(logging.WARNING)
-    for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:
-            root.removeHandler(handler)
+pytestmark = pytest.mark.usefixtures("workdir")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 from fabench import cli, registry
 
@@ -20,9 +19,7 @@ def test_readme_has_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
+def test_command(command, workdir, monkeypatch, capsys):
     args = shlex.split(command, comments=True)[1:]
     if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
         args += ["dataset=digits", "debug=smoke", "trainer.train_examples=128"]

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from fabench import cli
 from fabench.execute import Outcome, populations, row_bytes
@@ -26,11 +25,8 @@ TINY = [
 
 
 @pytest.fixture
-def sweep(tmp_path, monkeypatch, capsys):
+def sweep(workdir, capsys):
     """``fabench run -m ARGS``: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
-    monkeypatch.setenv("COLUMNS", "200")
 
     def call(*overrides):
         code = cli.main(["run", "-m", *TINY, *overrides])

@@ -3,13 +3,12 @@
 Oracles: grids worked out by hand, a made-up score with a known peak, pandas.
 """
 
-import logging
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from matplotlib.figure import Figure
 
 from fabench import cli
 from fabench.statistics import summarize
@@ -67,17 +66,11 @@ def test_a_diverging_value_is_no_winner():
 
 
 @pytest.fixture
-def tune(tmp_path, monkeypatch, capsys):
+def tune(workdir, tmp_path, monkeypatch, capsys):
     """``fabench tune ARGS`` with a copy of conf/ to write to: exit code, stdout, stderr."""
-    import shutil
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(b"a plot"))
-    monkeypatch.setenv("COLUMNS", "200")
     conf = tmp_path / "conf"
     shutil.copytree(cli.conf_dir(), conf, ignore=shutil.ignore_patterns("tuned"))
     monkeypatch.setattr(cli, "conf_dir", lambda: conf)
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
     def call(*overrides, verb="tune"):
         code = cli.main([verb, *TINY, *overrides])
