@@ -35,9 +35,6 @@ exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted
 """
 
 
-VERBS = ("run", "tune", "figures", "list", "data", "env")
-
-
 def conf_dir() -> Path:
     """The folder of YAML groups: beside the package in a checkout, inside it when installed."""
     inside = Path(__file__).parent / "conf"
@@ -49,14 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     if args[:1] == ["-sc"]:
         return complete(args)
-    verbs: dict[str, Callable[[list[str]], int]] = {
-        "run": run,
-        "tune": tune,
-        "figures": figures,
-        "list": list_options,
-        "data": data,
-        "env": env,
-    }
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0 if args else 2
@@ -69,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("COLUMNS", "120")
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        if args[0] not in verbs:
+        if args[0] not in VERBS:
             raise UserError(f"fabench has no verb {args[0]}: see fabench --help.")
-        return verbs[args[0]](args[1:])
+        return VERBS[args[0]](args[1:])
     except KeyboardInterrupt as stop:
         code = getattr(stop, "exit_code", 130)
         print(str(stop) or "Stopped.", file=sys.stderr)
@@ -201,6 +190,16 @@ def env(args: list[str]) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(yaml.safe_dump(describe(device), sort_keys=False), end="")
     return 0
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "run": run,
+    "tune": tune,
+    "figures": figures,
+    "list": list_options,
+    "data": data,
+    "env": env,
+}
 
 
 def script() -> None:

@@ -198,8 +198,7 @@ def make(name: str, module: ModuleType, configs: Sequence[Config], command: str)
     else:
         figure = module.draw(frame)
         texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in caption.items()}
-        with whole_file(paths[0]) as file:
-            figure.savefig(file, format="png", dpi=style.DPI, metadata=texts)
+        style.save_png(figure, paths[0], texts)
         with whole_file(paths[1]) as file:
             subject = f"{command}; {caption['interval']}; commit {caption['commit']}"
             figure.savefig(

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from fabench.errors import RunFailed, UserError
 from fabench.execute import Outcome, populations
+from fabench.figure import style
 from fabench.figure.sweep_plot import sweep_plot
 from fabench.report import console, percent
-from fabench.statistics import summarize
-from fabench.store import whole_file, write_text
+from fabench.store import summary, write_text
 
 
 @dataclass
@@ -51,14 +51,14 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
         row |= {"status": "failed" if job.error and status != "refused" else status}
         if job.outcome and job.outcome.folder.has_metrics():
             metrics = job.outcome.folder.metrics()
-            last = metrics[metrics.epoch == metrics.epoch.max()]
-            s = summarize(last.test_accuracy.tolist())
+            accuracy = summary(metrics)["final"]["test_accuracy"]
+            low, high = accuracy["ci95"]
             row |= {
-                "seeds": s.n,
-                "test_accuracy_mean": s.mean,
-                "test_accuracy_sd": s.sd,
-                "test_accuracy_ci95_low": s.low,
-                "test_accuracy_ci95_high": s.high,
+                "seeds": accuracy["n"],
+                "test_accuracy_mean": accuracy["mean"],
+                "test_accuracy_sd": accuracy["sd"],
+                "test_accuracy_ci95_low": low,
+                "test_accuracy_ci95_high": high,
                 "seconds": metrics.groupby("epoch").seconds.first().sum(),
             }
         row["reason"] = str(job.error) if job.error else ""
@@ -66,6 +66,8 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
         rows.append(row)
     frame = pd.DataFrame(rows)
     if "test_accuracy_mean" in frame:
+        columns = [name for name in map(str, frame.columns) if name.startswith("test_accuracy")]
+        frame[columns] = frame[columns].astype(float)  # a missing number is NaN, not None
         frame = frame.sort_values("test_accuracy_mean", ascending=False, na_position="last")
     return frame.reset_index(drop=True)
 
@@ -121,8 +123,7 @@ def report(jobs: Sequence[Job], output_dir: str) -> None:
     write_text(folder / "sweep.csv", frame.to_csv(index=False))
     figure = sweep_plot(frame, keys)
     if figure is not None:
-        with whole_file(folder / "sweep.png") as file:
-            figure.savefig(file, format="png", dpi=200)
+        style.save_png(figure, folder / "sweep.png")
     console.print("Mean over seeds ± 95 % interval (Student t), last epoch.")
     console.print(f"Sweep folder: {folder}", soft_wrap=True)
 

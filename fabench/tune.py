@@ -33,7 +33,7 @@ from fabench.registry import validated
 from fabench.report import console, percent
 from fabench.schema import STRICT, Count, Rate
 from fabench.statistics import Summary, summarize
-from fabench.store import whole_file, write_text
+from fabench.store import write_text
 
 EXTENSIONS = 4
 """How often a grid may grow beyond an edge before the search gives up."""
@@ -153,8 +153,7 @@ def tune(raw: dict[str, Any], search: Search, name: str, command: str, conf: Pat
     folder.mkdir(parents=True, exist_ok=True)
     frame = table(scores, search)
     write_text(folder / "tune.csv", frame.to_csv(index=False))
-    with whole_file(folder / "tune.png") as file:
-        curve(frame, search, config).savefig(file, format="png", dpi=style.DPI)
+    style.save_png(curve(frame, search, config), folder / "tune.png")
     _show(scores, best, search, folder)
     if at_edge:
         raise RunFailed(

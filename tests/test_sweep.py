@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fabench import cli
+from fabench import sweep as sweeps
 from fabench.execute import Outcome, populations, row_bytes
 from fabench.figure.sweep_plot import sweep_plot
 from fabench.store import TIMES, RunFolder
@@ -148,6 +149,19 @@ def test_table_is_sorted_and_says_what_it_measured(sweep, tmp_path):
         assert f"lr{row['optimizer.lr']:g}-" in row.folder
     assert list(tmp_path.glob("outputs/sweeps/*/sweep.png"))
     assert "95 % interval" in out
+
+
+def test_a_diverged_seed_counts_in_no_statistic(make_config, tmp_path):
+    config = make_config(seed=[0, 1, 2], output_dir=str(tmp_path))
+    folder = RunFolder(config)
+    folder.path.mkdir(parents=True)
+    last = {"epoch": 2, "seconds": 1.0, "diverged": 0, "train_loss": 0.5, "test_loss": 0.5}
+    rows = [{**last, "seed": seed, "test_accuracy": a} for seed, a in enumerate((0.6, 0.9, 0.7))]
+    rows[1]["diverged"] = 1  # its loss has become finite again
+    folder.write_metrics(pd.DataFrame(rows))
+    [row] = sweeps.table([sweeps.Job({}, Outcome(config, folder))]).to_dict("records")
+    assert row["seeds"] == 2
+    assert row["test_accuracy_mean"] == pytest.approx(0.65)
 
 
 def test_dry_run_trains_nothing(sweep, tmp_path):

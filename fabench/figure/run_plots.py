@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from fabench.config import Config
 from fabench.figure import style
 from fabench.figure.curves import band, epoch_axis
-from fabench.store import whole_file
 
 
 def accuracy(metrics: pd.DataFrame, config: Config) -> Figure:
@@ -47,8 +46,7 @@ def write_plots(folder: Path, metrics: pd.DataFrame, config: Config) -> list[Pat
     paths = []
     for name, figure in figures.items():
         path = folder / "plots" / f"{name}.png"
-        with whole_file(path) as file:
-            figure.savefig(file, format="png", dpi=style.DPI)
+        style.save_png(figure, path)
         paths.append(path)
     return paths
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 from cycler import cycler
+
+from fabench.store import whole_file
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -69,6 +72,12 @@ def canvas(
             yield figure, axes
         finally:
             plt.close(figure)
+
+
+def save_png(figure: Figure, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a figure whole, in the resolution that all figures share."""
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=DPI, metadata=metadata)
 
 
 def picture(axes: Axes, images: Sequence[Any], title: str) -> None:
