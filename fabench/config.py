@@ -13,7 +13,7 @@ from fabench.dataset.base import Dataset, ImageDataset, Teacher
 from fabench.errors import UserError
 from fabench.initialization import FEEDBACK_INITS
 from fabench.learning_rule.base import FeedbackRule, LazyRule, LearningRule
-from fabench.model.mlp import Mlp
+from fabench.model.base import Model
 from fabench.network import Layer
 from fabench.optimizer.base import Optimizer
 from fabench.schema import STRICT, Count, NonNegative, Rate, scalars
@@ -35,6 +35,7 @@ class Trainer:
     metrics_every: Count
     evaluate_on: Literal["test", "validation"]
     frozen_layers: list[Count]
+    adversarial: NonNegative
     train_examples: Count | None
     test_examples: Count | None
 
@@ -77,7 +78,7 @@ class Config:
     optimizer: Optimizer
     dataset: Dataset
     task: Task
-    model: Mlp
+    model: Model
     init_of_B: InitOfB
     trainer: Trainer
     general: General
@@ -104,8 +105,8 @@ class Config:
 
     def layers(self) -> tuple[Layer, ...]:
         """The network that this run trains, as the learning rule wants it."""
-        n_inputs = self.task.items_per_example * self.dataset.n_inputs
-        layers = self.model.layers(n_inputs, self.task.n_outputs)
+        items, n_outputs = self.task.items_per_example, self.task.n_outputs
+        layers = self.model.layers(self.dataset.item_shape, items, n_outputs)
         if isinstance(self.learning_rule, LazyRule):
             layers = (*map(self.learning_rule.hidden_layer, layers[:-1]), layers[-1])
         frozen = self.trainer.frozen_layers
@@ -195,9 +196,29 @@ def parse(raw: dict[str, Any]) -> Config:
         trainer=registry.validated(Trainer, raw["trainer"], prefix="trainer."),
         general=general,
     )
+    _check_that_the_rule_can_train(config)
     frozen, n_layers = config.trainer.frozen_layers, len(config.layers())
     if any(number > n_layers for number in frozen):
         raise UserError(f"trainer.frozen_layers={frozen}: the network has {n_layers} layers.")
     if not any(layer.trained for layer in config.layers()):
         raise UserError(f"trainer.frozen_layers={frozen} leaves no layer to train.")
     return config
+
+
+def _check_that_the_rule_can_train(config: Config) -> None:
+    """Raises UserError: what stands in the way."""
+    rule, layers = config.learning_rule, config.layers()
+    reason = rule.refusal(layers)
+    if reason:
+        raise UserError(
+            f"learning_rule={rule.name} {reason}: model={config.model.name} is not for it."
+        )
+    if isinstance(rule, FeedbackRule) and config.init_of_B.name == "transported":
+        reason = rule.transport_refusal(layers)
+        if reason:
+            raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
+    if config.trainer.adversarial and isinstance(rule, LazyRule):
+        raise UserError(
+            f"trainer.adversarial={config.trainer.adversarial:g}: learning_rule={rule.name} sends "
+            "no error back to the inputs."
+        )

@@ -117,7 +117,7 @@ def row_bytes(config: Config) -> int:
     gradient, two states) and its inputs and activations of a batch."""
     layers = config.layers()
     weights = sum(layer.fan_in * layer.fan_out for layer in layers)
-    widths = layers[0].fan_in + 3 * sum(layer.fan_out for layer in layers)
+    widths = layers[0].n_inputs + 3 * sum(layer.width for layer in layers)
     return 4 * (4 * weights + 2 * config.trainer.batch_size * widths)
 
 
@@ -125,8 +125,8 @@ def multiply_adds(config: Config, epochs: int) -> float:
     """Multiplications of matrix products in so many epochs of a run: forward for training and
     test, and gradients."""
     layers, t, data = config.layers(), config.trainer, config.dataset
-    forward = sum(la.fan_in * la.fan_out * (2 if la.gate else 1) for la in layers)
-    gradient = sum(la.fan_in * la.fan_out for la in layers if la.trained)
+    forward = sum(la.multiply_adds * (2 if la.gate else 1) for la in layers)
+    gradient = sum(la.multiply_adds for la in layers if la.trained)
     train, test = t.train_examples or data.n_train, t.test_examples or data.n_test
     epoch = train * (forward + gradient) + test * forward
     return float(epoch * epochs * len(config.seeds))

@@ -81,7 +81,9 @@ def _outputs(
     population: Population, examples: Examples, epoch: Epoch
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every network's output [R, B, C] and y [R, B, C], as many examples at a time as fit."""
-    size = max(1, BUFFER_ELEMENTS // (len(population.rows) * population.layers[0].fan_in))
+    size = max(
+        1, BUFFER_ELEMENTS // (len(population.rows) * max(la.width for la in population.layers))
+    )
     for x, y in examples.batches(epoch, size):
         yield population.outputs(x), y
 
@@ -95,7 +97,7 @@ def weight_alignment(population: Population) -> Metrics:
     if not population.B or not isinstance(population.rule, FeedbackRule):
         return {}
     pairs = population.rule.alignment_pairs(population.weights.W, population.B)
-    flat = [(b.flatten(1).double(), w.flatten(1).double()) for b, w in pairs]
+    flat = [(p[0].flatten(1).double(), p[1].flatten(1).double()) for p in pairs if p]
     whole = (torch.cat([b for b, _ in flat], 1), torch.cat([w for _, w in flat], 1))
     return _named("weight_alignment", [cosine_similarity(*pair) for pair in [whole, *flat]])
 

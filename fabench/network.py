@@ -1,7 +1,8 @@
 """The forward pass of a population of networks.
 
 Axes: R runs, B batch, I fan-in, O fan-out. Layers are counted from 0; ``W[l]`` is the paper's
-W_{l+1}. Rows never mix: every product is batched over R.
+W_{l+1}. Rows never mix: every product is batched over R. Between layers every signal is flat,
+[R, B, units], whatever the layers are: see ``fabench.convolution``.
 """
 
 from collections.abc import Callable
@@ -44,7 +45,9 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 class Layer:
     """One dense layer: h = f(x W + b), or, gated, h = (x W + b) ⊙ gate(x G) with G fixed.
 
-    W and G are drawn from ``weight_init`` times ``weight_scale``.
+    W and G are drawn from ``weight_init`` times ``weight_scale``. In training each of its inputs is
+    dropped with probability ``input_dropout`` and divided by 1 - input_dropout where it stays
+    (Srivastava et al., "Dropout", JMLR 15, 2014, section 10).
     """
 
     fan_in: int
@@ -55,6 +58,47 @@ class Layer:
     weight_scale: float = 1.0
     gate: GateName | None = None
     trained: bool = True
+    input_dropout: float = 0.0
+
+    @property
+    def n_inputs(self) -> int:
+        """Values of an example that come in."""
+        return self.fan_in
+
+    @property
+    def units(self) -> int:
+        """Values of an example that go out."""
+        return self.fan_out
+
+    @property
+    def width(self) -> int:
+        """Values of an example at the widest place: for memory."""
+        return max(self.n_inputs, self.units)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the forward pass of one example."""
+        return self.fan_in * self.fan_out
+
+    def preactivation(self, h: Tensor, W: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """a = h W + b [R, B, units], and what ``back`` and ``gradient`` need to know of it."""
+        return h @ W if b is None else torch.baddbmm(b, h, W), None
+
+    def back(self, delta: Tensor, M: Tensor, places: Tensor | None) -> Tensor:
+        """A signal [R, B, units] sent back through M [R, O, I], W's transpose or what stands in
+        for it: [R, B, n_inputs]."""
+        return delta @ M
+
+    def gradient(
+        self, h: Tensor, delta: Tensor, places: Tensor | None, out: Tensor | None = None
+    ) -> Tensor:
+        """sum over examples of h^T delta [R, I, O], for input h [R, B, n_inputs]; ``out``: memory
+        that it may use."""
+        return torch.bmm(h.mT, delta, out=out)
+
+    def bias_gradient(self, delta: Tensor) -> Tensor:
+        """sum over examples of delta [R, 1, O], in float32."""
+        return delta.sum(1, keepdim=True, dtype=torch.float32)
 
 
 @dataclass
@@ -76,13 +120,18 @@ class Weights:
 class ForwardPass:
     """What a forward pass leaves behind: ``h[l]`` [R, B, I] is the input of layer l (h[0] = x).
 
-    Whoever asks a rule for its signals adds the targets ``y`` [R, B, C] and a source of ``noise``.
+    ``f[l]`` is layer l's activation before dropout, ``masks[l]`` the factors 0 or 1 / (1 - p) of
+    layer l's inputs, ``places[l]`` which inputs a pooling layer passed on. Whoever asks a rule for
+    its signals adds the targets ``y`` [R, B, C] and a source of ``noise``.
     """
 
     layers: tuple[Layer, ...]
     h: list[Tensor]
     a: list[Tensor]
+    f: list[Tensor]
     gates: list[Tensor | None]
+    masks: list[Tensor | None]
+    places: list[Tensor | None]
     y: Tensor | None = None
     noise: Noise | None = None
 
@@ -92,12 +141,24 @@ class ForwardPass:
         return self.a[-1]
 
     def derivative(self, layer: int) -> Tensor:
-        """f'(a) of a hidden layer [R, B, O]; of a gated one, the gate's value."""
-        gate = self.gates[layer]
-        if gate is not None:
-            return gate
-        f = ACTIVATIONS[self.layers[layer].activation]
-        return f.derivative(self.a[layer], self.h[layer + 1])
+        """f'(a) of a hidden layer [R, B, units], times its dropout's factors; of a gated layer, the
+        gate's value."""
+        slope = self.gates[layer]
+        if slope is None:
+            f = ACTIVATIONS[self.layers[layer].activation]
+            slope = f.derivative(self.a[layer], self.f[layer])
+        mask = self.masks[layer + 1]
+        return slope if mask is None else slope * mask
+
+    def back(self, layer: int, delta: Tensor, M: Tensor) -> Tensor:
+        """``delta`` sent back through ``layer`` by M [R, O, I], as by its transposed weights."""
+        return self.layers[layer].back(delta, M, self.places[layer])
+
+    def outer(self, layer: int, delta: Tensor) -> Tensor:
+        """The gradient of ``layer``'s weights [R, I, O] for teaching signal ``delta``: the batch
+        mean of h^T delta."""
+        h = self.h[layer]
+        return self.layers[layer].gradient(h, delta, self.places[layer]) / h.shape[1]
 
 
 def forward(
@@ -105,19 +166,26 @@ def forward(
     weights: Weights,
     x: Tensor,
     operand: Callable[[Tensor], Tensor] = lambda h: h,
+    masks: list[Tensor | None] | None = None,
 ) -> ForwardPass:
     """Run x [R, B, I] through the layers; the last one's output stays linear.
 
-    ``operand`` gives every hidden h the number format of a product's operand.
+    ``operand`` gives every hidden h the number format of a product's operand; ``masks``: dropout's
+    factors of every layer's inputs, in training.
     """
-    result = ForwardPass(layers, [x], [], [])
-    for layer, W, b, G in zip(layers, weights.W, weights.b, weights.G, strict=True):
-        h = result.h[-1]
-        a = h @ W if b is None else torch.baddbmm(b, h, W)
+    masks = masks or [None] * len(layers)
+    result = ForwardPass(layers, [], [], [], [], masks, [])
+    h = x
+    for layer, W, b, G, mask in zip(layers, weights.W, weights.b, weights.G, masks, strict=True):
+        if mask is not None:
+            h = operand(h * mask)
+        a, places = layer.preactivation(h, W, b)
         gate = None if G is None or layer.gate is None else GATES[layer.gate](h @ G)
+        result.h.append(h)
         result.a.append(a)
         result.gates.append(gate)
+        result.places.append(places)
         if layer is not layers[-1]:
-            h = ACTIVATIONS[layer.activation].f(a) if gate is None else a * gate
-            result.h.append(operand(h))
+            h = operand(ACTIVATIONS[layer.activation].f(a) if gate is None else a * gate)
+            result.f.append(h)
     return result

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from fabench.config import Config, InitOfB
+from fabench.convolution import Convolution
 from fabench.graph import Replayed
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
-from fabench.learning_rule.base import FeedbackRule
-from fabench.network import Noise, Weights, forward
+from fabench.learning_rule.base import FeedbackRule, Signals
+from fabench.network import ForwardPass, Noise, Weights, forward
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
 from fabench.randomness import generator
@@ -98,6 +99,7 @@ class Population:
         """Draw R networks of ``config``'s architecture; seeds and scalars come from ``rows``."""
         self.rows, self.layers, self.task = rows, config.layers(), config.task
         self.rule, self.optimizer = config.learning_rule, config.optimizer
+        self.adversarial = config.trainer.adversarial
         self.device, self.together = device, computes_together(device)
         self.operand = Operands(config.trainer.precision, device)
         self.steps = 0
@@ -111,7 +113,8 @@ class Population:
         self.t = torch.zeros((), device=device)  # the step's number where the step is a graph
         self._decays = any(row.scalars["weight_decay"] for row in rows)
         self._parts = self._divide()
-        replays = device.type == "cuda" and not self.rule.uses_noise
+        drops = any(layer.input_dropout for layer in self.layers)
+        replays = device.type == "cuda" and not self.rule.uses_noise and not drops
         self._take = Replayed(self._step_all) if replays else self._step_all
 
     def _divide(self) -> list[Part]:
@@ -126,7 +129,7 @@ class Population:
                 gradients = {
                     f"W{index}": torch.empty_like(W, dtype=self.operand.dtype)
                     for index, W in enumerate(weights.W)
-                    if self.layers[index].trained and not self._fused()
+                    if self.layers[index].trained and not self._fused(index)
                 }
             state = {n: {k: t[rows] for k, t in s.items()} for n, s in self.state.items()}
             B = [b[rows] for b in self.B]
@@ -195,6 +198,18 @@ class Population:
 
         return draw
 
+    def masks(self, rows: slice, n_examples: int) -> list[Tensor | None]:
+        """Dropout's factors of every layer's inputs [R, B, n_inputs] in some rows' present step."""
+        masks: list[Tensor | None] = []
+        for index, layer in enumerate(self.layers):
+            p, shape, mask = layer.input_dropout, (n_examples, layer.n_inputs), None
+            if p:
+                rngs = [generator(r.seed, f"dropout {index}", self.steps) for r in self.rows[rows]]
+                kept = self._stack([rng.random(shape, dtype=np.float32) >= p for rng in rngs])
+                mask = kept / (1 - p)
+            masks.append(mask)
+        return masks
+
     # -- Training ----------------------------------------------------------------------------
 
     def trained(self) -> dict[str, Tensor]:
@@ -246,39 +261,53 @@ class Population:
 
     def _step(self, part: Part, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         weights, B = self.operands(part.weights, part.B)
-        passed = forward(self.layers, weights, x, self.operand)
-        passed.y, passed.noise = self.operand(y), self.noise(part.rows)
-        loss, e = self.task.loss_and_error(passed.output.float(), y)
-        e = self.operand(e)
-        deltas = self.rule.teaching_signals(e, passed, weights.W, B)
+        passed, loss, e, deltas = self._signals(part, x, y, weights, B)
+        if self.adversarial and deltas[0] is not None:
+            error = passed.back(0, deltas[0], weights.W[0].mT)
+            x = self.operand(x + self.adversarial * error.sign())
+            passed, loss, e, deltas = self._signals(part, x, y, weights, B)
         if isinstance(self.rule, FeedbackRule):
             signals = [delta for delta in deltas if delta is not None]
             gradients = self.rule.feedback_gradients(passed, signals, e, weights.W, B)
             for index, gradient in enumerate(gradients):
                 if gradient is not None:
                     self._update(part, f"B{index}", part.B[index], gradient)
-        for index, (h, delta) in enumerate(zip(passed.h, deltas, strict=True)):
+        for index, delta in enumerate(deltas):
             if delta is not None and self.layers[index].trained:
-                self._learn(part, index, h, self.operand(delta / x.shape[1]))
+                self._learn(part, index, passed, self.operand(delta / x.shape[1]))
         return loss, passed.output
 
-    def _learn(self, part: Part, index: int, h: Tensor, delta: Tensor) -> None:
-        """Update layer ``index`` from its input h [R, B, I] and delta [R, B, O], a batch mean."""
+    def _signals(
+        self, part: Part, x: Tensor, y: Tensor, weights: Weights, B: list[Tensor]
+    ) -> tuple[ForwardPass, Tensor, Tensor, Signals]:
+        """The forward pass, the loss [R, B], the error e and the teaching signals."""
+        masks = self.masks(part.rows, x.shape[1])
+        passed = forward(self.layers, weights, x, self.operand, masks)
+        passed.y, passed.noise = self.operand(y), self.noise(part.rows)
+        loss, e = self.task.loss_and_error(passed.output.float(), y)
+        e = self.operand(e)
+        return passed, loss, e, self.rule.teaching_signals(e, passed, weights.W, B)
+
+    def _learn(self, part: Part, index: int, passed: ForwardPass, delta: Tensor) -> None:
+        """Update layer ``index`` from its delta [R, B, units], a batch mean's summands."""
+        layer, h = self.layers[index], passed.h[index]
         name, W, lr = f"W{index}", part.weights.W[index], part.scalars.lr
-        if self._fused():
+        if self._fused(index):
             if self._decays:
                 W *= 1 - lr * part.scalars.weight_decay
             W.baddbmm_(h.mT, lr * delta, alpha=-1)
         else:
-            gradient = torch.bmm(h.mT, delta, out=part.gradients[name])
+            gradient = layer.gradient(h, delta, passed.places[index], part.gradients[name])
             self._update(part, name, W, gradient)
         b = part.weights.b[index]
         if b is not None:
-            self._update(part, f"b{index}", b, delta.sum(1, keepdim=True, dtype=torch.float32))
+            self._update(part, f"b{index}", b, layer.bias_gradient(delta))
 
-    def _fused(self) -> bool:
-        """Whether gradients go into the weights as they are computed: plain descent in float32."""
-        return isinstance(self.optimizer, Sgd) and not self.operand.rounds
+    def _fused(self, index: int) -> bool:
+        """Whether a layer's gradient goes into its weights as it is computed: plain descent in
+        float32 of a dense layer."""
+        dense = not isinstance(self.layers[index], Convolution)
+        return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
 
     def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
         """The optimizer's step: on a CPU in blocks that fit its cache."""

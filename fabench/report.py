@@ -41,7 +41,7 @@ def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
     precision: str = config.trainer.precision
     if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
         precision += " (this CPU has no bf16 arithmetic: bf16 operands, multiplied in fp32)"
-    widths = [config.layers()[0].fan_in, *(layer.fan_out for layer in config.layers())]
+    widths = [config.layers()[0].n_inputs, *(layer.units for layer in config.layers())]
     lines = {
         "rule": config.learning_rule.name,
         "optimizer": f"{config.optimizer.name} ({settings})",

@@ -252,10 +252,10 @@ def test_fused_descent_is_descent(make_config, batches, monkeypatch, rule, weigh
         trainer__weight_decay=weight_decay,
     )  # fmt: skip
     fused = build(config)
-    assert fused._fused()
+    assert fused._fused(0)
     start = tensors(fused)
     fused = tensors(trained(fused, batches(fused)))
-    monkeypatch.setattr(Population, "_fused", lambda self: False)
+    monkeypatch.setattr(Population, "_fused", lambda self, index: False)
     plain = build(config)
     plain = tensors(trained(plain, batches(plain)))
     for name in fused:
@@ -502,3 +502,85 @@ def test_frozen_layers_stay_as_drawn_and_the_others_learn(make_config, batches, 
     for ws, drawn in zip((people.weights.W, people.weights.b), before, strict=True):
         for number, (w, start) in enumerate(zip(ws, drawn, strict=True), 1):
             assert torch.equal(w, start) == (number in frozen)
+
+
+# -- Dropout and adversarial training --------------------------------------------------------
+
+DROPOUT = {"model__hidden": [6, 5], "model__input_dropout": 0.25, "model__hidden_dropout": 0.5}
+
+
+def test_dropout_is_a_function_of_seed_layer_and_step(make_config):
+    assert build(make_config()).masks(slice(0, 3), 4) == [None, None]
+    people = build(make_config(seed=[4, 9, 2], **DROPOUT))
+    people.steps = 7
+    masks = people.masks(slice(1, 3), 50)
+    assert [tuple(mask.shape) for mask in masks] == [(2, 50, 192), (2, 50, 6), (2, 50, 5)]
+    for index, (mask, p) in enumerate(zip(masks, (0.25, 0.5, 0.5), strict=True)):
+        for row, seed in zip(mask, (9, 2), strict=True):
+            drawn = generator(seed, f"dropout {index}", 7).random(row.shape, dtype=np.float32)
+            np.testing.assert_allclose(row, np.where(drawn < p, 0, 1 / (1 - p)), rtol=1e-6)
+    people.steps = 8
+    assert not torch.equal(people.masks(slice(1, 3), 50)[0], masks[0])
+
+
+@pytest.mark.parametrize("rule", ["bp", "fa", "dfa"])
+def test_training_drops_and_measuring_does_not(make_config, batches, rule):
+    """A step's update is that of autograd with the step's factors, as far as BP goes; the output
+    without them is that of all units."""
+    config = make_config(learning_rule=rule, init_of_B="transported", model__activation="tanh",
+                         optimizer__lr=1.0, seed=[3, 1], **DROPOUT)  # fmt: skip
+    people = build(config)
+    x, y = next(batches(people))
+    W = [w.clone().requires_grad_() for w in people.weights.W]
+    people.steps = 1  # as in the first step
+    first, second, third = people.masks(slice(0, 2), len(x[0]))
+    people.steps = 0
+    h1 = torch.tanh((x * first) @ W[0]) * second
+    a = (torch.tanh(h1 @ W[1]) * third) @ W[2]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(a, y, reduction="none")
+    whole = torch.tanh(torch.tanh(x @ W[0]) @ W[1]) @ W[2]
+    torch.testing.assert_close(people.outputs(x), whole.detach())
+    found, output = people.step(x, y)
+    torch.testing.assert_close(found, loss[..., 0].detach())
+    torch.testing.assert_close(output, a.detach())
+    if rule == "dfa":  # its transported feedback leaves out the slopes in between
+        return
+    (loss.sum() / len(x[0])).backward()
+    for now, start in zip(people.weights.W, W, strict=True):
+        torch.testing.assert_close(now, (start - start.grad).detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_with_dropout_a_row_is_the_run_alone(make_config, batches):
+    config = make_config(optimizer="adam", seed=[3, 1], **DROPOUT)
+    both = build(config)
+    steps = [(x.clone(), y) for x, y in batches(both)]
+    trained(both, steps)
+    for r, seed in enumerate(config.seeds):
+        alone = build(config, [Row(seed, config.scalars())])
+        trained(alone, [(x[r : r + 1], y[r : r + 1]) for x, y in steps])
+        assert_equal(tensors(alone), both.snapshot(slice(r, r + 1)))
+
+
+@pytest.mark.parametrize("rule", ["bp", "dfa"])
+def test_adversarial_steps_train_on_inputs_moved_along_their_errors_sign(
+    make_config, batches, rule
+):
+    settings = {"learning_rule": rule, "model__hidden": [6], "optimizer__lr": 0.5}
+    people = build(make_config(trainer__adversarial=0.1, **settings))
+    x, y = next(batches(people))
+    if rule == "bp":  # the loss's own gradient
+        moved = x.clone().requires_grad_()
+        loss, _ = people.task.loss_and_error(torch.relu(moved @ people.weights.W[0])
+                                             @ people.weights.W[1], y)  # fmt: skip
+        error = torch.autograd.grad(loss.sum(), moved)[0]
+    else:
+        a = x @ people.weights.W[0]
+        _, e = people.task.loss_and_error(torch.relu(a) @ people.weights.W[1], y)
+        error = ((e @ people.B[0]) * (a > 0)) @ people.weights.W[0].mT
+    plain = build(make_config(**settings))
+    assert error.any()
+    expected = plain.step(x + 0.1 * error.sign(), y)
+    for found, wanted in zip(people.step(x, y), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+    for name, tensor in tensors(people).items():
+        torch.testing.assert_close(tensor, tensors(plain)[name])

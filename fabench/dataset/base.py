@@ -181,6 +181,11 @@ class Dataset(ABC):
     def n_inputs(self) -> int:
         """How many values an item has."""
 
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """(length,) of a vector, (channels, rows, columns) of an image."""
+        return (self.n_inputs,)
+
     @abstractmethod
     def load(self, data_dir: str | None = None) -> Data:
         """The data, verified. Files are looked for in ``data_dir`` first and fetched if need be.
@@ -250,6 +255,10 @@ class ImageDataset(Dataset):
     @property
     def n_inputs(self) -> int:
         return self.image_shape[0] * self.image_shape[1]
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return (1, *self.image_shape)
 
     @abstractmethod
     def load(self, data_dir: str | None = None) -> Images: ...

@@ -2,9 +2,10 @@
 
 Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L = len(W).
 
-Everything else is shared: the forward pass, the gradient of layer l (h[l]^T delta[l] / B), the
-optimizer, the data and the metrics. To add a rule, write ``learning_rule/<name>.py`` with a class
-of the same name, ``conf/learning_rule/<name>.yaml`` and ``tests/learning_rule/test_<name>.py``.
+Everything else is shared: the forward pass, the gradient of layer l (h[l]^T delta[l] / B, for a
+convolution summed over its places), the optimizer, the data and the metrics. To add a rule, write
+``learning_rule/<name>.py`` with a class of the same name, ``conf/learning_rule/<name>.yaml`` and
+``tests/learning_rule/test_<name>.py``.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from fabench.convolution import Convolution
 from fabench.network import ForwardPass, Layer
 
 Signals = list[Tensor | None]
@@ -35,6 +37,10 @@ class LearningRule(ABC):
         The last layer's delta is e.
         """
 
+    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        """Why the rule cannot train such a network, to follow its name; None where it can."""
+        return None
+
 
 class FeedbackRule(LearningRule):
     """A rule that sends the error back through feedback matrices of its own."""
@@ -51,10 +57,17 @@ class FeedbackRule(LearningRule):
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         """The feedback that backpropagation would use: for ``init_of_B=transported``."""
 
+    def transport_refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        """Why there is no ``transported`` for such a network; None where there is."""
+        return None
+
     @abstractmethod
-    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
         """Pairs of equally shaped matrices, feedback and what it stands in for, from the first
-        hidden layer that has feedback: their cosine is the layer's weight alignment."""
+        hidden layer that has feedback: their cosine is the layer's weight alignment. None for a
+        layer whose feedback stands in for no matrix."""
 
     def feedback_gradients(
         self,
@@ -80,6 +93,16 @@ class LazyRule(LearningRule):
 def mean_outer(delta: Tensor, h: Tensor) -> Tensor:
     """delta^T h / B [R, O, I]: the outer product of two signals, its batch mean."""
     return delta.mT @ h / h.shape[1]
+
+
+def dense_only(layers: tuple[Layer, ...]) -> str | None:
+    """The refusal of a rule that is not defined for convolutions."""
+    return "is not defined for convolutions" if convolutional(layers) else None
+
+
+def convolutional(layers: tuple[Layer, ...]) -> bool:
+    """Whether there is a convolution among the layers."""
+    return any(isinstance(layer, Convolution) for layer in layers)
 
 
 def output_only(e: Tensor, layers: tuple[Layer, ...]) -> Signals:

@@ -25,7 +25,8 @@ def sequential(e: Tensor, forward: ForwardPass, backward: list[Tensor]) -> Signa
     """Send e back layer by layer; ``backward[l]`` [R, n_{l+1}, n_l] leads into hidden layer l."""
     deltas = [e]  # (1)
     for layer in reversed(range(len(backward))):
-        deltas.insert(0, (deltas[0] @ backward[layer]) * forward.derivative(layer))  # (2)
+        carried = forward.back(layer + 1, deltas[0], backward[layer])
+        deltas.insert(0, carried * forward.derivative(layer))  # (2)
     return list(deltas)
 
 

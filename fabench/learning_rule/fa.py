@@ -36,5 +36,7 @@ class Fa(FeedbackRule):
     ) -> Signals:
         return sequential(e, forward, B)  # (1), (2)
 
-    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
         return [(b, w.mT) for b, w in zip(B, W[1:], strict=True)]

@@ -35,5 +35,7 @@ class Frsf(Fa):
         V = concordant([b.abs() for b in B], W)  # (3)
         return super().teaching_signals(e, forward, W, V)  # (1), (2)
 
-    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
         return super().alignment_pairs(W, concordant([b.abs() for b in B], W))

@@ -17,7 +17,7 @@ Differences from the paper:
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import FeedbackRule, Signals
+from fabench.learning_rule.base import FeedbackRule, Signals, dense_only
 from fabench.learning_rule.dfa import downstream
 from fabench.network import ForwardPass, Layer
 from fabench.schema import STRICT
@@ -28,7 +28,10 @@ class Ifa(FeedbackRule):
     name: str
 
     def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
-        return [(layers[-1].fan_out, layers[0].fan_out)]
+        return [(layers[-1].units, layers[0].units)]
+
+    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        return dense_only(layers)
 
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         return [downstream(W, 0)]
@@ -41,5 +44,7 @@ class Ifa(FeedbackRule):
             deltas.append((deltas[-1] @ W[layer]) * forward.derivative(layer))  # (2)
         return [*deltas, e]  # (3)
 
-    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
         return [(b, downstream(W, 0)) for b in B]

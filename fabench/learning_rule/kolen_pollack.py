@@ -24,7 +24,6 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import mean_outer
 from fabench.learning_rule.fa import Fa
 from fabench.network import ForwardPass
 from fabench.schema import STRICT
@@ -43,4 +42,4 @@ class KolenPollack(Fa):
         W: list[Tensor],
         B: list[Tensor],
     ) -> list[Tensor | None]:
-        return [mean_outer(d, h) for d, h in zip(deltas[1:], forward.h[1:], strict=True)]  # (4)
+        return [forward.outer(layer, d).mT for layer, d in enumerate(deltas[1:], 1)]  # (4)

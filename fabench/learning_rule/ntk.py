@@ -28,7 +28,7 @@ from dataclasses import replace
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import LazyRule, Signals
+from fabench.learning_rule.base import LazyRule, Signals, dense_only
 from fabench.learning_rule.bp import sequential
 from fabench.network import ForwardPass, GateName, Layer
 from fabench.schema import STRICT
@@ -41,6 +41,9 @@ class Ntk(LazyRule):
 
     def hidden_layer(self, layer: Layer) -> Layer:
         return replace(layer, gate=self.gate)  # (1)
+
+    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        return dense_only(layers)
 
     def teaching_signals(
         self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]

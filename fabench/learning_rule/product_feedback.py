@@ -26,7 +26,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import FeedbackRule, Signals, mean_outer
+from fabench.learning_rule.base import FeedbackRule, Signals, dense_only, mean_outer
 from fabench.network import ForwardPass, Layer
 from fabench.schema import STRICT, Count
 
@@ -44,6 +44,9 @@ class ProductFeedback(FeedbackRule):
             m = self.expand * layer.fan_out
             shapes += [(layer.fan_out, m), (m, layer.fan_in)]
         return shapes
+
+    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        return dense_only(layers)
 
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         feedback = []
@@ -75,5 +78,7 @@ class ProductFeedback(FeedbackRule):
             gradients += [None, mean_outer(delta @ b, h)]  # (2), (4)
         return gradients
 
-    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
         return [(b @ r, w.mT) for b, r, w in zip(B[::2], B[1::2], W[1:], strict=True)]

@@ -46,5 +46,7 @@ class Usf(Fa):
         V = concordant([root_mean_square(b) for b in B], W)  # (3)
         return super().teaching_signals(e, forward, W, V)  # (1), (2)
 
-    def alignment_pairs(self, W: list[Tensor], B: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
         return super().alignment_pairs(W, concordant([root_mean_square(b) for b in B], W))

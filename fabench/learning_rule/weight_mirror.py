@@ -28,7 +28,6 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import mean_outer
 from fabench.learning_rule.fa import Fa
 from fabench.network import ACTIVATIONS, ForwardPass
 from fabench.schema import STRICT, NonNegative, Rate
@@ -53,9 +52,11 @@ class WeightMirror(Fa):
         assert forward.noise is not None
         gradients: list[Tensor | None] = []
         for layer, b in enumerate(B, 1):
-            xi = forward.noise(f"mirror {layer}", (e.shape[1], b.shape[2]))
-            y = xi @ W[layer]  # (3)
+            mirrored, size = forward.layers[layer], e.shape[1]
+            xi = forward.noise(f"mirror {layer}", (size, mirrored.n_inputs))
+            y, places = mirrored.preactivation(xi, W[layer], None)  # (3)
             if layer < len(B):
-                y = ACTIVATIONS[forward.layers[layer].activation].f(y)
-            gradients.append(self.feedback_rate * (self.feedback_decay * b - mean_outer(y, xi)))
+                y = ACTIVATIONS[mirrored.activation].f(y)
+            product = mirrored.gradient(xi, y, places).mT / size
+            gradients.append(self.feedback_rate * (self.feedback_decay * b - product))
         return gradients  # (4)
