@@ -22,6 +22,11 @@ def uniform(rng: Generator, i: int, o: int, bound: float | None = None) -> Matri
     return (rng.random((i, o), dtype=np.float32) * 2 - 1) * np.float32(bound)
 
 
+def unit_uniform(rng: Generator, i: int, o: int) -> Matrix:
+    """U(±1), whatever the matrix's size."""
+    return uniform(rng, i, o, 1)
+
+
 def normal(rng: Generator, i: int, o: int, mean: float = 0.0, sd: float = 1.0) -> Matrix:
     """N(mean, sd^2)."""
     return rng.standard_normal((i, o), dtype=np.float32) * np.float32(sd) + np.float32(mean)
@@ -51,6 +56,7 @@ WEIGHT_INITS: dict[str, Init] = {
     "he_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(2 / i)),
     # LeCun et al. 1998, "Efficient BackProp", section 4.6
     "lecun_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(1 / i)),
+    "unit_uniform": unit_uniform,
     "zeros": zeros,
     # What the lazy rules ask for: see learning_rule/gaussian_features.py, fourier_features.py
     "gaussian_features": lambda rng, i, o: normal(rng, i, o, sd=sqrt(6 / (i + o))),
@@ -70,8 +76,9 @@ FEEDBACK_INITS: dict[str, Init] = {
     "standard_gaussian": normal,
     "orthogonal": orthogonal,
     "xavier": lambda rng, i, o: uniform(rng, i, o, sqrt(6 / (i + o))),
+    "unit_uniform": unit_uniform,
     "zeros": zeros,  # for feedback that learns
 }
 """The thesis's four matrices (its section 3.1: uniform, standard uniform, gaussian with mean = sd,
-standard gaussian), orthogonal and Glorot's uniform. "transported" is no distribution: see
+standard gaussian), orthogonal, Glorot's uniform and U(±1). "transported" is no distribution: see
 ``LearningRule`` classes with feedback."""

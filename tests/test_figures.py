@@ -71,6 +71,7 @@ def test_every_recipe_says_what_it_is_and_names_its_experiments():
         ("fig_3_2", 2, {("dfa", "sgd", 3, 50), ("dfa", "rmsprop", 3, 50)}),
         ("fig_3_3", 4, {("dfa", "sgd", 3, 20)}),
         ("fig_3_4", 20, {("bp", "nadam", 3, 20), ("dfa", "amsgrad", 3, 20)}),
+        ("fig_lillicrap", 3, {("bp", "sgd", 3, 40), ("fa", "sgd", 3, 40)}),
         ("fig_random_data_d", 30, {("dfa", "sgd", 3, 500), ("relu_features", "rmsprop", 3, 500)}),
         ("fig_random_data_n", 30, {("bp", "rmsprop", 3, 500)}),
         ("table_precision", 4, {("bp", "sgd", 3, 20), ("dfa", "sgd", 3, 20)}),

@@ -48,9 +48,11 @@ def shown(x):
 
 UNIFORM = [
     (WEIGHT_INITS, "torch_uniform", -1 / sqrt(I), 1 / sqrt(I)),
+    (WEIGHT_INITS, "unit_uniform", -1, 1),
     (WEIGHT_INITS, "xavier_uniform", -sqrt(6 / (I + O)), sqrt(6 / (I + O))),
     (FEEDBACK_INITS, "uniform", -1 / sqrt(I), 1 / sqrt(I)),
     (FEEDBACK_INITS, "standard_uniform", 0, 1),
+    (FEEDBACK_INITS, "unit_uniform", -1, 1),
     (FEEDBACK_INITS, "xavier", -sqrt(6 / (I + O)), sqrt(6 / (I + O))),
 ]
 NORMAL = [

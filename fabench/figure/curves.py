@@ -8,15 +8,21 @@ from fabench.statistics import summarize
 
 
 def band(
-    axes: Axes, metrics: pd.DataFrame, column: str, color: str, label: str, dash: str = "-"
+    axes: Axes,
+    metrics: pd.DataFrame,
+    column: str,
+    color: str,
+    label: str,
+    dash: str = "-",
+    x: str = "epoch",
 ) -> None:
-    """Draw ``column`` against epoch: the mean over seeds and the 95 % interval of that mean."""
+    """Draw ``column`` against ``x``: the mean over seeds and the 95 % interval of that mean."""
     values = metrics.dropna(subset=column)
-    epochs = sorted(values.epoch.unique().tolist())
-    points = [summarize(values[column][values.epoch == epoch].tolist()) for epoch in epochs]
-    axes.plot(epochs, [p.mean for p in points], dash, color=color, label=label)
+    places = sorted(values[x].unique().tolist())
+    points = [summarize(values[column][values[x] == place].tolist()) for place in places]
+    axes.plot(places, [p.mean for p in points], dash, color=color, label=label)
     low, high = [p.low for p in points], [p.high for p in points]
-    axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+    axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
 
 
 def means(

@@ -9,7 +9,9 @@ from pydantic.dataclasses import dataclass
 from fabench.network import ActivationName, Layer
 from fabench.schema import STRICT, Count, Fraction, Rate
 
-WeightInit = Literal["torch_uniform", "xavier_uniform", "he_normal", "lecun_normal", "zeros"]
+WeightInit = Literal[
+    "torch_uniform", "unit_uniform", "xavier_uniform", "he_normal", "lecun_normal", "zeros"
+]
 
 
 @dataclass(frozen=True, config=STRICT)
