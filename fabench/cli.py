@@ -181,7 +181,7 @@ def data(args: list[str]) -> int:
         print(f"{dataset.name:<15} {dataset.state:<8} {dataset.where}")
         for array in dataset.arrays:
             state = array.problem or "verified"
-            print(f"  {array.name:<13} sha256 {array.sha256}  {state}")
+            print(f"  {array.name:<13} {array.digest}  {state}")
         if dataset.state == "missing":
             print(f"  fetch it: fabench data {dataset.name}")
     return 1 if any(dataset.state == "corrupt" for dataset in found) else 0

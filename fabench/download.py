@@ -37,13 +37,13 @@ class DownloadFailed(Exception):
 
 
 def from_torchvision(name: str, root: Path) -> None:
-    """torchvision's own download of its dataset class ``name``, to <root>/<name>/raw/.
+    """torchvision's own download of its dataset class ``name``, below ``root``.
 
     Raises DownloadFailed.
     """
     timeout = socket.getdefaulttimeout()
     try:
-        with _silence():
+        with silence():
             socket.setdefaulttimeout(TIMEOUT_SECONDS)
             import torchvision.datasets  # here, for it costs 2 s and 150 MB
 
@@ -126,7 +126,7 @@ def _to_bytes(pixels: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """No output and no warnings of others."""
     with (
         contextlib.redirect_stdout(io.StringIO()),

@@ -21,12 +21,12 @@ CHUNK_BYTES = 1 << 18
 class Corrupt(Exception):
     """A file that is there but is not what it should be. The message names it and says why.
 
-    ``sha256`` is the digest that was found, where the file could be decoded at all.
+    ``digest``: what was found, "sha256 ..." or "md5 ...", where the file could be read at all.
     """
 
-    def __init__(self, path: Path, reason: str, sha256: str | None = None):
+    def __init__(self, path: Path, reason: str, digest: str | None = None):
         super().__init__(f"{path} {reason}")
-        self.sha256 = sha256
+        self.digest = digest
 
 
 def header(shape: tuple[int, ...]) -> bytes:
@@ -77,7 +77,8 @@ def read_verified(path: Path, shape: tuple[int, ...], sha256: str) -> np.ndarray
     array = read(path, shape)
     found = digest(array)
     if found != sha256:
-        raise Corrupt(path, f"has SHA-256 {found[:12]}... instead of {sha256[:12]}...", found)
+        reason = f"has SHA-256 {found[:12]}... instead of {sha256[:12]}..."
+        raise Corrupt(path, reason, f"sha256 {found}")
     return array
 
 

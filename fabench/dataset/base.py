@@ -6,6 +6,7 @@ C outputs, H rows of pixels, W columns.
 """
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,13 +16,17 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from fabench import idx, registry, source
 from fabench.errors import UserError
 from fabench.randomness import generator
+from fabench.schema import STRICT, Count
 
 Split = Literal["train", "test"]
+Scaling = Literal["standardized", "unit"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,8 +71,10 @@ class Data(Protocol):
 class Images:
     """A dataset in memory, on the CPU.
 
-    train_images: uint8 [N, H, W], pixels 0 to max_pixel; train_labels: uint8 [N], 0 to
-    n_classes - 1; test_images, test_labels: likewise; source: where it comes from, for people.
+    train_images: uint8, averages of pixels float32, [N, H, W] or of several channels [N, C, H, W],
+    0 to max_pixel; train_labels: uint8 [N], 0 to n_classes - 1; test_images, test_labels: likewise;
+    source: where it comes from, for people; scaling: inputs are standardized by the training
+    pixels' mean and standard deviation, all channels together, or unit: pixels / max_pixel.
     """
 
     train_images: Tensor
@@ -77,6 +84,7 @@ class Images:
     source: str
     n_classes: int
     max_pixel: int
+    scaling: Scaling = "standardized"
     fixed = True
 
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
@@ -85,7 +93,8 @@ class Images:
             if split == "train"
             else (self.test_images, self.test_labels)
         )
-        return Pool(images.flatten(1), labels, mean=self.pixel_mean, std=self.pixel_std)
+        mean, std = (0.0, self.max_pixel) if self.scaling == "unit" else self._moments
+        return Pool(images.flatten(1), labels, mean=mean, std=std)
 
     def hold_out(self) -> "Images":
         """Tune without looking at the test set: the last sixth of the training images (MNIST's
@@ -112,6 +121,9 @@ class Images:
 
     @cached_property
     def _moments(self) -> tuple[float, float]:
+        if self.train_images.is_floating_point():
+            std, average = torch.std_mean(self.train_images.double(), correction=0)
+            return average.item(), std.item()
         # From a histogram: exact, and without a copy of the images as floats.
         counts = torch.bincount(self.train_images.flatten(), minlength=256).double()
         values = torch.arange(256, dtype=torch.float64)
@@ -145,13 +157,14 @@ class Draws:
 
 @dataclasses.dataclass(frozen=True)
 class ArrayStatus:
-    """One array of a dataset: ``problem`` is None if its digest is the expected one.
+    """One array of a dataset, or its file: ``problem`` is None if its digest is the expected one.
 
-    sha256: of the array as an uncompressed IDX file; None if it cannot be decoded.
+    digest: "sha256 ..." of the array as an uncompressed IDX file, or "md5 ..." of its file; None if
+    it cannot be read.
     """
 
     name: str
-    sha256: str | None
+    digest: str | None
     problem: str | None
 
 
@@ -246,19 +259,43 @@ class Teacher(DrawnDataset):
         ]
 
 
+@dataclass(frozen=True, config=STRICT)
 class ImageDataset(Dataset):
-    """Labelled grey images of one size: an example lays k of them side by side."""
+    """Labelled images of one size: an example lays k of them side by side.
 
-    image_shape: ClassVar[tuple[int, int]]
+    scaling: of the inputs, see ``Images``; downsample: side of the square of pixels whose average
+    takes their place; file_shape: channels, rows and columns of an image before that. The values
+    of an item are laid out channel after channel, row after row.
+    """
+
+    name: str
+    scaling: Scaling = "standardized"
+    downsample: Count = 1
+
+    file_shape: ClassVar[tuple[int, int, int]]
     max_pixel: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        _, rows, columns = self.file_shape
+        if rows % self.downsample or columns % self.downsample:
+            raise UserError(
+                f"dataset.downsample={self.downsample}: it must divide the {rows} rows and "
+                f"{columns} columns of {self.name}."
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of an image as it comes in."""
+        channels, rows, columns = self.file_shape
+        return channels, rows // self.downsample, columns // self.downsample
 
     @property
     def n_inputs(self) -> int:
-        return self.image_shape[0] * self.image_shape[1]
+        return math.prod(self.image_shape)
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        return (1, *self.image_shape)
+        return self.image_shape
 
     @abstractmethod
     def load(self, data_dir: str | None = None) -> Images: ...
@@ -269,21 +306,21 @@ class ImageDataset(Dataset):
 
     def _images(self, arrays: source.Arrays, where: str) -> Images:
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return Images(**tensors, source=where, n_classes=self.n_classes, max_pixel=self.max_pixel)
+        if self.downsample > 1:
+            for name in ("train_images", "test_images"):
+                tensors[name] = avg_pool2d(tensors[name].float(), self.downsample)
+        return Images(**tensors, source=where, n_classes=self.n_classes, max_pixel=self.max_pixel,
+                      scaling=self.scaling)  # fmt: skip
 
     def _checked(self, where: str, arrays: list[ArrayStatus]) -> Status:
         corrupt = any(array.problem for array in arrays)
         return Status(self.name, "corrupt" if corrupt else "present", where, arrays)
 
 
-class IdxDataset(ImageDataset):
-    """A dataset kept as IDX files: fabench.source says where they are looked for."""
+class FileDataset(ImageDataset):
+    """A dataset kept in files: fabench.source says where they are looked for."""
 
     archive: ClassVar[source.Archive]
-    image_shape = source.Archive.image_shape
-    n_train = source.Archive.n_train
-    n_test = source.Archive.n_test
-    n_classes = 10
     max_pixel = 255
 
     def load(self, data_dir: str | None = None) -> Images:
@@ -296,11 +333,27 @@ class IdxDataset(ImageDataset):
         arrays = []
         for name, path in paths.items():
             try:
-                self.archive.read(name, path)
-                arrays.append(ArrayStatus(name, self.archive.sha256[name], None))
+                arrays.append(ArrayStatus(name, self.archive.verify(name, path), None))
             except idx.Corrupt as corrupt:
-                arrays.append(ArrayStatus(name, corrupt.sha256, str(corrupt)))
+                arrays.append(ArrayStatus(name, corrupt.digest, str(corrupt)))
         return self._checked(str(path.parent), arrays)
+
+
+class IdxDataset(FileDataset):
+    """Grey images in MNIST's format, of MNIST's sizes."""
+
+    file_shape = (1, *source.IdxArchive.image_shape)
+    n_train = source.IdxArchive.n_train
+    n_test = source.IdxArchive.n_test
+    n_classes = 10
+
+
+class CifarDataset(FileDataset):
+    """Photographs in colour: red, green and blue, 32 rows of 32 pixels each."""
+
+    file_shape = (3, 32, 32)
+    n_train = 50_000
+    n_test = 10_000
 
 
 def report(data_dir: str | None = None) -> list[Status]:

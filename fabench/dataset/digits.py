@@ -30,9 +30,7 @@ SHA256 = {
 
 @dataclass(frozen=True, config=STRICT)
 class Digits(ImageDataset):
-    name: str
-
-    image_shape = (8, 8)
+    file_shape = (1, 8, 8)
     n_train = 1437
     n_test = 360
     n_classes = 10
@@ -53,7 +51,7 @@ class Digits(ImageDataset):
         for name, array in self._arrays().items():
             found = idx.digest(array)
             problem = None if found == SHA256[name] else f"{SOURCE} gives other {name}"
-            arrays.append(ArrayStatus(name, found, problem))
+            arrays.append(ArrayStatus(name, f"sha256 {found}", problem))
         return self._checked(SOURCE, arrays)
 
     def _arrays(self) -> Arrays:

@@ -8,14 +8,12 @@ from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import IdxDataset
 from fabench.schema import STRICT
-from fabench.source import Archive
+from fabench.source import IdxArchive
 
 
 @dataclass(frozen=True, config=STRICT)
 class FashionMnist(IdxDataset):
-    name: str
-
-    archive = Archive(
+    archive = IdxArchive(
         name="FashionMNIST",
         sha256={
             "train_images": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",

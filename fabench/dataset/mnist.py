@@ -8,14 +8,12 @@ from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import IdxDataset
 from fabench.schema import STRICT
-from fabench.source import Archive
+from fabench.source import IdxArchive
 
 
 @dataclass(frozen=True, config=STRICT)
 class Mnist(IdxDataset):
-    name: str
-
-    archive = Archive(
+    archive = IdxArchive(
         name="MNIST",
         sha256={
             "train_images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

@@ -1,7 +1,9 @@
 """A dataset of a few random images, in folders that are the test's own. No test uses the network
 or the user's cache unless it says so."""
 
+import hashlib
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -46,7 +48,7 @@ def arrays():
 @pytest.fixture
 def archive(arrays):
     sha256 = {name: idx.digest(array) for name, array in arrays.items()}
-    return source.Archive("MNIST", sha256, on_package_index=True, n_train=5, n_test=3)
+    return source.IdxArchive("MNIST", sha256, on_package_index=True, n_train=5, n_test=3)
 
 
 @pytest.fixture
@@ -72,3 +74,30 @@ def put(raw, arrays):
 @pytest.fixture(name="put")
 def put_fixture():
     return put
+
+
+# CIFAR
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """``cifar(name, content)`` writes a tiny CIFAR below tmp_path/data, files of the pickled values
+    of ``content``, which torchvision then takes for the real one; returns its folder."""
+    import torchvision.datasets
+
+    def make(name, content):
+        real = getattr(torchvision.datasets, name)
+        folder = tmp_path / "data" / real.base_folder
+        folder.mkdir(parents=True)
+        md5 = {}
+        for file, value in content.items():
+            pickled = pickle.dumps(value, protocol=2)
+            (folder / file).write_bytes(pickled)
+            md5[file] = hashlib.md5(pickled).hexdigest()
+        for files in ("train_list", "test_list"):
+            lists = [[file, md5[file]] for file, _ in getattr(real, files)]
+            monkeypatch.setattr(real, files, lists)
+        monkeypatch.setattr(real, "meta", real.meta | {"md5": md5[real.meta["filename"]]})
+        return folder
+
+    return make

@@ -36,7 +36,8 @@ def test_no_folder_is_needed():
 def test_status():
     status = DIGITS.status()
     assert status.state == "present" and len(status.arrays) == 4
-    assert {array.name: array.sha256 for array in status.arrays} == digits.SHA256
+    known = {name: f"sha256 {digest}" for name, digest in digits.SHA256.items()}
+    assert {array.name: array.digest for array in status.arrays} == known
 
 
 def test_other_arrays_are_refused(monkeypatch):

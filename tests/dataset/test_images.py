@@ -6,11 +6,15 @@ import torch
 
 from fabench import registry
 from fabench.dataset import base
+from fabench.dataset.digits import Digits
 from fabench.dataset.mnist import Mnist
 from fabench.errors import UserError
+from fabench.examples import Examples
+from fabench.population import Operands
+from fabench.task.parity import Parity
 
 NAMES, DRAWN = (
-    ["digits", "fashion_mnist", "mnist"],
+    ["cifar10", "cifar100", "digits", "fashion_mnist", "mnist"],
     ["clusters", "linear_teacher", "nonlinear_teacher", "sparse_parity"],
 )
 
@@ -20,9 +24,11 @@ def images(train):
     return base.Images(train, empty, empty, empty, "here", 10, 255)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (40, 28, 28)])
-def test_moments_equal_numpy(shape):
-    train = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (40, 28, 28), (5, 3, 32, 32)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_moments_equal_numpy(shape, dtype):
+    train = np.random.default_rng(1).integers(0, 256, shape, np.uint8).astype(dtype)
+    train = train / dtype(4) if dtype == np.float32 else train
     got = images(torch.from_numpy(train))
     assert got.pixel_mean == pytest.approx(train.mean(dtype=np.float64), rel=1e-14)
     assert got.pixel_std == pytest.approx(train.astype(np.float64).std(), rel=1e-13)
@@ -42,19 +48,86 @@ def test_the_registry_lists_datasets_only():
 @pytest.mark.parametrize("name", NAMES)
 def test_sizes_known_before_loading_are_right(name, real_data):
     dataset = registry.build("dataset", {"name": name})
+    if dataset.status(real_data).state == "missing":
+        pytest.skip(f"there is no {name} here")
     loaded = dataset.load(real_data)
     for part, n in (("train", dataset.n_train), ("test", dataset.n_test)):
         pixels, labels = getattr(loaded, f"{part}_images"), getattr(loaded, f"{part}_labels")
-        assert pixels.shape == (n, *dataset.image_shape) and labels.shape == (n,)
+        assert pixels.reshape(n, *dataset.image_shape).shape[-2:] == pixels.shape[-2:]
+        assert labels.shape == (n,)
         assert pixels.dtype == labels.dtype == torch.uint8
         assert pixels.max() == dataset.max_pixel == loaded.max_pixel
         assert labels.unique().tolist() == list(range(dataset.n_classes))
     assert loaded.n_classes == dataset.n_classes and loaded.source
 
 
-def test_only_a_name_is_configured():
-    with pytest.raises(UserError, match="dataset.size is not a setting"):
-        registry.build("dataset", {"name": "mnist", "size": 3})
+# Settings
+
+
+@pytest.mark.parametrize("downsample", [1, 2, 4])
+@pytest.mark.parametrize("scaling", ["standardized", "unit"])
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("held_out", [False, True])
+def test_inputs_are_averaged_and_scaled_pixels(downsample, scaling, split, held_out):
+    """Against NumPy, image by image: the moments are those of what is trained on."""
+    plain = Digits("digits").load()
+    data = Digits("digits", scaling=scaling, downsample=downsample).load()
+    plain, data = (d.hold_out() if held_out else d for d in (plain, data))
+    averaged = {}
+    for part in ("train", "test"):
+        pixels = getattr(plain, f"{part}_images").numpy().astype(np.float64)
+        side = 8 // downsample
+        squares = pixels.reshape(-1, side, downsample, side, downsample)
+        averaged[part] = squares.mean((2, 4)).reshape(len(pixels), side**2)
+    mean, sd = (0, 16) if scaling == "unit" else (averaged["train"].mean(), averaged["train"].std())
+
+    task = Parity(name="parity", k=2)
+    examples = Examples(data, task, [3], torch.device("cpu"), Operands("fp32", torch.device("cpu")))
+    epoch = examples.epoch(split, 1, 50)
+    x, _ = next(examples.batches(epoch, 50))
+    expected = (averaged[split][epoch.table[0]].reshape(50, -1) - mean) / sd
+    np.testing.assert_allclose(x[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_pixels_stay_bytes_where_nothing_is_averaged():
+    assert Digits("digits", scaling="unit").load().train_images.dtype == torch.uint8
+    assert Digits("digits", downsample=2).load().train_images.dtype == torch.float32
+
+
+def test_squares_are_averaged_within_a_channel():
+    dataset = registry.build("dataset", {"name": "cifar10", "downsample": 8})
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), np.uint8)
+    labels = np.zeros(5, np.uint8)
+    arrays = {"train_images": pixels, "train_labels": labels}
+    arrays |= {"test_images": pixels[:2], "test_labels": labels[:2]}
+    values = dataset._images(arrays, "here").pool("train", 0, [0]).values
+    assert dataset.image_shape == (3, 4, 4) and values.shape == (5, dataset.n_inputs) == (5, 48)
+    for channel, row, column in np.ndindex(3, 4, 4):
+        square = pixels[4, channel, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        assert values[4, 16 * channel + 4 * row + column] == square.mean()
+
+
+def test_the_network_has_an_input_for_every_average(make_config):
+    config = make_config(dataset="mnist", dataset__downsample=2, k=3)
+    assert config.dataset.image_shape == (1, 14, 14)
+    assert config.layers()[0].fan_in == 3 * 14 * 14
+
+
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"downsample": 8}, "downsample=8: it must divide the 28 rows and 28 columns of mnist."),
+        ({"downsample": 0}, "downsample=0: it should be greater than or equal to 1."),
+        ({"downsample": 2.0}, "downsample=2.0: it should be a valid integer."),
+        ({"scaling": "none"}, "scaling=none: it should be 'standardized' or 'unit'."),
+        ({"scale": "unit"}, "scale is not a setting; did you mean dataset.scaling?"),
+    ],
+    ids=str,
+)
+def test_refusals(settings, sentence):
+    with pytest.raises(UserError) as raised:
+        registry.build("dataset", {"name": "mnist", **settings})
+    assert str(raised.value) == f"dataset.{sentence}"
 
 
 # report and fetch, on a tiny MNIST
@@ -73,7 +146,8 @@ def status(name, data_dir=None):
 def test_report_present(archive, folder):
     row = status("mnist", str(folder))
     assert (row.state, row.where) == ("present", str(folder / "MNIST" / "raw"))
-    assert {array.name: array.sha256 for array in row.arrays} == archive.sha256
+    known = {name: f"sha256 {digest}" for name, digest in archive.sha256.items()}
+    assert {array.name: array.digest for array in row.arrays} == known
     assert not any(array.problem for array in row.arrays)
 
 
@@ -91,15 +165,17 @@ def test_report_corrupt_says_which(archive, folder):
     row = status("mnist", str(folder))
     rows = {array.name: array for array in row.arrays}
     assert row.state == "corrupt" and rows["train_images"].problem is None
-    assert rows["train_labels"].sha256 not in (None, archive.sha256["train_labels"])
+    assert rows["train_labels"].digest.startswith("sha256 ")
+    assert rows["train_labels"].digest != f"sha256 {archive.sha256['train_labels']}"
     assert "SHA-256" in rows["train_labels"].problem
-    assert rows["test_labels"].sha256 is None and "IDX" in rows["test_labels"].problem
+    assert rows["test_labels"].digest is None and "IDX" in rows["test_labels"].problem
 
 
 def test_report_covers_all_and_fetches_nothing(tmp_path):
     rows = base.report()
     assert [row.name for row in rows] == NAMES
-    assert [row.state for row in rows] == ["present", "missing", "missing"]
+    present = [row.name for row in rows if row.state == "present"]
+    assert present == ["digits"] and {row.state for row in rows} == {"present", "missing"}
     assert not (tmp_path / "xdg").exists()
 
 

