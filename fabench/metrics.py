@@ -1,18 +1,35 @@
-"""What is measured: loss, accuracy or squared error, weight alignment, gradient alignment.
+"""What is measured: loss, accuracy or squared error; alignments, norms and dead units.
 
 Axes: R runs, B batch, I fan-in, O fan-out, C outputs.
+
+The columns on a network's inside. A hidden layer's teaching signal is delta_l = s_l ⊙ f'(a_l), s_l
+being the signal as it arrives; delta*_l and s*_l are backpropagation's, on the same weights and
+examples.
+
+    weight_alignment      cosine of the feedback and the weights that it stands in for
+    gradient_alignment    mean of cos(delta_l, delta*_l)
+    feedback_alignment    mean of cos(s_l, s*_l)
+    weight_norm_<l>       ||W_l||, the root of the sum of squares
+    signal_norm_<l>       mean of ||delta_l||; of the output layer ||e||
+    dead_units            fraction of ReLU units with h_l = 0 on every example
+
+Means are over the epoch's first PROBE_EXAMPLES examples. Layers are counted from 1. A column
+without a number is about all hidden layers together; where there are several, <column>_<l> is about
+one of them.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.nn.functional import cosine_similarity
 
 from fabench.examples import Epoch, Examples
-from fabench.learning_rule.base import FeedbackRule
+from fabench.learning_rule.base import FeedbackRule, Signals
 from fabench.learning_rule.bp import sequential
-from fabench.network import forward
+from fabench.network import ForwardPass, forward
 from fabench.population import Population
 
 Metrics = dict[str, Tensor]
@@ -22,7 +39,10 @@ BUFFER_ELEMENTS = 2**22
 """Inputs gathered at a time when only forward passes are needed (16 MiB)."""
 
 PROBE_EXAMPLES = 1024
-"""Training examples on which teaching signals are compared."""
+"""Training examples on which signals and units are looked at ..."""
+
+PROBE_ELEMENTS = 2**24
+"""... or fewer, where a layer of one network would have more values than this (64 MiB)."""
 
 
 class Score:
@@ -81,28 +101,116 @@ def _outputs(
     population: Population, examples: Examples, epoch: Epoch
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every network's output [R, B, C] and y [R, B, C], as many examples at a time as fit."""
-    size = max(
-        1, BUFFER_ELEMENTS // (len(population.rows) * max(la.width for la in population.layers))
-    )
+    size = max(1, BUFFER_ELEMENTS // (len(population.rows) * _widest(population)))
     for x, y in examples.batches(epoch, size):
         yield population.outputs(x), y
+
+
+def _widest(population: Population) -> int:
+    """Values of an example at the widest place of a network."""
+    return max(layer.width for layer in population.layers)
+
+
+def network_metrics(population: Population, examples: Examples, epoch: Epoch) -> Metrics:
+    """The columns on the networks' inside, see above, measured on ``epoch``'s first examples."""
+    probe = send(population, examples, epoch)
+    return {
+        **weight_alignment(population),
+        **gradient_alignment(probe),
+        **feedback_alignment(probe),
+        **weight_norms(population),
+        **signal_norms(probe),
+        **dead_units(probe),
+    }
 
 
 def weight_alignment(population: Population) -> Metrics:
     """Cosine of feedback and forward weights: per hidden layer, and of all layers together.
 
-    All together is the cosine of the concatenated matrices (Refinetti et al. 2021, section 3).
-    Empty for rules without feedback.
+    All together is the cosine of the concatenated matrices (Refinetti et al. 2021,
+    arXiv:2011.12428, section 3). Empty for rules without feedback.
     """
     if not population.B or not isinstance(population.rule, FeedbackRule):
         return {}
     pairs = population.rule.alignment_pairs(population.weights.W, population.B)
-    flat = [(p[0].flatten(1).double(), p[1].flatten(1).double()) for p in pairs if p]
-    whole = (torch.cat([b for b, _ in flat], 1), torch.cat([w for _, w in flat], 1))
-    return _named("weight_alignment", [cosine_similarity(*pair) for pair in [whole, *flat]])
+    flat = {
+        layer: (pair[0].flatten(1).double(), pair[1].flatten(1).double())
+        for layer, pair in enumerate(pairs, 1)
+        if pair
+    }
+    whole = (
+        torch.cat([b for b, _ in flat.values()], 1),
+        torch.cat([w for _, w in flat.values()], 1),
+    )
+    layers = {layer: cosine_similarity(*pair) for layer, pair in flat.items()}
+    return _named("weight_alignment", cosine_similarity(*whole), layers)
 
 
-def gradient_alignment(population: Population, examples: Examples, epoch: Epoch) -> Metrics:
+def weight_norms(population: Population) -> Metrics:
+    """Frobenius norm of every layer's W, the output layer's included."""
+    return {
+        f"weight_norm_{layer}": vector_norm(W.flatten(1), dim=1, dtype=torch.float64).cpu()
+        for layer, W in enumerate(population.weights.W, 1)
+    }
+
+
+# -- On examples -----------------------------------------------------------------------------
+
+
+@dataclass
+class Probe:
+    """A forward pass, and what the rule and backpropagation send on it.
+
+    ``deltas``, ``bp_deltas``: the teaching signals [R, B, O], one a layer. ``arriving``,
+    ``bp_arriving``: of hidden layers, the signals before the product with f'(a_l) [R, B, O].
+    """
+
+    passed: ForwardPass
+    deltas: Signals
+    bp_deltas: Signals
+    arriving: Signals
+    bp_arriving: Signals
+
+
+@dataclass(kw_only=True)
+class _Traced(ForwardPass):
+    """A forward pass whose f'(a_l) are the given tensors, to differentiate by."""
+
+    slopes: list[Tensor]
+
+    def derivative(self, layer: int) -> Tensor:
+        return self.slopes[layer]
+
+
+def send(population: Population, examples: Examples, epoch: Epoch) -> Probe:
+    """Run the rule and backpropagation on ``epoch``'s first PROBE_EXAMPLES examples."""
+    weights, B = population.operands(population.weights, population.B)
+    n = min(PROBE_EXAMPLES, PROBE_ELEMENTS // _widest(population))  # a row's, however many rows
+    x, y = next(examples.batches(epoch.first(n), n))
+    passed = forward(population.layers, weights, x[population.streams], population.operand)
+    passed.y, passed.noise = population.operand(y), population.noise(slice(None))
+    e = population.operand(population.task.loss_and_error(passed.output.float(), y)[1])
+    hidden = range(len(population.layers) - 1)
+    slopes = [passed.derivative(layer).detach().requires_grad_() for layer in hidden]
+    traced = _Traced(**vars(passed), slopes=slopes)
+    deltas, arriving = _apart(population.rule.teaching_signals(e, traced, weights.W, B), slopes)
+    bp_deltas, bp_arriving = _apart(sequential(e, traced, [w.mT for w in weights.W[1:]]), slopes)
+    return Probe(passed, deltas, bp_deltas, arriving, bp_arriving)
+
+
+def _apart(deltas: Signals, slopes: list[Tensor]) -> tuple[Signals, Signals]:
+    """Every delta_l = s_l ⊙ f'(a_l), and s_l: the derivative of delta_l's sum in f'(a_l).
+
+    In s_l other layers' f' stay where they are, whichever way the rule sends its signals.
+    """
+    arriving = [
+        None if delta is None else torch.autograd.grad(delta.sum(), slope)[0]
+        for delta, slope in zip(deltas[:-1], slopes, strict=True)
+    ]
+    return [None if delta is None else delta.detach() for delta in deltas], arriving
+
+
+def gradient_alignment(probe: Probe) -> Metrics:
     """Cosine of the rule's teaching signals and BP's, on the same weights and examples.
 
     Per example, over the units of one hidden layer and over those of all hidden layers; then the
@@ -110,33 +218,76 @@ def gradient_alignment(population: Population, examples: Examples, epoch: Epoch)
     signal is zero (no active unit) have no angle and are left out. Empty for rules that send no
     signal to hidden layers.
     """
-    weights, B = population.operands(population.weights, population.B)
-    batches = examples.batches(epoch.first(PROBE_EXAMPLES), PROBE_EXAMPLES)
-    x, y = next(batches)
-    passed = forward(population.layers, weights, x[population.streams], population.operand)
-    passed.y, passed.noise = population.operand(y), population.noise(slice(None))
-    e = population.operand(population.task.loss_and_error(passed.output.float(), y)[1])
-    deltas = population.rule.teaching_signals(e, passed, weights.W, B)[:-1]
-    bp_deltas = sequential(e, passed, [w.mT for w in weights.W[1:]])[:-1]
-    pairs = [
-        (d.double(), b.double())
-        for d, b in zip(deltas, bp_deltas, strict=True)
-        if d is not None and b is not None
-    ]
-    if not pairs:
+    return _alignment("gradient_alignment", probe.deltas[:-1], probe.bp_deltas[:-1])
+
+
+def feedback_alignment(probe: Probe) -> Metrics:
+    """As ``gradient_alignment``, before either signal's product with the layer's own f'(a_l).
+
+    With one hidden layer the cosine of e B and e W_L^T (Lillicrap et al. 2014, arXiv:1411.0247,
+    figure 4, whose angle is its arccos).
+    """
+    return _alignment("feedback_alignment", probe.arriving, probe.bp_arriving)
+
+
+def signal_norms(probe: Probe) -> Metrics:
+    """Norm of an example's teaching signal, over a layer's units; mean over examples.
+
+    Of the layers to which the rule sends one, the output layer included.
+    """
+    return {
+        f"signal_norm_{layer}": vector_norm(delta, dim=2, dtype=torch.float64).mean(1).cpu()
+        for layer, delta in enumerate(probe.deltas, 1)
+        if delta is not None
+    }
+
+
+def dead_units(probe: Probe) -> Metrics:
+    """Fraction of the units of ReLU layers that are inactive on every example.
+
+    Such a unit learns nothing from them (Lu et al. 2019, "Dying ReLU and initialization",
+    arXiv:1903.06733). Empty for networks of other units; a gated unit is no ReLU.
+    """
+    passed = probe.passed
+    dead = {
+        number: (h == 0).all(1).double()
+        for number, (layer, h) in enumerate(zip(passed.layers[:-1], passed.h[1:], strict=True), 1)
+        if layer.activation == "relu" and layer.gate is None
+    }
+    if not dead:
         return {}
-    whole = (torch.cat([d for d, _ in pairs], 2), torch.cat([b for _, b in pairs], 2))
-    return _named("gradient_alignment", [_mean_cosine(*pair) for pair in [whole, *pairs]])
+    whole = torch.cat(list(dead.values()), 1).mean(1)
+    return _named("dead_units", whole, {layer: d.mean(1) for layer, d in dead.items()})
 
 
-def _mean_cosine(d: Tensor, b: Tensor) -> Tensor:
-    norms = d.norm(dim=2) * b.norm(dim=2)
-    return ((d * b).sum(2) / norms.where(norms > 0, torch.nan)).nanmean(1)
+def _alignment(name: str, signals: Signals, bp_signals: Signals) -> Metrics:
+    products = {
+        layer: _products(signal, exact)
+        for layer, (signal, exact) in enumerate(zip(signals, bp_signals, strict=True), 1)
+        if signal is not None and exact is not None
+    }
+    if not products:
+        return {}
+    whole = torch.stack(list(products.values())).sum(0)
+    layers = {layer: _mean_cosine(of_layer) for layer, of_layer in products.items()}
+    return _named(name, _mean_cosine(whole), layers)
 
 
-def _named(name: str, values: list[Tensor]) -> Metrics:
-    """[all layers, layer 1, layer 2, ...]; with one hidden layer the two are the same."""
-    columns = {name: values[0].cpu()}
-    if len(values) > 2:
-        columns |= {f"{name}_{layer}": v.cpu() for layer, v in enumerate(values[1:], 1)}
+def _products(d: Tensor, b: Tensor) -> Tensor:
+    """Every example's d b, d d and b b [3, R, B]; those of concatenated signals are their sums."""
+    d, b = d.double(), b.double()
+    return torch.stack([(d * b).sum(2), (d * d).sum(2), (b * b).sum(2)])
+
+
+def _mean_cosine(products: Tensor) -> Tensor:
+    db, dd, bb = products
+    norms = dd.sqrt() * bb.sqrt()
+    return (db / norms.where(norms > 0, torch.nan)).nanmean(1)
+
+
+def _named(name: str, whole: Tensor, layers: dict[int, Tensor]) -> Metrics:
+    """Of all layers, and of layer 1, 2, ... where there are several."""
+    columns = {name: whole.cpu()}
+    if len(layers) > 1:
+        columns |= {f"{name}_{layer}": value.cpu() for layer, value in layers.items()}
     return columns

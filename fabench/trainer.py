@@ -21,13 +21,7 @@ from fabench.dataset.base import Split
 from fabench.environment import describe
 from fabench.errors import UserError
 from fabench.examples import Epoch, Examples
-from fabench.metrics import (
-    Score,
-    class_accuracy,
-    evaluate,
-    gradient_alignment,
-    weight_alignment,
-)
+from fabench.metrics import Score, class_accuracy, evaluate, network_metrics
 from fabench.population import Population, Row
 from fabench.store import RunFolder, now
 from fabench.task.classification import Classification
@@ -214,8 +208,7 @@ class Training:
         values = {
             **train.metrics("train", self._variance(epoch)),
             **test.metrics("test", self._variance(test_epoch)),
-            **weight_alignment(self.population),
-            **gradient_alignment(self.population, self.examples, epoch),
+            **network_metrics(self.population, self.examples, epoch),
         }
         finite = (values["train_loss"] + values["test_loss"]).isfinite()
         table = pd.DataFrame({"seed": [row.seed for row in self.rows], "epoch": self.epoch})

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from fabench import registry
 from fabench.errors import UserError
 from fabench.loss import LOSSES
+from fabench.metrics import weight_alignment
 from fabench.model.convnet import Convnet
 from fabench.network import Weights, forward
 from fabench.population import Population, Row
@@ -272,3 +273,10 @@ def test_sizes(net):
         "side by side": [(4, 3, 7)],
     }
     assert [layer.pooled for layer in convolutions] == sizes[net]
+
+
+def test_alignment_columns_are_numbered_by_layer(make_config):
+    config = configure(make_config, learning_rule="dfa")
+    people = Population(config, [Row(0, config.scalars())], torch.device("cpu"))
+    columns = weight_alignment(people)
+    assert list(columns) == ["weight_alignment"] + [f"weight_alignment_{n}" for n in (2, 3, 4)]

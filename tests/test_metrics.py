@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from fabench import metrics
+from fabench import metrics, registry
 from fabench.examples import Examples
-from fabench.metrics import evaluate, gradient_alignment, weight_alignment
+from fabench.metrics import (
+    dead_units,
+    evaluate,
+    feedback_alignment,
+    gradient_alignment,
+    network_metrics,
+    send,
+    signal_norms,
+    weight_alignment,
+    weight_norms,
+)
 from fabench.population import Population, Row
 
 CPU = torch.device("cpu")
@@ -96,8 +106,7 @@ def test_evaluation_changes_nothing(setup):
     people, examples = setup(optimizer="adam")
     before = people.snapshot(slice(None))
     evaluate(people, examples, examples.epoch("test", 1))
-    gradient_alignment(people, examples, examples.epoch("train", 1))
-    weight_alignment(people)
+    network_metrics(people, examples, examples.epoch("train", 1))
     for name, tensor in people.snapshot(slice(None)).items():
         assert torch.equal(tensor, before[name])
 
@@ -178,49 +187,112 @@ def test_exact_gradients_are_aligned(setup, rule, hidden):
     people, examples = setup(
         learning_rule=rule, init_of_B="transported", model__activation="tanh", model__hidden=hidden
     )
-    found = gradient_alignment(people, examples, examples.epoch("train", 1))
+    found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     assert len(found) == {1: 1, 2: 3}[len(hidden)]
     assert_named(found, {name: [1, 1, 1] for name in found})
     for b in people.B:
         b *= -1
     if rule == "fa":
-        found = gradient_alignment(people, examples, examples.epoch("train", 1))
+        found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
         last = list(found)[-1]
         np.testing.assert_allclose(found[last], [-1, -1, -1])
 
 
-@pytest.mark.parametrize("hidden", [[6], [6, 4]], ids=str)
-def test_gradient_alignment_of_dfa_is_a_mean_over_examples(setup, hidden):
+def sent_in_numpy(rule, e, y, W, B, slopes):
+    """Of one example: what arrives at every hidden layer, and every layer's signal."""
+    last = len(slopes) - 1
+    arriving, deltas = [None] * len(slopes), [None] * len(slopes) + [e]
+    for i in range(last + 1) if rule == "ifa" else range(last, -1, -1):
+        arriving[i] = {
+            "bp": lambda i: W[i + 1] @ deltas[i + 1],
+            "fa": lambda i: deltas[i + 1] @ B[i],
+            "dfa": lambda i: e @ B[i],
+            "drtp": lambda i: -y @ B[i],
+            "ifa": lambda i: e @ B[0] if i == 0 else deltas[i - 1] @ W[i],
+            "product_feedback": lambda i: deltas[i + 1] @ B[2 * i] @ B[2 * i + 1],
+        }[rule](i)
+        deltas[i] = arriving[i] * slopes[i]
+    return arriving, deltas
+
+
+@pytest.mark.parametrize("hidden", [[6], [6, 4], [6, 5, 4]], ids=str)
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "drtp", "ifa", "product_feedback"])
+def test_signals_are_compared_example_by_example(setup, rule, activation, hidden):
+    """Three rows of different seeds, ten outputs, against a loop over rows and examples."""
     people, examples = setup(
-        learning_rule="dfa", model__activation="sigmoid", model__hidden=hidden, k=2
+        task="classification",
+        task__loss="sigmoid_cross_entropy",
+        learning_rule=rule,
+        model__activation=activation,
+        model__hidden=hidden,
     )
     epoch = examples.epoch("train", 1)
     x, y = next(examples.batches(epoch, len(epoch)))
-    W, B = in_numpy(people.weights.W), in_numpy(people.B)
-    layers = range(len(hidden))
-    cosines = np.zeros((1 + len(hidden), 3, len(epoch)))
+    all_W, all_B = in_numpy(people.weights.W), in_numpy(people.B)
+    layers, sigmoid = range(len(hidden)), lambda a: 1 / (1 + np.exp(-a))
+    after, before = np.full((2, 1 + len(hidden), 3, len(epoch)), np.nan)
+    norms = np.zeros((1 + len(hidden), 3, len(epoch)))
     for r in range(3):
+        W, B = [w[r] for w in all_W], [b[r] for b in all_B]
         for n in range(len(epoch)):
-            h = [x[r, n].double().numpy()]
+            h, slopes = x[r, n].double().numpy(), []
             for w in W[:-1]:
-                h.append(1 / (1 + np.exp(-(h[-1] @ w[r]))))
-            e = 1 / (1 + np.exp(-(h[-1] @ W[-1][r]))) - y[r, n].double().numpy()
-            direct = [(e @ B[i][r]) * h[i + 1] * (1 - h[i + 1]) for i in layers]
-            delta, exact = e, []
-            for i in reversed(layers):
-                delta = (W[i + 1][r] @ delta) * h[i + 1] * (1 - h[i + 1])
-                exact.insert(0, delta)
-            cosines[0, r, n] = cosine(np.concatenate(direct), np.concatenate(exact))
-            for i in layers:
-                cosines[i + 1, r, n] = cosine(direct[i], exact[i])
-    expected = {"gradient_alignment": cosines[0].mean(1)}
-    if len(hidden) > 1:
-        expected |= {f"gradient_alignment_{i + 1}": cosines[i + 1].mean(1) for i in layers}
-    found = gradient_alignment(people, examples, epoch)
+                a = h @ w
+                h = np.maximum(a, 0) if activation == "relu" else sigmoid(a)
+                slopes.append(1.0 * (a > 0) if activation == "relu" else h * (1 - h))
+            target = y[r, n].double().numpy()
+            e = sigmoid(h @ W[-1]) - target
+            s, d = sent_in_numpy(rule, e, target, W, B, slopes)
+            exact_s, exact_d = sent_in_numpy("bp", e, target, W, B, slopes)
+            norms[:, r, n] = [np.sqrt((delta**2).sum()) for delta in d]
+            for found, ours, exact in ((before, s, exact_s), (after, d[:-1], exact_d[:-1])):
+                pairs = [
+                    (np.concatenate(ours), np.concatenate(exact)),
+                    *zip(ours, exact, strict=True),
+                ]
+                for i, (one, other) in enumerate(pairs):
+                    if one.any() and other.any():
+                        found[i, r, n] = cosine(one, other)
+    probe = send(people, examples, epoch)
+    for measure, cosines in ((gradient_alignment, after), (feedback_alignment, before)):
+        means = np.nanmean(cosines, 2)
+        expected = {measure.__name__: means[0]}
+        if len(hidden) > 1:
+            expected |= {f"{measure.__name__}_{i + 1}": means[i + 1] for i in layers}
+        found = measure(probe)
+        assert list(found) == list(expected)
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
+    expected = {f"signal_norm_{i + 1}": norm.mean(1) for i, norm in enumerate(norms)}
+    found = signal_norms(probe)
     assert list(found) == list(expected)
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
-    assert found["gradient_alignment"].abs().max() > 0.05
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("rule", registry.names("learning_rule"))
+def test_a_signal_is_what_arrives_times_the_slope(setup, rule):
+    """Of every rule. No f' is zero here, so that this determines what arrives."""
+    people, examples = setup(
+        learning_rule=rule, model__hidden=[6, 5, 4], model__activation="sigmoid"
+    )
+    probe = send(people, examples, examples.epoch("train", 1))
+    assert len(probe.arriving) == len(probe.deltas) - 1 == 3
+    for layer, (s, delta) in enumerate(zip(probe.arriving, probe.deltas[:-1], strict=True)):
+        assert (s is None) == (delta is None)
+        if s is not None:
+            slope = probe.passed.derivative(layer)
+            assert (slope != 0).all()
+            torch.testing.assert_close(s * slope, delta)
+    found = network_metrics(people, examples, examples.epoch("train", 1))
+    silent = probe.deltas[0] is None
+    assert ("gradient_alignment" in found) == ("feedback_alignment" in found) == (not silent)
+    assert [n for n in found if n.startswith("signal_norm")] == [
+        f"signal_norm_{layer}" for layer in ([4] if silent else [1, 2, 3, 4])
+    ]
+    for values in found.values():
+        assert values.isfinite().all() and not values.requires_grad and values.shape == (3,)
 
 
 def half_dead(make_images):
@@ -234,38 +306,40 @@ def half_dead(make_images):
 def test_examples_without_active_units_are_left_out(setup, make_images):
     people, examples = setup(half_dead(make_images), learning_rule="dfa", k=1)
     people.weights.W[0].abs_()
-    found = gradient_alignment(people, examples, examples.epoch("train", 1))
+    found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     # on a white image all units are active: cos(e B, e W2^T) = cos(B, W2^T), whatever e's sign
     B, W = in_numpy([people.B[0], people.weights.W[1]])
     assert_named(found, {"gradient_alignment": [cosine(B[r], W[r]) for r in range(3)]})
     people.weights.W[0][1] *= -1  # dead on the white ones, active on the black ones
-    again = gradient_alignment(people, examples, examples.epoch("train", 1))
+    again = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     np.testing.assert_allclose(again["gradient_alignment"], found["gradient_alignment"])
 
 
 def test_a_network_of_dead_units_has_no_alignment(setup):
     people, examples = setup(learning_rule="dfa")
     people.weights.W[0][1] = 0
-    found = gradient_alignment(people, examples, examples.epoch("train", 1))
+    found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     assert found["gradient_alignment"].isnan().tolist() == [False, True, False]
 
 
 def test_gradient_alignment_looks_at_the_first_examples(setup, monkeypatch):
     people, examples = setup(learning_rule="dfa", model__activation="tanh")
     epoch = examples.epoch("train", 1)
-    whole = gradient_alignment(people, examples, epoch)
+    whole = gradient_alignment(send(people, examples, epoch))
     monkeypatch.setattr(metrics, "PROBE_EXAMPLES", 10)
-    part = gradient_alignment(people, examples, epoch)
+    part = gradient_alignment(send(people, examples, epoch))
     monkeypatch.undo()
-    first = gradient_alignment(people, examples, epoch.first(10))
+    first = gradient_alignment(send(people, examples, epoch.first(10)))
     assert_named(part, {"gradient_alignment": first["gradient_alignment"]})
     assert not torch.allclose(part["gradient_alignment"], whole["gradient_alignment"])
 
 
-def test_features_have_no_gradient_alignment(setup):
+def test_features_are_sent_no_signals(setup):
     for rule in ("relu_features", "gaussian_features", "linear_features", "fourier_features"):
         people, examples = setup(learning_rule=rule, model__hidden=[6, 4])
-        assert gradient_alignment(people, examples, examples.epoch("train", 1)) == {}
+        probe = send(people, examples, examples.epoch("train", 1))
+        assert gradient_alignment(probe) == feedback_alignment(probe) == {}
+        assert list(signal_norms(probe)) == ["signal_norm_3"]
 
 
 def test_gradient_alignment_knows_targets_and_noise(setup):
@@ -276,11 +350,132 @@ def test_gradient_alignment_knows_targets_and_noise(setup):
     # class 1: signals -B and a negative number times W^T; class 0 has no signal
     assert y.any() and not y.all()
     expected = [cosine(B[r], W[r].T) for r in range(3)]
-    assert_named(gradient_alignment(people, examples, epoch), {"gradient_alignment": expected})
+    assert_named(
+        gradient_alignment(send(people, examples, epoch)), {"gradient_alignment": expected}
+    )
 
     people, examples = setup(learning_rule="brsf", model__activation="linear")
     people.steps = 3
     M = people.noise(slice(None))("magnitudes 0", (1, 5)).double().numpy()
     (W,) = in_numpy([people.weights.W[1]])
     expected = [cosine(np.abs(M[r]) * np.sign(W[r].T), W[r].T) for r in range(3)]
-    assert_named(gradient_alignment(people, examples, epoch), {"gradient_alignment": expected})
+    assert_named(
+        gradient_alignment(send(people, examples, epoch)), {"gradient_alignment": expected}
+    )
+
+
+# -- Norms and dead units --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden", [[], [6], [6, 4]], ids=str)
+def test_weight_norms_are_those_of_every_layer(setup, hidden):
+    people, _ = setup(model__hidden=hidden, model__bias=True)
+    expected = {}
+    for layer, W in enumerate(in_numpy(people.weights.W), 1):
+        expected[f"weight_norm_{layer}"] = [np.sqrt(sum(w**2 for w in W[r].flat)) for r in range(3)]
+    assert_named(weight_norms(people), expected)
+
+
+def test_dead_units_are_silent_on_every_example(setup):
+    people, examples = setup(model__hidden=[4, 5])
+    epoch = examples.epoch("train", 1)
+    for W in people.weights.W[:2]:
+        W[:, 0] = W[:, 0].abs() + 1  # so that no unit of the second layer is dead by accident
+    W1, W2 = people.weights.W[:2]
+    W1[1, :, 2] = 0  # no input at all
+    W2[1, :, 3] *= -W2[1, :, 3].sign()  # only negative weights, from units that are never negative
+    W2[1, :, 4] *= -W2[1, :, 4].sign()
+    x, _ = next(examples.batches(epoch, len(epoch)))
+    for r in range(3):
+        active = [set(), set()]
+        for n in range(len(epoch)):
+            h = x[r, n].double().numpy()
+            for layer, W in enumerate(in_numpy([W1[r], W2[r]])):
+                h = np.maximum(h @ W, 0)
+                active[layer] |= set(np.flatnonzero(h))
+        assert [len(a) for a in active] == ([3, 3] if r == 1 else [4, 5])
+    expected = {
+        "dead_units": [0, 3 / 9, 0],
+        "dead_units_1": [0, 1 / 4, 0],
+        "dead_units_2": [0, 2 / 5, 0],
+    }
+    assert_named(dead_units(send(people, examples, epoch)), expected)
+
+
+def test_a_unit_that_is_active_once_is_not_dead(setup, make_images):
+    people, examples = setup(half_dead(make_images), k=1)
+    W = people.weights.W[0].abs_()
+    epoch = examples.epoch("train", 1)
+    white = (next(examples.batches(epoch, len(epoch)))[0] > 0).all(2)  # [R, B]
+    assert len(set(white.sum(1).tolist())) == 1 and white.any() and not white.all()
+    probe = send(people, examples, epoch)
+    assert_named(dead_units(probe), {"dead_units": [0, 0, 0]})
+    W[2, :, :3] = 0
+    probe = send(people, examples, epoch)
+    assert_named(dead_units(probe), {"dead_units": [0, 0, 3 / 5]})
+
+
+@pytest.mark.parametrize(
+    "settings, measured",
+    [
+        ({"model__activation": "tanh"}, False),
+        ({"model__activation": "sigmoid"}, False),
+        ({"model__activation": "linear"}, False),
+        ({"learning_rule": "ntk"}, False),
+        ({"learning_rule": "fourier_features"}, False),
+        ({"learning_rule": "relu_features", "model__activation": "tanh"}, True),
+        ({"model__hidden": []}, False),
+    ],
+    ids=str,
+)
+def test_only_relu_units_die(setup, settings, measured):
+    people, examples = setup(**settings)
+    people.weights.W[0].zero_()
+    found = dead_units(send(people, examples, examples.epoch("train", 1)))
+    assert_named(found, {"dead_units": [1, 1, 1]} if measured else {})
+
+
+# -- All together ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "hidden, columns",
+    [
+        ([], ["weight_norm_1", "signal_norm_1"]),
+        (
+            [5],
+            ["weight_alignment", "gradient_alignment", "feedback_alignment", "weight_norm_1",
+             "weight_norm_2", "signal_norm_1", "signal_norm_2", "dead_units"],
+        ),
+        (
+            [6, 4],
+            ["weight_alignment", "weight_alignment_1", "weight_alignment_2",
+             "gradient_alignment", "gradient_alignment_1", "gradient_alignment_2",
+             "feedback_alignment", "feedback_alignment_1", "feedback_alignment_2",
+             "weight_norm_1", "weight_norm_2", "weight_norm_3",
+             "signal_norm_1", "signal_norm_2", "signal_norm_3",
+             "dead_units", "dead_units_1", "dead_units_2"],
+        ),
+    ],
+    ids=["no hidden layer", "one hidden layer", "two hidden layers"],
+)  # fmt: skip
+def test_columns(setup, hidden, columns):
+    people, examples = setup(learning_rule="dfa", model__hidden=hidden)
+    assert list(network_metrics(people, examples, examples.epoch("train", 1))) == columns
+
+
+@pytest.mark.parametrize("rule", ["dfa", "ifa", "brsf"])
+def test_rows_never_mix(setup, rule):
+    """Each row's values are those of its network alone, and outlive another row's NaNs."""
+    people, examples = setup(learning_rule=rule, model__hidden=[6, 4], seed=[3, 0, 5])
+    epoch = examples.epoch("train", 1)
+    found = network_metrics(people, examples, epoch)
+    for row, seed in enumerate([3, 0, 5]):
+        alone, own = setup(learning_rule=rule, model__hidden=[6, 4], seed=[seed])
+        for name, value in network_metrics(alone, own, own.epoch("train", 1)).items():
+            torch.testing.assert_close(value, found[name][[row]], msg=name)
+    for W in people.weights.W:
+        W[1] = torch.nan
+    for name, values in network_metrics(people, examples, epoch).items():
+        torch.testing.assert_close(values[[0, 2]], found[name][[0, 2]], rtol=0, atol=0)
+        assert name.startswith("dead_units") or values[1].isnan()

@@ -149,7 +149,9 @@ def test_metrics_have_a_row_for_every_seed_and_epoch(config, tmp_path):
     metrics = folder.metrics()
     assert metrics.columns.tolist() == [
         "seed", "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
-        "weight_alignment", "gradient_alignment", "diverged", "seconds", "examples_per_second",
+        "weight_alignment", "gradient_alignment", "feedback_alignment", "weight_norm_1",
+        "weight_norm_2", "signal_norm_1", "signal_norm_2", "dead_units",
+        "diverged", "seconds", "examples_per_second",
     ]  # fmt: skip
     assert metrics[["epoch", "seed"]].to_numpy().tolist() == [
         [epoch, seed] for epoch in range(EPOCHS + 1) for seed in (4, 1)
@@ -235,16 +237,17 @@ def test_summary_is_that_of_the_csv(config, tmp_path):
 @pytest.mark.parametrize(
     "changes, columns, plots",
     [
-        ({"learning_rule": "bp"}, ["gradient_alignment"], ["accuracy"]),
+        ({"learning_rule": "bp"}, ["feedback_alignment", "gradient_alignment"], ["accuracy"]),
         ({"learning_rule": "relu_features"}, [], ["accuracy"]),
         (
             {"learning_rule": "dfa"},
-            ["gradient_alignment", "weight_alignment"],
+            ["feedback_alignment", "gradient_alignment", "weight_alignment"],
             ["accuracy", "alignment"],
         ),
         (
             {"learning_rule": "dfa", "model__hidden": [5, 4]},
-            ["gradient_alignment", "gradient_alignment_1", "gradient_alignment_2",
+            ["feedback_alignment", "feedback_alignment_1", "feedback_alignment_2",
+             "gradient_alignment", "gradient_alignment_1", "gradient_alignment_2",
              "weight_alignment", "weight_alignment_1", "weight_alignment_2"],
             ["accuracy", "alignment"],
         ),
