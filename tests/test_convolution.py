@@ -279,4 +279,4 @@ def test_alignment_columns_are_numbered_by_layer(make_config):
     config = configure(make_config, learning_rule="dfa")
     people = Population(config, [Row(0, config.scalars())], torch.device("cpu"))
     columns = weight_alignment(people)
-    assert list(columns) == ["weight_alignment"] + [f"weight_alignment_{n}" for n in (2, 3, 4)]
+    assert list(columns) == ["weight_alignment"] + [f"weight_alignment_{n}" for n in (2, 3)]
