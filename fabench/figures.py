@@ -2,8 +2,9 @@
 
 A recipe is a module of ``fabench.recipe``: EXPERIMENTS names the sweeps in conf/experiment whose
 runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their dataframe: the
-rows of every metrics.csv, with the columns learning_rule, optimizer, init_of_B, k, epochs, lr,
-precision and folder beside the metrics, and the dataset's own numbers (d, n_train, ...), if any.
+rows of every metrics.csv and, beside the metrics, the columns learning_rule, optimizer, dataset,
+init_of_B, k and folder, and every other setting of the optimizer, dataset, task, model and trainer
+under its own name (lr, p, weight_scale, epochs, ...; a list as text: 800-800).
 """
 
 import importlib
@@ -49,8 +50,11 @@ def figures(args: Sequence[str], conf: Path) -> int:
     command = shlex.join(["fabench", "figures", *args])
     known = recipes()
     if "--list" in args:
+        width = max(map(len, known))
         for name, module in known.items():
-            console.print(f"{name:<14} {(module.__doc__ or '').splitlines()[0]}", soft_wrap=True)
+            console.print(
+                f"{name:<{width}} {(module.__doc__ or '').splitlines()[0]}", soft_wrap=True
+            )
         return 0
     overrides = [arg for arg in args if "=" in arg]
     names = [arg for arg in args if "=" not in arg] or ["all"]
@@ -151,21 +155,23 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
     """The metrics of all runs, one under the other, with their settings."""
     parts = []
     for config in configs:
-        folder = RunFolder(config)
-        dataset = config.resolved()["dataset"]
-        numbers = {k: v for k, v in dataset.items() if isinstance(v, int)}
-        parts.append(
-            folder.metrics().assign(
-                **numbers | {"k": config.general.k},
-                learning_rule=config.learning_rule.name,
-                optimizer=config.optimizer.name,
-                init_of_B=config.init_of_B.name if config.has_feedback else None,
-                epochs=config.trainer.epochs,
-                lr=config.optimizer.lr,
-                precision=config.trainer.precision,
-                folder=str(folder.path),
-            )
-        )
+        folder, resolved = RunFolder(config), config.resolved()
+        settings = {
+            key: "-".join(map(str, value)) if isinstance(value, list) else value
+            for group in ("optimizer", "dataset", "task", "model", "trainer")
+            for key, value in resolved[group].items()
+            if key != "name" and value is not None
+        }
+        settings |= {
+            "k": config.general.k,
+            "learning_rule": config.learning_rule.name,
+            "optimizer": config.optimizer.name,
+            "dataset": config.dataset.name,
+            "init_of_B": config.init_of_B.name if config.has_feedback else None,
+            "folder": str(folder.path),
+        }
+        metrics = folder.metrics()
+        parts.append(pd.concat([metrics, pd.DataFrame(settings, index=metrics.index)], axis=1))
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["data_dir"] = configs[0].general.data_dir
     return frame

@@ -11,6 +11,7 @@ from math import sqrt
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 Matrix = NDArray[np.float32]
 Init = Callable[[Generator, int, int], Matrix]
@@ -30,6 +31,15 @@ def unit_uniform(rng: Generator, i: int, o: int) -> Matrix:
 def normal(rng: Generator, i: int, o: int, mean: float = 0.0, sd: float = 1.0) -> Matrix:
     """N(mean, sd^2)."""
     return rng.standard_normal((i, o), dtype=np.float32) * np.float32(sd) + np.float32(mean)
+
+
+def truncated_normal(rng: Generator, i: int, o: int) -> Matrix:
+    """N(0, 1), drawn again where it lies beyond ±2: TensorFlow's truncated normal.
+
+    By the inverse of the distribution function. What is left has the standard deviation 0.88.
+    """
+    low = ndtr(-2)
+    return ndtri(low + (1 - 2 * low) * rng.random((i, o))).astype(np.float32)
 
 
 def orthogonal(rng: Generator, i: int, o: int) -> Matrix:
@@ -56,6 +66,7 @@ WEIGHT_INITS: dict[str, Init] = {
     "he_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(2 / i)),
     # LeCun et al. 1998, "Efficient BackProp", section 4.6
     "lecun_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(1 / i)),
+    "truncated_normal": truncated_normal,
     "unit_uniform": unit_uniform,
     "zeros": zeros,
     # What the lazy rules ask for: see learning_rule/gaussian_features.py, fourier_features.py
@@ -74,11 +85,12 @@ FEEDBACK_INITS: dict[str, Init] = {
     "standard_uniform": lambda rng, i, o: rng.random((i, o), dtype=np.float32),
     "gaussian": lambda rng, i, o: normal(rng, i, o, mean=1 / sqrt(i), sd=1 / sqrt(i)),
     "standard_gaussian": normal,
+    "truncated_normal": truncated_normal,
     "orthogonal": orthogonal,
     "xavier": lambda rng, i, o: uniform(rng, i, o, sqrt(6 / (i + o))),
     "unit_uniform": unit_uniform,
     "zeros": zeros,  # for feedback that learns
 }
 """The thesis's four matrices (its section 3.1: uniform, standard uniform, gaussian with mean = sd,
-standard gaussian), orthogonal, Glorot's uniform and U(±1). "transported" is no distribution: see
-``LearningRule`` classes with feedback."""
+standard gaussian), a truncated normal, orthogonal, Glorot's uniform and U(±1). "transported" is no
+distribution: see ``LearningRule`` classes with feedback."""

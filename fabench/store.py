@@ -27,7 +27,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from fabench.config import Config
+from fabench.config import Config, parse
 from fabench.errors import UserError
 from fabench.statistics import summarize
 
@@ -94,6 +94,12 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    @classmethod
+    def at(cls, path: Path) -> "RunFolder":
+        """The folder <output_dir>/runs/<name> of a run that has begun, from its config.yaml."""
+        raw = yaml.safe_load((path / "config.yaml").read_text())
+        return cls(parse(raw | {"output_dir": str(path.parents[1])}))
 
     # -- Status ------------------------------------------------------------------------------
 

@@ -211,8 +211,9 @@ class Training:
             **network_metrics(self.population, self.examples, epoch),
         }
         finite = (values["train_loss"] + values["test_loss"]).isfinite()
-        table = pd.DataFrame({"seed": [row.seed for row in self.rows], "epoch": self.epoch})
-        table = table.assign(**{name: v.numpy() for name, v in values.items()})
+        metrics = {name: v.numpy() for name, v in values.items()}
+        seeds = [row.seed for row in self.rows]
+        table = pd.DataFrame({"seed": seeds, "epoch": self.epoch, **metrics})
         table["diverged"] = (~finite).int().numpy() | self._diverged().astype(int)
         trained = self.batches > 0
         table["seconds"] = self.seconds

@@ -47,6 +47,34 @@ def test_every_implementation_has_its_yaml(group):
     assert group == "model" or options <= set(registry.names(group))  # models have presets
 
 
+PRESETS = {
+    "mlp_100": ([784, 100, 10], "sigmoid"),
+    "mlp_200_100": ([784, 200, 100, 10], "tanh"),
+    "mlp_7x240": ([784, *[240] * 7, 10], "tanh"),
+    "mlp_100x240": ([784, *[240] * 100, 10], "tanh"),
+    "mlp_1x800": ([784, 800, 10], "tanh"),
+    "mlp_2x800": ([784, 800, 800, 10], "tanh"),
+    "mlp_3x800": ([784, *[800] * 3, 10], "tanh"),
+    "mlp_4x800": ([784, *[800] * 4, 10], "tanh"),
+    "mlp_2x800_logistic": ([784, 800, 800, 10], "sigmoid"),
+    "mlp_2x800_relu": ([784, 800, 800, 10], "relu"),
+    "mlp_2x800_dropout": ([784, 800, 800, 10], "tanh"),
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_published_networks(preset):
+    widths, activation = PRESETS[preset]
+    layers = parse(composed(f"model={preset}", "task=classification")).layers()
+    assert [layer.fan_in for layer in layers] == widths[:-1]
+    assert [layer.fan_out for layer in layers] == widths[1:]
+    assert {layer.activation for layer in layers} == {activation}
+    assert all(layer.bias_init for layer in layers)
+    slides = ("truncated_normal", 0.2)
+    drawn = slides if preset in ("mlp_100", "mlp_200_100") else ("torch_uniform", 1.0)
+    assert {(layer.weight_init, layer.weight_scale) for layer in layers} == {drawn}
+
+
 def test_every_feedback_matrix_has_its_yaml(make_raw):
     for file in (CONF / "init_of_B").glob("*.yaml"):
         assert OmegaConf.load(file).name == file.stem

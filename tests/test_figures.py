@@ -9,23 +9,36 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hydra import initialize_config_dir
 from PIL import Image
 from scipy import stats
 
 from fabench import cli, figures
 from fabench.dataset.mnist import Mnist
+from fabench.execute import execute
+from fabench.figure.embedding import neighbour_accuracy
+from fabench.initialization import WEIGHT_INITS
+from fabench.randomness import generator
 from fabench.recipe import (
     fig_3_1,
     fig_3_2,
     fig_3_3,
     fig_3_4,
+    fig_align_then_memorise,
     fig_b_2,
+    fig_frozen_first_layer,
+    fig_hidden_activations,
     fig_random_data,
+    fig_slides_dfa,
+    fig_slides_fa,
     fig_sparse_parity,
+    table_alignment_family,
+    table_nokland,
     table_parity,
     table_precision,
     table_random_data,
 )
+from fabench.store import RunFolder
 
 RECIPES = figures.recipes()
 SMALL = [
@@ -76,6 +89,12 @@ def test_every_recipe_says_what_it_is_and_names_its_experiments():
         ("fig_random_data_n", 30, {("bp", "rmsprop", 3, 500)}),
         ("table_precision", 4, {("bp", "sgd", 3, 20), ("dfa", "sgd", 3, 20)}),
         ("fig_sparse_parity", 20, {("ntk", "sgd", 3, 20), ("dfa", "sgd", 3, 20)}),
+        ("fig_slides_fa", 2, {("bp", "sgd", 3, 50), ("fa", "sgd", 3, 50)}),
+        ("fig_slides_dfa", 3, {("fa", "sgd", 3, 50), ("dfa", "sgd", 3, 50)}),
+        ("fig_frozen_first_layer", 6, {("bp", "rmsprop", 3, 10), ("dfa", "rmsprop", 3, 10)}),
+        ("fig_align_then_memorise", 10, {("dfa", "sgd", 3, 100)}),
+        ("table_nokland", 9, {("bp", "rmsprop", 3, 10)}),
+        ("table_alignment_family", 26, {("shallow", "sgd", 3, 20), ("drtp", "sgd", 3, 20)}),
     ],
 )
 def test_experiments_list_their_runs(experiment, n, expected):
@@ -91,6 +110,50 @@ def test_overrides_reach_every_run_and_replace_what_is_swept():
     configs = figures._configs(["fig_3_1"], ["seed=[7,8]", "k=2"], cli.conf_dir())
     assert {c.learning_rule.name for c in configs} == {"bp", "dfa"}
     assert all(c.seeds == [7, 8] and c.general.k == 2 for c in configs)
+
+
+def test_the_dfa_papers_table_has_every_network_with_its_initial_weights():
+    """Zeros for FA and DFA wherever the units saturate, and one run of every kind."""
+    found = [
+        (
+            "-".join(map(str, c.model.hidden)),
+            c.model.activation,
+            c.model.hidden_dropout,
+            c.trainer.adversarial,
+            c.learning_rule.name,
+            c.model.weight_init,
+        )
+        for c in figures._configs(table_nokland.EXPERIMENTS, [], cli.conf_dir())
+    ]
+    deep = [("-".join(["240"] * n), "tanh", 0, 0) for n in (7, 100)]
+    wide = [("-".join(["800"] * n), "tanh", 0, 0) for n in (1, 2, 3, 4)]
+    others = [("800-800", *x) for x in (("sigmoid", 0, 0), ("relu", 0, 0), ("tanh", 0.5, 0),
+                                        ("tanh", 0, 0.08))]  # fmt: skip
+    expected = [
+        (*net, rule, "torch_uniform" if rule == "bp" or net[1] == "relu" else "zeros")
+        for net in deep + wide + others
+        for rule in ("bp", "fa", "dfa")
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize("recipe", [fig_slides_fa, fig_slides_dfa])
+def test_the_slides_grids_are_five_by_five(recipe):
+    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+        for experiment in recipe.EXPERIMENTS[1:]:
+            assert len(figures._jobs([f"experiment={experiment}"])) == 2 * 25
+
+
+def test_the_slides_settings_reach_the_whole_grid():
+    configs = figures._configs(fig_slides_dfa.EXPERIMENTS, ["optimizer.lr=0.5"], cli.conf_dir())
+    assert len(configs) == 3 + 2 * 9  # the two grids share the runs of the slides' settings
+    for c in configs:
+        assert (c.model.hidden, c.model.activation) == ([200, 100], "tanh")
+        assert (c.init_of_B.name, c.init_of_B.scale) == ("truncated_normal", 0.2)
+        assert (c.trainer.batch_size, c.trainer.evaluate_on) == (1000, "validation")
+        assert c.dataset.scaling == "unit"
+    settings = {(c.optimizer.lr, c.model.weight_scale, c.trainer.weight_decay) for c in configs}
+    assert tuple(fig_slides_dfa.CENTRE.values()) in settings
 
 
 def test_an_experiment_starts_as_a_sweep_too(tmp_path, monkeypatch, capsys):
@@ -117,6 +180,50 @@ def test_figures_train_what_is_missing_and_draw(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "0 runs to train" in out
     assert {path: path.stat().st_mtime_ns for path in first} == first
+
+
+SMOKE = {
+    "fig_slides_fa": ["optimizer.lr=0.5", "trainer.weight_decay=1e-5"],
+    "fig_slides_dfa": ["optimizer.lr=0.5", "model.weight_scale=0.2", "trainer.weight_decay=1e-4"],
+    "fig_frozen_first_layer": [],
+    "fig_hidden_activations": [],
+    "fig_align_then_memorise": ["task.p=0.5"],
+    "table_nokland": [],
+    "table_alignment_family": [],
+}
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_recipes_run_in_smoke_mode(name, workdir, tmp_path, capsys):
+    assert cli.main(["figures", name, *SMALL, "seed=[0,1]", *SMOKE[name]]) == 0, capsys.readouterr()
+    assert list(tmp_path.glob(f"outputs/*/{name}.json"))
+
+
+def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_path):
+    config = make_config(
+        task="random_labels", task__p=0.25, model__hidden=[5, 3], output_dir=str(tmp_path),
+        trainer__frozen_layers=[1], trainer__train_examples=None, optimizer="momentum",
+    )  # fmt: skip
+    folder = RunFolder(config)
+    folder.path.mkdir(parents=True)
+    folder.write_metrics(pd.DataFrame({"seed": [0, 1], "epoch": [0, 0], "test_accuracy": [0, 1]}))
+    frame = figures.dataframe([config])
+    assert frame.test_accuracy.tolist() == [0, 1]
+    names = {"learning_rule": "dfa", "optimizer": "momentum", "dataset": "digits"}
+    settings = {"p": 0.25, "hidden": "5-3", "frozen_layers": "1", "momentum": 0.9, "epochs": 2}
+    others = {"weight_scale": 1.0, "weight_decay": 0.0, "k": 3, "folder": str(folder.path)}
+    for key, value in {**names, **settings, **others}.items():
+        assert frame[key].tolist() == [value, value], key
+    assert "train_examples" not in frame
+
+
+def test_hundreds_of_metrics_are_no_burden(make_config, tmp_path):
+    """pandas warns of tables that are put together column by column."""
+    deep = make_config(model__hidden=[2] * 60, trainer__epochs=1, output_dir=str(tmp_path))
+    [outcome] = execute([deep], "a test")
+    frame = figures.dataframe([deep])
+    assert frame.shape[1] > 200
+    pd.testing.assert_series_equal(frame.signal_norm_60, outcome.folder.metrics().signal_norm_60)
 
 
 def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):
@@ -195,6 +302,96 @@ def test_fig_3_4_puts_bp_beside_dfa_for_every_optimizer():
     assert [t.get_text() for t in first.get_xticklabels()] == optimizers[:5]
 
 
+def grid(rule, epochs, **level_of):
+    """Runs of the slides' settings with others for one of them: setting -> {value: level}."""
+    centre = fig_slides_fa.CENTRE
+    return [
+        runs(rule, epochs=epochs, level=level, alignment=0.3).assign(**centre | {key: value})
+        for key, levels in level_of.items()
+        for value, level in levels.items()
+    ]
+
+
+def test_fig_slides_fa_has_the_long_curves_and_the_short_grid():
+    frame = pd.concat(
+        [
+            *grid("bp", 50, lr={0.5: 0.95}),
+            *grid("fa", 50, lr={0.5: 0.9}),
+            *grid("bp", 10, weight_scale={0.02: 0.7, 2.0: 0.6}, weight_decay={0.0: 0.8}),
+            *grid("fa", 10, weight_scale={0.02: 0.5, 2.0: 0.4}, lr={5.0: 0.3}),
+        ]
+    )
+    figure = fig_slides_fa.draw(frame)
+    accuracy, bp_scale, fa_scale, alignment, bp_decay, fa_decay = figure.axes[:6]
+    assert ends(accuracy) == pytest.approx({"BP": 0.96, "FA": 0.91})
+    assert accuracy.get_xlim()[1] == 50
+    assert ends(alignment) == pytest.approx({"FA": 0.3})
+    for axes, title, rows, columns, cells in (
+        (bp_scale, "BP", ["2", "0.02"], ["0.5"], [[0.61], [0.71]]),
+        (bp_decay, "BP", ["0"], ["0.5"], [[0.81]]),
+        (fa_scale, "FA", ["2", "0.2", "0.02"], ["0.5", "5"],
+         [[0.41, np.nan], [np.nan, 0.31], [0.51, np.nan]]),
+        (fa_decay, "FA", ["1e-05"], ["5"], [[0.31]]),
+    ):  # fmt: skip
+        assert axes.get_title().startswith(title)
+        assert [t.get_text() for t in axes.get_yticklabels()] == rows
+        assert [t.get_text() for t in axes.get_xticklabels()] == columns
+        [image] = axes.get_images()
+        np.testing.assert_allclose(image.get_array().filled(np.nan), cells)
+
+
+def test_fig_frozen_first_layer_has_errors_left_of_the_frozen_network():
+    parts = [
+        runs(rule, level=level).assign(frozen_layers=frozen, train_accuracy=level)
+        for frozen, levels in (("1", (0.8, 0.7, 0.7)), ("", (0.9, 0.86, 0.85)))
+        for rule, level in zip(("bp", "fa", "dfa"), levels, strict=True)
+    ]
+    frozen, trained = fig_frozen_first_layer.draw(pd.concat(parts)).axes
+    assert "frozen" in frozen.get_title()
+    assert ends(frozen) == pytest.approx({
+        "BP, test": 19, "BP, training": 20, "FA, test": 29, "FA, training": 30, "DFA, test": 29,
+        "DFA, training": 30})  # fmt: skip
+    assert ends(trained)["DFA, test"] == pytest.approx(14)
+    assert frozen.get_ylim() == trained.get_ylim()
+
+
+def test_fig_align_then_memorise_counts_examples():
+    parts = [
+        runs("dfa", level=1 - p, alignment=0.5 - p / 2 - 0.1 * (activation == "tanh"), epochs=4)
+        .assign(activation=activation, p=p, train_examples=50, train_accuracy=0.25)
+        for activation in ("relu", "tanh")
+        for p in (0.0, 0.2)
+    ]  # fmt: skip
+    relu, tanh, *rest = fig_align_then_memorise.draw(pd.concat(parts)).axes
+    assert (relu.get_title(), tanh.get_title()) == ("relu", "tanh")
+    assert ends(relu) == pytest.approx({"p=0": 0.5, "p=0.2": 0.4})
+    assert ends(tanh) == pytest.approx({"p=0": 0.4, "p=0.2": 0.3})
+    assert relu.lines[0].get_xdata() == pytest.approx([50, 100, 150, 200])
+    assert ends(rest[-1]) == pytest.approx({"p=0": 0.25, "p=0.2": 0.25})
+
+
+def test_fig_hidden_activations_are_those_of_the_trained_network(make_config, tmp_path):
+    config = make_config(
+        learning_rule="bp", task="classification", model__hidden=[6, 5], model__activation="tanh",
+        optimizer__lr=1.0, seed=[3, 4], output_dir=str(tmp_path),
+    )  # fmt: skip
+    [outcome] = execute([config], "a test")
+    trained, untrained, labels = fig_hidden_activations.hidden_layers(outcome.folder.path)
+    images = config.dataset.load()
+    order = generator(3, "test", 0).permutation(len(images.test_labels))
+    x = images.test_images.numpy().reshape(len(order), -1)[order]
+    x = (x - images.pixel_mean) / images.pixel_std
+    np.testing.assert_array_equal(labels, images.test_labels.numpy()[order])
+    tensors = outcome.folder.checkpoint()["tensors"]
+    h = x
+    for layer in (0, 1):
+        h = np.tanh(h @ tensors[f"W{layer}"][0].numpy())
+        np.testing.assert_allclose(trained[layer], h, atol=1e-5)
+        assert np.abs(untrained[layer] - h).max() > 0.01
+    drawn = WEIGHT_INITS["torch_uniform"](generator(3, "weights 0"), 64, 6)
+    np.testing.assert_allclose(untrained[0], np.tanh(x @ drawn), atol=1e-5)
+
+
 def test_fig_b_2_represents_a_digit_by_its_place_in_the_weights(monkeypatch, tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 5, 784)).astype(np.float32)
@@ -223,8 +420,8 @@ def test_fig_b_2_samples_are_the_digits_that_their_labels_say(monkeypatch, make_
 def test_neighbour_accuracy_tells_order_from_noise():
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), 50)
-    assert fig_b_2.neighbour_accuracy(np.eye(4)[labels] + 0.01, labels) == 1
-    assert fig_b_2.neighbour_accuracy(rng.normal(size=(200, 3)), labels) < 0.5
+    assert neighbour_accuracy(np.eye(4)[labels] + 0.01, labels) == 1
+    assert neighbour_accuracy(rng.normal(size=(200, 3)), labels) < 0.5
 
 
 def random_data():
@@ -333,6 +530,62 @@ def test_table_parity_is_paired_with_bp_of_the_same_optimizer():
     [long] = table.query("epochs == 50").to_dict("records")
     assert np.isnan(long["difference_to_bp_mean"])  # no BP run of 50 epochs
     assert table.query("learning_rule == 'bp'").difference_to_bp_mean.isna().all()
+
+
+def test_table_nokland_puts_rules_side_by_side_at_three_epochs():
+    net = {"hidden": "800-800", "activation": "tanh", "hidden_dropout": 0.0, "adversarial": 0.0}
+    frame = pd.concat(
+        [
+            runs("bp", level=0.97).assign(**net),
+            runs("dfa", level=0.95).assign(**net),
+            runs("fa", level=0.96).assign(**net | {"hidden_dropout": 0.5}),
+            runs("fa", level=0.94).assign(**net | {"adversarial": 0.08}),
+            runs("bp", level=0.9).assign(**net | {"hidden": "4", "activation": "relu"}),
+        ]
+    )
+    table = table_nokland.tabulate(frame)
+    assert list(table.columns) == [
+        "network", "epochs", "seeds", "bp", "bp_sd", "bp_paper", "fa", "fa_sd", "fa_paper", "dfa",
+        "dfa_sd", "dfa_paper",
+    ]  # fmt: skip
+    plain = table[table.network == "2x800 tanh"]
+    assert plain.epochs.tolist() == [5, 10, 20]
+    final = plain.iloc[-1]
+    assert (final.bp, final.bp_sd) == pytest.approx((2, 1))
+    assert final.dfa == pytest.approx(4)
+    assert np.isnan(final.fa)
+    assert [final.bp_paper, final.fa_paper, final.dfa_paper] == [
+        "1.60 ± 0.06", "1.64 ± 0.03", "1.74 ± 0.08"]  # fmt: skip
+    assert plain.bp.iloc[0] == pytest.approx(100 * (0.5 - 0.48 / 4))
+    last = table[table.epochs == 20].set_index("network")
+    assert last.fa["2x800 tanh, dropout"] == pytest.approx(3)
+    assert last.fa["2x800 tanh, adversarial"] == pytest.approx(5)
+    assert last.bp_paper["1x4 relu"] == ""
+
+
+def test_table_alignment_family_is_paired_with_bp_of_the_same_dataset():
+    parts = [
+        runs(rule, level=level).assign(dataset=dataset, gradient_alignment=level)
+        for dataset, bp, fa in (("mnist", 0.95, 0.93), ("fashion_mnist", 0.85, 0.80))
+        for rule, level in (("bp", bp), ("fa", fa))
+    ]
+    frame = pd.concat(parts)
+    frame.loc[(frame.learning_rule == "fa") & (frame.seed == 2), "test_accuracy"] -= 0.03
+    table = table_alignment_family.tabulate(frame).set_index(["dataset", "learning_rule"])
+    fa = table.loc["mnist", "fa"]
+    error, difference = [7, 6, 8], [2, 2, 5]
+    assert fa.test_error_mean == pytest.approx(np.mean(error))
+    assert fa.test_error_sd == pytest.approx(np.std(error, ddof=1))
+    low, high = stats.t.interval(0.95, 2, np.mean(difference), stats.sem(difference))
+    assert fa.difference_to_bp_mean == pytest.approx(np.mean(difference))
+    assert fa.difference_to_bp_ci95_low == pytest.approx(low)
+    assert fa.difference_to_bp_ci95_high == pytest.approx(high)
+    assert fa.gradient_alignment_mean == pytest.approx(0.93)
+    assert (fa.published_mlp, fa.published_lenet) == (2.2, 1.7)
+    fashion = table.loc["fashion_mnist", "fa"]
+    assert fashion.difference_to_bp_mean == pytest.approx(6)
+    assert (np.isnan(fashion.published_mlp), fashion.published_lenet) == (True, 13.06)
+    assert np.isnan(table.loc["mnist", "bp"].difference_to_bp_mean)
 
 
 def test_markdown_has_a_row_per_row():

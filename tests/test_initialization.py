@@ -5,6 +5,7 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
 from fabench.population import Population, Row
@@ -80,6 +81,15 @@ def test_normal_matrices(table, name, mean, sd):
 
 
 @pytest.mark.parametrize("table", [WEIGHT_INITS, FEEDBACK_INITS], ids=shown)
+def test_truncated_normal(table):
+    """Against SciPy's: the distribution function (Kolmogorov and Smirnov's distance, 1 in 10^5)."""
+    x = draw(table["truncated_normal"])
+    assert x.shape == (I, O)
+    assert stats.kstest(x.ravel(), stats.truncnorm(-2, 2).cdf).pvalue > 1e-5
+    assert 1.99 < np.abs(x).max() <= 2
+
+
+@pytest.mark.parametrize("table", [WEIGHT_INITS, FEEDBACK_INITS], ids=shown)
 def test_zeros(table):
     assert not draw(table["zeros"]).any()
     assert draw(table["zeros"]).shape == (I, O)
@@ -88,8 +98,8 @@ def test_zeros(table):
 def test_every_matrix_is_tested():
     weights = {name for table, name, *_ in UNIFORM + NORMAL if table is WEIGHT_INITS}
     feedback = {name for table, name, *_ in UNIFORM + NORMAL if table is FEEDBACK_INITS}
-    assert weights | {"zeros"} == WEIGHT_INITS.keys()
-    assert feedback | {"orthogonal", "zeros"} == FEEDBACK_INITS.keys()
+    assert weights | {"truncated_normal", "zeros"} == WEIGHT_INITS.keys()
+    assert feedback | {"truncated_normal", "orthogonal", "zeros"} == FEEDBACK_INITS.keys()
 
 
 @pytest.mark.parametrize(("i", "o"), [(7, 7), (9, 4), (4, 9), (6, 1)])

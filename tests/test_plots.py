@@ -115,6 +115,13 @@ def test_alignment_has_a_curve_for_every_layer(make_config):
     assert len(looks) == len(figure.axes[0].lines)
 
 
+def test_alignment_of_many_layers_is_one_curve(make_config):
+    metrics = make_metrics(layers=9)
+    figure = alignment(metrics, make_config(model__hidden=[5] * 9))
+    assert_curve(figure, 0, "weights", metrics, "weight_alignment")
+    assert_curve(figure, 1, "teaching signals", metrics, "gradient_alignment")
+
+
 def test_one_seed_has_curves_without_a_band(make_config):
     metrics = make_metrics(seeds=1)
     figure = accuracy(metrics, make_config(seed=[7]))

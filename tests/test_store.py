@@ -5,6 +5,7 @@ Oracles: bytes on the disk, a second process, numbers worked out by hand.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,14 @@ def test_config_yaml_gives_the_same_run(folder, make_config):
     folder.write_config()
     again = parse(yaml.safe_load((folder.path / "config.yaml").read_text()))
     assert RunFolder(again).path == folder.path
+
+
+def test_a_folder_is_found_again_where_it_lies(folder, tmp_path):
+    folder.write_config()
+    assert RunFolder.at(folder.path).config == folder.config
+    moved = tmp_path / "elsewhere" / "runs" / folder.path.name
+    shutil.copytree(folder.path, moved)
+    assert RunFolder.at(moved).path == moved
 
 
 def test_runs_of_other_science_have_other_folders(make_config):

@@ -258,7 +258,11 @@ def test_one_number_is_a_curve_in_order():
 def test_two_keys_are_a_heat_map_with_the_right_cells():
     figure = sweep_plot(frame(rule=["bp", "bp", "dfa", "dfa"], lr=["1", "0.1", "0.1", "1"]),
                         ["rule", "lr"])  # fmt: skip
-    [image] = figure.axes[0].get_images()
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("lr", "rule")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "1"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["bp", "dfa"]
+    [image] = axes.get_images()
     expected = [[0.5 + 0.4 / 3, 0.5], [0.5 + 0.8 / 3, 0.9]]  # rows bp, dfa; columns 0.1, 1
     np.testing.assert_allclose(image.get_array(), expected)
 

@@ -13,6 +13,8 @@ from fabench.config import Config
 from fabench.figure import style
 from fabench.figure.curves import band, epoch_axis
 
+MOST_LINES = 8
+
 
 def accuracy(metrics: pd.DataFrame, config: Config) -> Figure:
     """Train and test accuracy against epoch."""
@@ -38,9 +40,10 @@ def nse(metrics: pd.DataFrame, config: Config) -> Figure:
 
 
 def alignment(metrics: pd.DataFrame, config: Config) -> Figure:
-    """Weight and gradient alignment against epoch."""
+    """Weight and gradient alignment against epoch; of single layers where they are few."""
     with style.canvas() as (figure, [[axes]]):
         weights = [c for c in map(str, metrics.columns) if c.startswith("weight_alignment")]
+        weights = weights if len(weights) <= MOST_LINES else weights[:1]
         shades = [style.RED, style.PURPLE, style.ORANGE, style.YELLOW, style.BLACK]
         for i, column in enumerate(weights):
             layer = column.removeprefix("weight_alignment").lstrip("_")

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
+from fabench.figure.heat_map import heat_map
 
 MOST_LINES = 10
 
@@ -44,12 +44,6 @@ def sweep_plot(frame: pd.DataFrame, keys: Sequence[str]) -> Figure | None:
 def _numbers(values: pd.Series) -> pd.Series | None:
     numbers = pd.to_numeric(values.astype(str), errors="coerce")
     return None if numbers.isna().any() else numbers
-
-
-def _short(value: object) -> str:
-    """0.0010 as 0.001, 1000000.0 as 1e+06, words as they are."""
-    number = pd.to_numeric(str(value), errors="coerce")
-    return str(value) if pd.isna(number) else f"{number:g}"
 
 
 def _curves(frame: pd.DataFrame, name: str, along: str, others: list[str]) -> Figure | None:
@@ -96,18 +90,11 @@ def _heat_map(frame: pd.DataFrame, name: str, first: str, second: str) -> Figure
 
     rows, columns = ordered(first), ordered(second)
     grid = frame.pivot_table(index=first, columns=second, values=f"{name}_mean")
-    values = grid.reindex(index=rows, columns=columns).to_numpy()
+    grid = grid.reindex(index=rows, columns=columns)
     with style.canvas(height=max(2.0, 0.3 * len(rows) + 1.0)) as (figure, [[axes]]):
-        image = axes.imshow(values, aspect="auto", cmap="cividis")
-        axes.set_xticks(range(len(columns)), [_short(c) for c in columns])
-        axes.set_yticks(range(len(rows)), [_short(r) for r in rows])
-        axes.set_xlabel(second)
-        axes.set_ylabel(first)
-        middle = (np.nanmin(values) + np.nanmax(values)) / 2
-        for i, j in np.argwhere(np.isfinite(values)):
-            color = "black" if values[i, j] > middle else "white"
-            text = f"{values[i, j]:.2g}" if name == "test_nse" else f"{100 * values[i, j]:.1f}"
-            axes.text(j, i, text, ha="center", va="center", color=color)
+        image = heat_map(
+            axes, grid, lambda x: f"{x:.2g}" if name == "test_nse" else f"{100 * x:.1f}"
+        )
         figure.colorbar(image, label=SCORES[name])
         return figure
 

@@ -10,7 +10,13 @@ from fabench.network import ActivationName, Layer
 from fabench.schema import STRICT, Count, Fraction, Rate
 
 WeightInit = Literal[
-    "torch_uniform", "unit_uniform", "xavier_uniform", "he_normal", "lecun_normal", "zeros"
+    "torch_uniform",
+    "unit_uniform",
+    "xavier_uniform",
+    "he_normal",
+    "lecun_normal",
+    "truncated_normal",
+    "zeros",
 ]
 
 

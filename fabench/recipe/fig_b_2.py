@@ -17,21 +17,18 @@ from numpy.typing import NDArray
 
 from fabench.dataset.mnist import Mnist
 from fabench.figure import style
+from fabench.figure.embedding import NEIGHBOURS, Array, embed, neighbour_accuracy, scatter
 from fabench.initialization import WEIGHT_INITS
 from fabench.randomness import generator
 from fabench.task.parity import Parity
 
 EXPERIMENTS = ("fig_3_1",)
 
-K, EXAMPLES, SEED, NEIGHBOURS, FOLDS = 3, 2500, 0, 10, 5
-
-Array = NDArray[np.float32]
+K, EXAMPLES, SEED = 3, 2500, 0
 
 
 def draw(frame: pd.DataFrame) -> Figure:
     """Two embeddings (BP, DFA), coloured by digit above and by parity below."""
-    from sklearn.manifold import TSNE
-
     x, digits = samples(frame.attrs["data_dir"])
     untrained = WEIGHT_INITS["torch_uniform"](generator(SEED, "weights 0"), x.shape[0] * 784, 512)
     base = neighbour_accuracy(represent(x, untrained), digits)
@@ -39,13 +36,10 @@ def draw(frame: pd.DataFrame) -> Figure:
         for column, rule in enumerate(("bp", "dfa")):
             h = represent(x, first_weights(frame, rule))
             accuracy = neighbour_accuracy(h, digits)
-            points = TSNE(random_state=0, init="pca", n_jobs=2).fit_transform(h)
+            points = embed(h)
             for row, (colors, cmap) in enumerate([(digits, "tab10"), (digits % 2, "cividis")]):
                 axes = panels[row, column]
-                dots = axes.scatter(*points.T, c=colors, cmap=cmap, s=1, linewidths=0)
-                axes.set_xticks([])
-                axes.set_yticks([])
-                axes.spines[:].set_visible(False)
+                dots = scatter(axes, points, colors, cmap)
                 if column == 1:
                     ticks = range(10) if row == 0 else [0, 1]
                     figure.colorbar(dots, ax=axes, ticks=ticks, label=("digit", "parity")[row])
@@ -79,11 +73,3 @@ def first_weights(frame: pd.DataFrame, rule: str) -> Array:
 def represent(x: Array, W: Array) -> Array:
     """x_p W_p of every digit [7500, 512], place after place."""
     return np.concatenate([x_p @ W_p for x_p, W_p in zip(x, np.split(W, K), strict=True)])
-
-
-def neighbour_accuracy(h: Array, labels: NDArray[Any]) -> float:
-    """Cross-validated accuracy of the nearest neighbours' vote on the labels."""
-    from sklearn.model_selection import cross_val_score
-    from sklearn.neighbors import KNeighborsClassifier
-
-    return float(cross_val_score(KNeighborsClassifier(NEIGHBOURS), h, labels, cv=FOLDS).mean())

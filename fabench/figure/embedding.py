@@ -1,0 +1,39 @@
+"""Pictures of representations: t-SNE in the plane, and what the nearest neighbours know.
+
+Axes: N examples, U units.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from numpy.typing import NDArray
+
+NEIGHBOURS, FOLDS = 10, 5
+
+Array = NDArray[np.float32]
+
+
+def embed(h: Array) -> Array:
+    """t-SNE of h [N, U]: points [N, 2]. L. van der Maaten, G. Hinton, JMLR 9, 2008."""
+    from sklearn.manifold import TSNE
+
+    points: Array = TSNE(random_state=0, init="pca", n_jobs=2).fit_transform(h)
+    return points
+
+
+def scatter(axes: Axes, points: Array, colors: NDArray[Any], cmap: str) -> PathCollection:
+    """Draw points [N, 2] by their classes [N], without axes: the plane has no units."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    return axes.scatter(points[:, 0], points[:, 1], c=colors, cmap=cmap, s=1, linewidths=0)
+
+
+def neighbour_accuracy(h: Array, labels: NDArray[Any]) -> float:
+    """Cross-validated accuracy of the nearest neighbours' vote on the labels [N], from h [N, U]."""
+    from sklearn.model_selection import cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return float(cross_val_score(KNeighborsClassifier(NEIGHBOURS), h, labels, cv=FOLDS).mean())

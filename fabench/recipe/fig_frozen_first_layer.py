@@ -1,0 +1,37 @@
+"""Error of BP, FA and DFA with two hidden layers, the first one frozen or trained (DFA paper).
+
+A. Nøkland, "Direct feedback alignment provides learning in deep neural networks", 2016,
+arXiv:1609.01596: what the first layer learns beyond random features. With it frozen, FA and DFA are
+one rule. Differences: 240 units a layer instead of 800, 10 epochs, and every rule starts from
+PyTorch's weights; the paper's FA and DFA start from zeros, of which a frozen layer makes nothing.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fabench.figure import style
+from fabench.figure.curves import band, epoch_axis
+
+EXPERIMENTS = ("fig_frozen_first_layer",)
+ON_REQUEST = True  # 270 network epochs
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Training (dotted) and test error against epoch; left with the first layer frozen."""
+    test, train = 100 * (1 - frame.test_accuracy), 100 * (1 - frame.train_accuracy)
+    frame = frame.assign(test_error=test, train_error=train)
+    titles = {"1": "first hidden layer frozen (FA is DFA)", "": "all layers trained"}
+    with style.canvas(columns=2) as (figure, [panels]):
+        panels[1].sharey(panels[0])
+        for axes, (frozen, title) in zip(panels, titles.items(), strict=True):
+            for rule in ("bp", "fa", "dfa"):
+                rows = frame[(frame.learning_rule == rule) & (frame.frozen_layers == frozen)]
+                band(axes, rows, "test_error", style.color(rule), f"{rule.upper()}, test")
+                band(axes, rows, "train_error", style.color(rule), f"{rule.upper()}, training", ":")
+            epoch_axis(axes, int(frame.epoch.max()))
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.set_ylabel("error in %")
+            axes.set_title(title)
+        panels[1].legend(loc="upper right", ncols=2)
+        return figure

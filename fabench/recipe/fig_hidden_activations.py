@@ -1,0 +1,67 @@
+"""t-SNE of the hidden layers of networks trained with BP and DFA, by class (DFA paper).
+
+A. Nøkland, "Direct feedback alignment provides learning in deep neural networks", 2016,
+arXiv:1609.01596. The networks are those of ``fig_frozen_first_layer`` with all layers trained, the
+examples 2,500 of the test set. Because a picture alone proves nothing, k-nearest-neighbour
+accuracies of the activations stand over it, with those of the untrained network.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fabench.figure import style
+from fabench.figure.embedding import NEIGHBOURS, Array, embed, neighbour_accuracy, scatter
+from fabench.network import forward
+from fabench.population import Population
+from fabench.store import RunFolder
+from fabench.trainer import Training
+
+EXPERIMENTS = ("fig_frozen_first_layer",)
+ON_REQUEST = True  # those of fig_frozen_first_layer
+
+EXAMPLES = 2500
+RULES = ("bp", "dfa")
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """A row per rule, a column per hidden layer, of the first seed."""
+    frame = frame[frame.frozen_layers == ""]
+    found = {
+        rule: hidden_layers(Path(frame.folder[frame.learning_rule == rule].iloc[0]))
+        for rule in RULES
+    }
+    depth = len(found["bp"][0])
+    with style.canvas(len(RULES), depth, height=3.0) as (figure, panels):
+        for row, (rule, (trained, untrained, labels)) in zip(panels, found.items(), strict=True):
+            for layer, axes in enumerate(row):
+                after, before = (
+                    neighbour_accuracy(layers[layer], labels) for layers in (trained, untrained)
+                )
+                dots = scatter(axes, embed(trained[layer]), labels, "tab10")
+                axes.set_title(
+                    f"{rule.upper()}, layer {layer + 1}: {NEIGHBOURS}-NN {after:.1%}\n"
+                    f"(untrained network: {before:.1%})"
+                )
+        figure.colorbar(dots, ax=panels[:, -1], ticks=range(labels.max() + 1), label="class")
+        return figure
+
+
+def hidden_layers(folder: Path) -> tuple[list[Array], list[Array], NDArray[Any]]:
+    """Activations [N, U] of every hidden layer for N test examples, in the trained network of a
+    run's first seed and in the same network untrained; the examples' classes [N]."""
+    run = Training([RunFolder.at(folder)], command="")
+    untrained = Population(run.config, run.rows, run.device)
+    x, y = next(run.examples.batches(run.examples.epoch("test", 0, EXAMPLES), EXAMPLES))
+    trained, initial = (_activations(p, x) for p in (run.population, untrained))
+    return trained, initial, y[0].argmax(-1).cpu().numpy()
+
+
+def _activations(population: Population, x: Any) -> list[Array]:
+    weights, _ = population.operands(population.weights, [])
+    passed = forward(population.layers, weights, x[population.streams], population.operand)
+    return [np.asarray(h[0].float().cpu()) for h in passed.h[1:]]
