@@ -82,6 +82,7 @@ def test_every_recipe_says_what_it_is_and_names_its_experiments():
         ("fig_2_1", 10, {("ntk", "adadelta", 1, 20), ("linear_features", "adadelta", 3, 20)}),
         ("fig_3_1", 4, {("bp", "sgd", 1, 20), ("dfa", "sgd", 3, 20)}),
         ("fig_3_2", 2, {("dfa", "sgd", 3, 50), ("dfa", "rmsprop", 3, 50)}),
+        ("fig_3_2_bp", 2, {("bp", "sgd", 3, 20), ("bp", "rmsprop", 3, 20)}),
         ("fig_3_3", 4, {("dfa", "sgd", 3, 20)}),
         ("fig_3_4", 20, {("bp", "nadam", 3, 20), ("dfa", "amsgrad", 3, 20)}),
         ("fig_lillicrap", 3, {("bp", "sgd", 3, 40), ("fa", "sgd", 3, 40)}),

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from fabench.figure import style
 from fabench.figure.curves import band, epoch_axis
 
-EXPERIMENTS = ("fig_3_2", "fig_3_4")
+EXPERIMENTS = ("fig_3_2", "fig_3_2_bp")
 
 OPTIMIZERS = {"sgd": ("SGD", "-"), "rmsprop": ("RMSprop", "--")}
 
