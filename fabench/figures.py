@@ -52,9 +52,9 @@ def figures(args: Sequence[str], conf: Path) -> int:
     if "--list" in args:
         width = max(map(len, known))
         for name, module in known.items():
-            console.print(
-                f"{name:<{width}} {(module.__doc__ or '').splitlines()[0]}", soft_wrap=True
-            )
+            title = (module.__doc__ or "").splitlines()[0]
+            mark = " [not in all]" if hasattr(module, "ON_REQUEST") else ""
+            console.print(f"{name:<{width}} {title}{mark}", soft_wrap=True, markup=False)
         return 0
     overrides = [arg for arg in args if "=" in arg]
     names = [arg for arg in args if "=" not in arg] or ["all"]

@@ -183,6 +183,14 @@ def test_figures_train_what_is_missing_and_draw(tmp_path, monkeypatch, capsys):
     assert {path: path.stat().st_mtime_ns for path in first} == first
 
 
+def test_the_list_has_every_recipe_and_marks_those_that_all_leaves_out(capsys):
+    assert cli.main(["figures", "--list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines.keys() == RECIPES.keys()
+    for name, module in RECIPES.items():
+        assert lines[name].endswith("[not in all]") == hasattr(module, "ON_REQUEST")
+
+
 SMOKE = {
     "fig_slides_fa": ["optimizer.lr=0.5", "trainer.weight_decay=1e-5"],
     "fig_slides_dfa": ["optimizer.lr=0.5", "model.weight_scale=0.2", "trainer.weight_decay=1e-4"],
