@@ -374,8 +374,8 @@ def _save(file: Path, best: Score, search: Search, config: Config, command: str)
     score += f" ± {_text(best.summary.sd, config)} {unit} (mean ± sd)" if n > 1 else f" {unit}"
     text = (
         f"# @package _global_\n"
-        f"# {', '.join(best.point)} chosen on {search.split} data, {config.problem}:\n"
-        f"# {score}, {n} seed{'s' if n > 1 else ''}, last {search.last_epochs} of "
+        f"# {', '.join(best.point)} chosen on {search.split} data of {config.problem}.\n"
+        f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {search.last_epochs} of "
         f"{config.trainer.epochs} epochs.\n"
         f"# {command}\n"
         f"{yaml.safe_dump(_put({}, best.point), sort_keys=False)}"

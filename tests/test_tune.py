@@ -100,7 +100,7 @@ def test_the_score_is_the_mean_of_the_last_epochs_on_held_out_images(tune, tmp_p
     best = fit.loc[fit.score_mean.idxmax(), "optimizer.lr"]
     kept = tmp_path / "conf/tuned/digits_parity_dfa_sgd_uniform.yaml"
     assert yaml.safe_load(kept.read_text()) == {"optimizer": {"lr": pytest.approx(best)}}
-    assert "chosen on validation data" in kept.read_text()
+    assert "# optimizer.lr chosen on validation data of digits, parity, k=1.\n" in kept.read_text()
 
 
 def test_runs_start_from_what_was_kept_and_overrides_win(tune, tmp_path, capsys):
