@@ -6,6 +6,7 @@ Axes: N examples, U units.
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from numpy.typing import NDArray
@@ -24,11 +25,15 @@ def embed(h: Array) -> Array:
 
 
 def scatter(axes: Axes, points: Array, colors: NDArray[Any], cmap: str) -> PathCollection:
-    """Draw points [N, 2] by their classes [N], without axes: the plane has no units."""
+    """Draw points [N, 2] by their classes [N], 0, 1, ..., without axes: the plane has no units."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    return axes.scatter(points[:, 0], points[:, 1], c=colors, cmap=cmap, s=1, linewidths=0)
+    n = int(colors.max()) + 1
+    return axes.scatter(
+        points[:, 0], points[:, 1], c=colors, cmap=colormaps[cmap].resampled(n), vmin=-0.5,
+        vmax=n - 0.5, s=1, linewidths=0,
+    )  # fmt: skip
 
 
 def neighbour_accuracy(h: Array, labels: NDArray[Any]) -> float:

@@ -31,22 +31,24 @@ def draw(frame: pd.DataFrame) -> Figure:
     """Two embeddings (BP, DFA), coloured by digit above and by parity below."""
     x, digits = samples(frame.attrs["data_dir"])
     untrained = WEIGHT_INITS["torch_uniform"](generator(SEED, "weights 0"), x.shape[0] * 784, 512)
-    base = neighbour_accuracy(represent(x, untrained), digits)
+    base = represent(x, untrained)
+    colourings = {"digit": (digits, "tab10"), "parity": (digits % 2, "cividis")}
     with style.canvas(2, 2, height=3.0) as (figure, panels):
         for column, rule in enumerate(("bp", "dfa")):
             h = represent(x, first_weights(frame, rule))
-            accuracy = neighbour_accuracy(h, digits)
             points = embed(h)
-            for row, (colors, cmap) in enumerate([(digits, "tab10"), (digits % 2, "cividis")]):
-                axes = panels[row, column]
-                dots = scatter(axes, points, colors, cmap)
+            for axes, (name, (classes, cmap)) in zip(
+                panels[:, column], colourings.items(), strict=True
+            ):
+                dots = scatter(axes, points, classes, cmap)
+                axes.set_title(
+                    f"{rule.upper()}: {NEIGHBOURS}-NN finds the {name} in "
+                    f"{neighbour_accuracy(h, classes):.1%}\n"
+                    f"(untrained network: {neighbour_accuracy(base, classes):.1%})"
+                )
                 if column == 1:
-                    ticks = range(10) if row == 0 else [0, 1]
-                    figure.colorbar(dots, ax=axes, ticks=ticks, label=("digit", "parity")[row])
-            panels[0, column].set_title(
-                f"{rule.upper()}: {NEIGHBOURS}-NN finds the digit in {accuracy:.1%}\n"
-                f"(untrained network: {base:.1%})"
-            )
+                    ticks = range(classes.max() + 1)
+                    figure.colorbar(dots, ax=axes, ticks=ticks, label=name)
         return figure
 
 
