@@ -38,8 +38,8 @@ def draw(frame: pd.DataFrame) -> Figure:
             epoch_axis(axes, int(frame.epoch.max()))
             axes.set_ylabel("test accuracy")
             axes.set_title(f"k={k}")
-            if panel == 1:
-                axes.legend(loc="upper left", bbox_to_anchor=(0, 0.95))
+            if panel == 0:  # the room between what learns and chance
+                axes.legend(loc="center right", bbox_to_anchor=(1, 0.56))
             table = Parity(name="parity", k=k).table(generator(0, "test", 0), 10_000)
             for sample in range(2):
                 picture = figure.add_subplot(grid[1, 2 * panel + sample])
