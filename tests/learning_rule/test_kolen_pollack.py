@@ -1,30 +1,11 @@
 import numpy as np
 import torch
+from by_hand import A1, A2, SEQUENTIAL, W1, W2, passed, stacked
 
 from fabench.learning_rule.kolen_pollack import KolenPollack
-from fabench.network import Layer, Weights, forward
 from fabench.population import Population, Row
 
-X = np.array([[1.0, -2.0], [0.5, 1.0]])
-W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
-W2 = np.array([[1.0, 2.0], [-3.0, 1.0], [0.5, -0.5]])
-W3 = np.array([[2.0], [-0.5]])
-B2 = np.array([[1.0, -1.0, 2.0], [0.5, 4.0, -3.0]])  # in place of W2.T
-B3 = np.array([[3.0, -2.0]])  # in place of W3.T
-E = np.array([[0.5], [-1.0]])
-
-A1 = X @ W1  # [[0, -5, 3], [0.5, 1.5, 0]]
-A2 = np.maximum(A1, 0) @ W2  # [[1.5, -1.5], [-4, 2.5]]
-
-
-def stacked(*matrices):
-    return [torch.tensor(m)[None] for m in matrices]
-
-
-def passed(W):
-    """2-3-2-1 units, ReLU."""
-    layers = tuple(Layer(w.shape[1], w.shape[2], "relu") for w in W)
-    return forward(layers, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
+W3, B2, B3, E = SEQUENTIAL
 
 
 def test_follows_the_equations():

@@ -1,36 +1,22 @@
 import numpy as np
 import torch
+from by_hand import A1, A2, SEQUENTIAL, W1, W2, passed, stacked
 
 from fabench.learning_rule.product_feedback import ProductFeedback
-from fabench.network import Layer, Weights, forward
 
-X = np.array([[1.0, -2.0], [0.5, 1.0]])
-W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
-W2 = np.array([[1.0, 2.0], [-3.0, 1.0], [0.5, -0.5]])
-W3 = np.array([[2.0], [-0.5]])
+W3, _, _, E = SEQUENTIAL
 B2 = np.array([[1.0, -1.0, 0.0, 2.0], [0.5, 2.0, 1.0, 0.0]])
 R2 = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0], [3.0, 0.5, 0.0], [-1.0, 1.0, 1.0]])
 B3 = np.array([[2.0, -1.0]])
 R3 = np.array([[1.0, -1.0], [0.0, 3.0]])
-E = np.array([[0.5], [-1.0]])
-
-A1 = X @ W1  # [[0, -5, 3], [0.5, 1.5, 0]]
-A2 = np.maximum(A1, 0) @ W2  # [[1.5, -1.5], [-4, 2.5]]
 RULE = ProductFeedback(name="product_feedback", expand=2)
 
-
-def stacked(*matrices):
-    return [torch.tensor(m)[None] for m in matrices]
-
-
 W, B = stacked(W1, W2, W3), stacked(B2, R2, B3, R3)
-LAYERS = tuple(Layer(w.shape[1], w.shape[2], "relu") for w in W)  # 2-3-2-1 units
 
 
 def test_follows_the_equations():
-    passed = forward(LAYERS, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
-    e = torch.tensor(E)[None]
-    deltas = RULE.teaching_signals(e, passed, W, B)
+    state, e = passed(W), torch.tensor(E)[None]
+    deltas = RULE.teaching_signals(e, state, W, B)
     delta2 = (E @ B3 @ R3) * (A2 > 0)  # (2), (3)
     delta1 = (delta2 @ B2 @ R2) * (A1 > 0)
     for delta, expected in zip(deltas, (delta1, delta2, E), strict=True):
@@ -38,7 +24,7 @@ def test_follows_the_equations():
     np.testing.assert_array_equal(delta2, [[1, 0], [0, 5]])
     np.testing.assert_array_equal(delta1, [[0, 0, 5], [17.5, 12.5, 0]])
 
-    no2, dR2, no3, dR3 = RULE.feedback_gradients(passed, deltas, e, W, B)
+    no2, dR2, no3, dR3 = RULE.feedback_gradients(state, deltas, e, W, B)
     assert no2 is None
     assert no3 is None
     # r2 = delta2 B2, r3 = E B3; h1 = [[0, 0, 3], [0.5, 1.5, 0]], h2 = [[1.5, 0], [0, 2.5]]
@@ -51,7 +37,7 @@ def test_follows_the_equations():
 
 
 def test_shapes_and_alignment_are_of_pairs():
-    assert RULE.feedback_shapes(LAYERS) == [(2, 4), (4, 3), (1, 2), (2, 2)]
+    assert RULE.feedback_shapes(passed(W).layers) == [(2, 4), (4, 3), (1, 2), (2, 2)]
     (p2, w2), (p3, w3) = RULE.alignment_pairs(W, B)
     np.testing.assert_array_equal(p2[0], B2 @ R2)
     np.testing.assert_array_equal(p3[0], B3 @ R3)
