@@ -31,8 +31,9 @@ def draw(frame: pd.DataFrame) -> Figure:
     """Two embeddings (BP, DFA), coloured by digit above and by parity below."""
     x, digits = samples(frame.attrs["data_dir"])
     untrained = WEIGHT_INITS["torch_uniform"](generator(SEED, "weights 0"), x.shape[0] * 784, 512)
-    base = represent(x, untrained)
     colourings = {"digit": (digits, "tab10"), "parity": (digits % 2, "cividis")}
+    initial = represent(x, untrained)
+    base = {name: neighbour_accuracy(initial, classes) for name, (classes, _) in colourings.items()}
     with style.canvas(2, 2, height=3.0) as (figure, panels):
         for column, rule in enumerate(("bp", "dfa")):
             h = represent(x, first_weights(frame, rule))
@@ -44,7 +45,7 @@ def draw(frame: pd.DataFrame) -> Figure:
                 axes.set_title(
                     f"{rule.upper()}: {NEIGHBOURS}-NN finds the {name} in "
                     f"{neighbour_accuracy(h, classes):.1%}\n"
-                    f"(untrained network: {neighbour_accuracy(base, classes):.1%})"
+                    f"(untrained network: {base[name]:.1%})"
                 )
                 if column == 1:
                     ticks = range(classes.max() + 1)

@@ -37,17 +37,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from fabench.config import Config, parse
+from fabench.config import Config
 from fabench.dataset.base import Teacher
 from fabench.figure import style
 from fabench.figure.curves import band
 from fabench.population import Population, Row
+from fabench.store import RunFolder
 
 EXPERIMENTS = ("fig_lillicrap",)
 
@@ -63,7 +63,7 @@ Array = NDArray[np.floating[Any]]
 def draw(frame: pd.DataFrame) -> Figure:
     """Error and angle against examples, the phase plane of (3), the drift of (2)."""
     fa = frame[frame.learning_rule == "fa"]
-    config = parse(yaml.safe_load((Path(fa.folder.iloc[0]) / "config.yaml").read_text()))
+    config = RunFolder.at(Path(fa.folder.iloc[0])).config
     n_train = config.dataset.n_train
     per_epoch = min(n_train, config.trainer.train_examples or n_train)
     seen = frame.assign(examples=frame.epoch * per_epoch)
