@@ -14,7 +14,7 @@ population. With ``tune.method=optuna``, Optuna searches several settings at onc
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
@@ -174,17 +174,20 @@ class TuneTask(Task):
         """Search, given the composed configuration."""
         raw = plain(cfg)
         search = validated(Search, raw.pop("tune"), prefix="tune.")
-        choices = HydraConfig.get().runtime.choices
-        name = tuned_name({group: str(choices[group]) for group in TUNED_GROUPS})
+        name = tuned_name(HydraConfig.get().runtime.choices)
         return tune(raw, search, name, self.command, self.conf)
 
 
 TUNED_GROUPS = ("dataset", "task", "learning_rule", "optimizer", "init_of_B")
 
 
-def tuned_name(choices: dict[str, str]) -> str:
-    """The option of group ``tuned`` that belongs to these choices; config.yaml names it too."""
-    return "_".join(choices[group] for group in TUNED_GROUPS)
+def tuned_name(choices: Mapping[str, Any]) -> str:
+    """The option of group ``tuned`` that belongs to these choices; config.yaml names it too.
+
+    What is tuned within an experiment holds for that experiment.
+    """
+    name = "_".join(str(choices[group]) for group in TUNED_GROUPS)
+    return name if choices["experiment"] is None else f"{choices['experiment']}/{name}"
 
 
 def tune(raw: dict[str, Any], search: Search, name: str, command: str, conf: Path) -> Score:
@@ -381,7 +384,7 @@ def _save(file: Path, best: Score, search: Search, config: Config, command: str)
         f"{yaml.safe_dump(_put({}, best.point), sort_keys=False)}"
     )
     try:
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, text)
     except OSError as error:
         raise RunFailed(f"Cannot write {file} ({error.strerror}): tune.save=false.") from None

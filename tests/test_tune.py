@@ -76,7 +76,8 @@ def tune(workdir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "conf_dir", lambda: conf)
 
     def call(*overrides, verb="tune"):
-        code = cli.main([verb, *TINY, *overrides])
+        tiny = [o for o in TINY if verb == "tune" or not o.startswith("tune.")]
+        code = cli.main([verb, *tiny, *overrides])
         return code, *capsys.readouterr()
 
     return call
@@ -112,13 +113,28 @@ def test_runs_start_from_what_was_kept_and_overrides_win(tune, tmp_path, capsys)
         _, out, _ = tune("--cfg", "job", *overrides, verb="run")
         return yaml.safe_load(out)["optimizer"]["lr"]
 
-    TINY.remove("tune.last_epochs=2")
-    try:
-        assert lr("optimizer=adam", "init_of_B=gaussian") == 0.0123
-        assert lr("optimizer=adam", "init_of_B=gaussian", "optimizer.lr=0.5") == 0.5
-        assert lr("optimizer=adam") == 6e-4
-    finally:
-        TINY.append("tune.last_epochs=2")
+    assert lr("optimizer=adam", "init_of_B=gaussian") == 0.0123
+    assert lr("optimizer=adam", "init_of_B=gaussian", "optimizer.lr=0.5") == 0.5
+    assert lr("optimizer=adam") == 6e-4
+
+
+def test_what_is_tuned_within_an_experiment_holds_there_only(tune, tmp_path):
+    folder = tmp_path / "conf/experiment"
+    (folder / "short.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /learning_rule: bp\n"
+        "optimizer:\n  lr: 0.2\ntrainer:\n  batch_size: 64\n"
+    )
+    assert tune("experiment=short", "tune.values=[0.01,0.1,10]")[0] == 0
+    [kept] = tmp_path.glob("conf/tuned/**/*.yaml")
+    assert kept == tmp_path / "conf/tuned/short/digits_parity_bp_sgd_uniform.yaml"
+    best = yaml.safe_load(kept.read_text())["optimizer"]["lr"]
+    for verb, override, lr in (
+        ("run", "experiment=short", best),
+        ("run", "learning_rule=bp", 0.018),
+        ("tune", "experiment=short", 0.2),  # a search starts where the first one did
+    ):
+        _, out, _ = tune("--cfg", "job", override, verb=verb)
+        assert yaml.safe_load(out)["optimizer"]["lr"] == lr
 
 
 def test_the_thesis_choice_is_labelled(tune, tmp_path):
