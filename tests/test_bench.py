@@ -1,15 +1,12 @@
-"""``fabench bench``: its tables on a tiny problem, its bounds, its refusals."""
+"""``fabench bench``: its tables on a tiny problem, its refusals."""
 
 import json
-import time
 
 import pandas as pd
 import pytest
-import torch
 
 from fabench import bench, cli
 
-CPU = torch.device("cpu")
 TINY = [
     "dataset=digits",
     "model.hidden=[4]",
@@ -78,39 +75,6 @@ def test_jax_is_skipped_with_a_line_where_it_is_missing(monkeypatch, capsys):
     assert "jax is not installed: skipped" in capsys.readouterr().out
 
 
-def test_alternating_takes_turns_and_the_median():
-    calls, naps = [], iter([0, 0, 0, 0, 0, 0, 0.2, 0, 0, 0, 0, 0])  # one long nap among the turns
-
-    def function(name):
-        def run(n):
-            calls.append(name)
-            time.sleep(next(naps, 0) + 0.001 * n)
-
-        return run
-
-    seconds = bench.alternate([function("a"), function("b")], 0.01, 5, CPU)
-    assert calls == ["a"] * 3 + ["b"] * 3 + ["a", "b"] * 5
-    assert all(0.001 <= s < 0.01 for s in seconds)
-
-
-def test_the_bound_counts_products_and_bytes(make_raw, monkeypatch):
-    raw = make_raw(learning_rule="bp", optimizer="sgd", k=2, model__hidden=[6])
-    p = bench.problem(raw, 3, "fp32")
-    products = {(16, 128, 6): (3.0, 4.0), (16, 6, 1): (0.5, 0.25)}
-    monkeypatch.setattr(bench, "_product_seconds", lambda *args: products[args[:3]])
-    monkeypatch.setattr(bench, "_bandwidth", lambda device: 1e12)
-    assert bench.bound_of_step(p) == 7.75
-    monkeypatch.setattr(bench, "_bandwidth", lambda device: 1.0)
-    weights, inputs = 128 * 6 + 6, 16 * (128 + 6)
-    assert bench.bound_of_step(p) == 4 * 3 * (weights + inputs)
-
-
-def test_the_fastest_kernel_bounds():
-    forward, gradient = bench._product_seconds(32, 256, 64, torch.float32, CPU)
-    assert 0 < forward < 1 and 0 < gradient < 1
-    assert 1e8 < bench._bandwidth(CPU) < 1e13
-
-
 @pytest.mark.parametrize(
     "wrong, key",
     [
@@ -127,17 +91,3 @@ def test_the_fastest_kernel_bounds():
 def test_wrong_requests(workdir, capsys, wrong, key):
     assert cli.main(["bench", *TINY, "bench.contenders=[fabench]", wrong]) == 2
     assert key in capsys.readouterr().err
-
-
-def test_peak_memory_is_what_was_added_even_if_it_was_freed():
-    warm = torch.ones(2**20)
-    del warm
-    before = bench._reset_peak()
-    held = torch.ones(2**23)  # 32 MiB
-    gone = torch.ones(2**24)
-    del gone
-    added = bench._peak() - before
-    assert 3 * 2**25 * 0.95 < added < 3 * 2**25 * 1.3
-    again = bench._reset_peak()
-    assert abs(again - before - held.nbytes) < 2**23
-    assert bench._peak() - again < 2**23

@@ -1,0 +1,133 @@
+"""Seconds and bytes of functions measured in turns, and the least that a training step needs.
+
+The bound of a step is the longer of two times: that of its bare matrix products by the fastest
+kernel found here, and that of the bytes which must move (a weight read twice and written once, the
+inputs written and read twice) at the bandwidth measured here.
+"""
+
+import ctypes
+import functools
+import gc
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fabench.contenders import Problem
+
+
+def alternate(
+    functions: Sequence[Callable[[int], None]],
+    seconds: float,
+    repetitions: int,
+    device: torch.device,
+    most: Sequence[int] | None = None,
+) -> list[float]:
+    """Median seconds per step of functions that take a number of steps, measured in turns.
+
+    ``most``: the most steps that each can take at a time.
+    """
+
+    def measure(function: Callable[[int], None], n: int) -> float:
+        start = time.perf_counter()
+        function(n)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / n
+
+    counts = []
+    for number, function in enumerate(functions):
+        measure(function, 2)  # warm, and what is compiled for two steps
+        count = max(2, round(seconds / measure(function, 2)))
+        counts.append(min(count, most[number]) if most else count)
+        measure(function, counts[-1])  # compiled for this many
+    turns = [
+        [measure(f, n) for f, n in zip(functions, counts, strict=True)] for _ in range(repetitions)
+    ]
+    return [float(median) for median in np.median(turns, axis=0)]
+
+
+def reset_peak() -> int:
+    """Forget the highest memory use so far; return the present one, in bytes."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # else what was freed before counts as present
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError, TypeError):
+        return 0  # no glibc, no Linux: the process's peak, whole
+    return _status("VmRSS")
+
+
+def peak_bytes() -> int:
+    """The highest memory use since ``reset_peak``, in bytes."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+def bound_of_step(p: Problem) -> float:
+    """The least seconds per network and step: see above."""
+    device, dtype = p.population.device, p.population.operand.dtype
+    n_bytes, seconds = 0, 0.0
+    for layer in p.config.layers():
+        i, o = layer.fan_in, layer.fan_out
+        seconds += sum(product_seconds(p.batch_size, i, o, dtype, device))
+        n_bytes += 4 * (3 * i * o + 3 * p.batch_size * i)
+    return max(seconds, n_bytes / bandwidth(device))
+
+
+@functools.cache
+def product_seconds(
+    batch: int, i: int, o: int, dtype: torch.dtype, device: torch.device
+) -> tuple[float, float]:
+    """Seconds of x W and of x^T delta, x [batch, i], W [i, o], by the fastest kernel there is."""
+    x, W, delta = (
+        torch.randn(shape, device=device).to(dtype) for shape in ((batch, i), (i, o), (batch, o))
+    )
+    a, g = torch.empty(batch, o, dtype=dtype, device=device), torch.empty_like(W)
+    forward: list[Callable[[], object]] = [lambda: torch.mm(x, W, out=a)]
+    gradient: list[Callable[[], object]] = [lambda: torch.mm(x.T, delta, out=g)]
+    if device.type == "cpu":
+        if torch.backends.mkldnn.is_available():
+            x_, W_ = x.to_mkldnn(), W.T.contiguous().to_mkldnn()
+            xT_, dT_ = x.T.contiguous().to_mkldnn(), delta.T.contiguous().to_mkldnn()
+            forward.append(lambda: torch.nn.functional.linear(x_, W_))
+            gradient.append(lambda: torch.nn.functional.linear(xT_, dT_))
+        if dtype == torch.float32:
+            arrays = [t.numpy() for t in (x, W, delta, a, g)]
+            forward.append(lambda: np.matmul(arrays[0], arrays[1], out=arrays[3]))
+            gradient.append(lambda: np.matmul(arrays[0].T, arrays[2], out=arrays[4]))
+    return tuple(  # type: ignore[return-value]
+        min(alternate([_repeat(kernel) for kernel in kernels], 0.05, 5, device))
+        for kernels in (forward, gradient)
+    )
+
+
+def _repeat(kernel: Callable[[], object]) -> Callable[[int], None]:
+    def run(n: int) -> None:
+        for _ in range(n):
+            kernel()
+
+    return run
+
+
+@functools.cache
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second that a copy larger than any cache reads and writes."""
+    source = torch.zeros(2**26, device=device)
+    target = torch.empty_like(source)
+    [seconds] = alternate([_repeat(lambda: target.copy_(source))], 0.2, 5, device)
+    return 2 * source.nbytes / seconds
