@@ -26,6 +26,12 @@ class Summary:
         """Half the interval: mean ± half_width."""
         return self.high - self.mean
 
+    def columns(self, name: str, *, sd: bool = True) -> dict[str, float]:
+        """A table's columns ``<name>_mean``, ``_sd``, ``_ci95_low`` and ``_ci95_high``."""
+        spread = {f"{name}_sd": self.sd} if sd else {}
+        interval = {f"{name}_ci95_low": self.low, f"{name}_ci95_high": self.high}
+        return {f"{name}_mean": self.mean, **spread, **interval}
+
 
 def summarize(values: Sequence[float]) -> Summary:
     """Mean ± t_{0.975, n-1} sd / sqrt(n). NaNs (diverged seeds) are left out and n tells so."""

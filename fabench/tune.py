@@ -312,10 +312,7 @@ def table(scores: Sequence[Score], search: Search) -> pd.DataFrame:
         {
             **s.point,
             "split": search.split,
-            "score_mean": s.summary.mean,
-            "score_sd": s.summary.sd,
-            "score_ci95_low": s.summary.low,
-            "score_ci95_high": s.summary.high,
+            **s.summary.columns("score"),
             "seeds": s.summary.n,
             "diverged": s.diverged,
         }

@@ -56,3 +56,11 @@ def test_diverged_seeds_are_left_out():
 def test_equal_values_have_no_width():
     s = summarize([0.25, 0.25, 0.25])
     assert (s.mean, s.sd, s.low, s.high) == (0.25, 0, 0.25, 0.25)
+
+
+def test_columns_of_a_table():
+    s = summarize([1.0, 4.0, 5.0])
+    values = [s.mean, s.sd, s.low, s.high]
+    names = ["a_mean", "a_sd", "a_ci95_low", "a_ci95_high"]
+    assert list(s.columns("a").items()) == list(zip(names, values, strict=True))
+    assert list(s.columns("a", sd=False)) == ["a_mean", "a_ci95_low", "a_ci95_high"]

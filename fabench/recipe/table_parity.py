@@ -16,7 +16,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     The difference is paired over seeds, with BP of the same optimizer, k and number of epochs;
     empty where there is no such BP run.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     for key, runs in frame.groupby(KEYS, dropna=False):
         setting = dict(zip(KEYS, key, strict=True))
         final = _final(runs)
@@ -36,15 +36,10 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
             {
                 **setting,
                 "seeds": accuracy.n,
-                "test_accuracy_mean": accuracy.mean,
-                "test_accuracy_sd": accuracy.sd,
-                "test_accuracy_ci95_low": accuracy.low,
-                "test_accuracy_ci95_high": accuracy.high,
+                **accuracy.columns("test_accuracy"),
                 "weight_alignment_mean": alignment,
                 "best_epoch_mean": best,
-                "difference_to_bp_mean": to_bp.mean,
-                "difference_to_bp_ci95_low": to_bp.low,
-                "difference_to_bp_ci95_high": to_bp.high,
+                **to_bp.columns("difference_to_bp", sd=False),
             }
         )
     table = pd.DataFrame(rows)

@@ -23,13 +23,8 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
                 "learning_rule": rule,
                 "precision": precision,
                 "seeds": s.n,
-                "test_accuracy_mean": s.mean,
-                "test_accuracy_sd": s.sd,
-                "test_accuracy_ci95_low": s.low,
-                "test_accuracy_ci95_high": s.high,
-                "difference_to_fp32_mean": difference.mean,
-                "difference_to_fp32_ci95_low": difference.low,
-                "difference_to_fp32_ci95_high": difference.high,
+                **s.columns("test_accuracy"),
+                **difference.columns("difference_to_fp32", sd=False),
             }
         )
     return pd.DataFrame(rows)
