@@ -141,8 +141,8 @@ def options() -> dict[str, list[tuple[str, str]]]:
     """Every group's options, each with the first comment line of its YAML file."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
-        files = sorted(folder.glob("*.yaml"))
-        groups[folder.name] = [(file.stem, headline(file)) for file in files]
+        files = {f.relative_to(folder).with_suffix(""): f for f in sorted(folder.rglob("*.yaml"))}
+        groups[folder.name] = [(name.as_posix(), headline(f)) for name, f in files.items()]
     return {group: found for group, found in groups.items() if found}
 
 
