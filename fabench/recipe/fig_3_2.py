@@ -26,9 +26,9 @@ def draw(frame: pd.DataFrame) -> Figure:
             ):
                 band(axes, dfa, column, style.color("dfa"), f"DFA, {name}", dash)
         style.chance_line(panels[0], 0.5)
-        titles = ("test accuracy", "cos(B, W$^T$)", "cosine of teaching signals with BP's")
+        titles = ("test accuracy", "cos(B, W$^T$)", "cosine of signals with BP's")
         for axes, title in zip(panels, titles, strict=True):
             epoch_axis(axes, longest)
             axes.set_ylabel(title)
-            axes.legend(loc="lower right")
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 0.15))  # above the line of chance
         return figure
