@@ -30,5 +30,5 @@ def draw(frame: pd.DataFrame) -> Figure:
         for axes, title in zip(panels, titles, strict=True):
             epoch_axis(axes, longest)
             axes.set_ylabel(title)
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 0.15))  # above the line of chance
+        panels[0].legend(loc="lower right", bbox_to_anchor=(1, 0.15))  # above the line of chance
         return figure
