@@ -29,7 +29,7 @@ def draw(frame: pd.DataFrame) -> Figure:
             bars.append((name.replace(" ", "\n"), rows, color))
         epoch_axis(left, int(frame.epoch.max()))
         left.set_ylabel("test accuracy")
-        left.legend(loc="upper left")
+        left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
         final_bars(right, bars)
         for axes in (left, right):
             style.chance_line(axes, 0.5)
