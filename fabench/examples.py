@@ -83,11 +83,19 @@ class Examples:
         """
         pool, n_streams = epoch.pool, len(self.seeds)
         n_inputs = epoch.table.shape[2] * pool.values.shape[1]
-        buffer = torch.empty(n_streams, min(size, len(epoch)), n_inputs, device=self.device)
+        shape = (n_streams, min(size, len(epoch)), n_inputs)
+        gathered, standardized, operands = (
+            torch.empty(shape, dtype=dtype, device=self.device)
+            for dtype in (pool.values.dtype, torch.float32, self.operand.dtype)
+        )
         y = epoch.y[self.stream_of_run]
         for begin in range(start * size, len(epoch), size):
             index = epoch.table[:, begin : begin + size]
-            x = buffer[:, : index.shape[1]]
-            values = pool.values.index_select(0, index.reshape(-1)).view(x.shape)
-            torch.sub(values, pool.mean, out=x).div_(pool.std)
-            yield self.operand(x), y[:, begin : begin + size]
+            values, x, out = (
+                t.view(-1)[: index.numel() * pool.values.shape[1]].view(n_streams, -1, n_inputs)
+                for t in (gathered, standardized, operands)
+            )
+            rows = values.view(-1, pool.values.shape[1])
+            torch.index_select(pool.values, 0, index.reshape(-1), out=rows)
+            x.copy_(values).sub_(pool.mean).div_(pool.std)
+            yield self.operand(x, out), y[:, begin : begin + size]

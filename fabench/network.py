@@ -28,7 +28,7 @@ class Activation:
 
 
 ACTIVATIONS = {
-    "relu": Activation(torch.relu, lambda a, h: (h > 0).to(h.dtype)),
+    "relu": Activation(torch.relu, lambda a, h: h.sign()),  # h >= 0
     "tanh": Activation(torch.tanh, lambda a, h: 1 - h * h),
     "sigmoid": Activation(torch.sigmoid, lambda a, h: h * (1 - h)),
     "linear": Activation(lambda a: a, lambda a, h: torch.ones_like(h)),

@@ -7,6 +7,7 @@ own seed and its own scalar hyper-parameters; rows never mix.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,11 +59,13 @@ class Operands:
         if device.type == "cuda":
             torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """x as an operand (x itself in float32)."""
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """x as an operand (x itself in float32); ``out``: memory that it may use, of ``dtype``."""
         if not self.rounds:
             return x
-        return x.bfloat16() if self.native else x.bfloat16().float()
+        if self.native:
+            return x.bfloat16() if out is None else out.copy_(x)
+        return x.bfloat16().float()
 
 
 def computes_together(device: torch.device) -> bool:
@@ -88,7 +91,6 @@ class Part:
     weights: Weights
     B: list[Tensor]
     state: dict[str, State]
-    gradients: dict[str, Tensor]
     scalars: SimpleNamespace
 
 
@@ -113,6 +115,7 @@ class Population:
         self.t = torch.zeros((), device=device)  # the step's number where the step is a graph
         self._decays = any(row.scalars["weight_decay"] for row in rows)
         self._parts = self._divide()
+        self._buffers: dict[str, Tensor] = {}  # of weights' size; one set serves all parts
         drops = any(layer.input_dropout for layer in self.layers)
         replays = device.type == "cuda" and not self.rule.uses_noise and not drops
         self._take = Replayed(self._step_all) if replays else self._step_all
@@ -122,19 +125,13 @@ class Population:
         size = count if self.together else 1
         _, stream = streams([row.seed for row in self.rows])
         self.streams = torch.tensor(stream, device=self.device)
-        parts, gradients = [], None
+        parts = []
         for rows in (slice(r, r + size) for r in range(0, count, size)):
             weights = self.weights.of(rows)
-            if gradients is None:  # one buffer serves all parts
-                gradients = {
-                    f"W{index}": torch.empty_like(W, dtype=self.operand.dtype)
-                    for index, W in enumerate(weights.W)
-                    if self.layers[index].trained and not self._fused(index)
-                }
             state = {n: {k: t[rows] for k, t in s.items()} for n, s in self.state.items()}
             B = [b[rows] for b in self.B]
             own = self.streams if self.together else slice(stream[r := rows.start], stream[r] + 1)
-            parts.append(Part(rows, own, weights, B, state, gradients, self._scalars(rows)))
+            parts.append(Part(rows, own, weights, B, state, self._scalars(rows)))
         return parts
 
     def _scalars(self, rows: slice) -> SimpleNamespace:
@@ -231,11 +228,24 @@ class Population:
         return sum(w[0].numel() for w in self.trained().values())
 
     def operands(self, weights: Weights, B: list[Tensor]) -> tuple[Weights, list[Tensor]]:
-        """Weights and feedback as operands of matrix products."""
-        b = [None if b is None else self.operand(b) for b in weights.b]
-        G = [None if g is None else self.operand(g) for g in weights.G]
-        W = [self.operand(W) for W in weights.W]
-        return Weights(W, b, G), [self.operand(b) for b in B]
+        """Weights and feedback as operands of matrix products, until the next call."""
+
+        def each(name: str, matrices: Sequence[Tensor | None]) -> list[Any]:
+            return [
+                None if m is None else self.operand(m, self._buffer(f"operand {name}{index}", m))
+                for index, m in enumerate(matrices)
+            ]
+
+        operands = Weights(each("W", weights.W), each("b", weights.b), each("G", weights.G))
+        return operands, each("B", B)
+
+    def _buffer(self, name: str, like: Tensor) -> Tensor:
+        """Memory for an operand or a gradient of this shape: new memory of a weight's size at every
+        step costs a CPU as much in page faults as arithmetic."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != like.shape:
+            self._buffers[name] = buffer = torch.empty_like(like, dtype=self.operand.dtype)
+        return buffer
 
     def outputs(self, x: Tensor) -> Tensor:
         """The output [R, B, C] of every network on x [S, B, I], an operand."""
@@ -274,7 +284,7 @@ class Population:
                     self._update(part, f"B{index}", part.B[index], gradient)
         for index, delta in enumerate(deltas):
             if delta is not None and self.layers[index].trained:
-                self._learn(part, index, passed, self.operand(delta / x.shape[1]))
+                self._learn(part, index, passed, delta)
         return loss, passed.output
 
     def _signals(
@@ -289,19 +299,20 @@ class Population:
         return passed, loss, e, self.rule.teaching_signals(e, passed, weights.W, B)
 
     def _learn(self, part: Part, index: int, passed: ForwardPass, delta: Tensor) -> None:
-        """Update layer ``index`` from its delta [R, B, units], a batch mean's summands."""
+        """Update layer ``index`` by the batch mean of h^T delta, delta [R, B, units]."""
         layer, h = self.layers[index], passed.h[index]
-        name, W, lr = f"W{index}", part.weights.W[index], part.scalars.lr
+        name, W, lr, size = f"W{index}", part.weights.W[index], part.scalars.lr, h.shape[1]
         if self._fused(index):
             if self._decays:
                 W *= 1 - lr * part.scalars.weight_decay
-            W.baddbmm_(h.mT, lr * delta, alpha=-1)
+            W.baddbmm_(h.mT, lr / size * delta, alpha=-1)
         else:
-            gradient = layer.gradient(h, delta, passed.places[index], part.gradients[name])
+            out = self._buffer(f"gradient {name}", W)
+            gradient = layer.gradient(h, self.operand(delta / size), passed.places[index], out)
             self._update(part, name, W, gradient)
         b = part.weights.b[index]
         if b is not None:
-            self._update(part, f"b{index}", b, layer.bias_gradient(delta))
+            self._update(part, f"b{index}", b, layer.bias_gradient(delta) / size)
 
     def _fused(self, index: int) -> bool:
         """Whether a layer's gradient goes into its weights as it is computed: plain descent in
@@ -315,11 +326,20 @@ class Population:
         size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
         for start in range(0, W.shape[1], size):
             block = (slice(None), slice(start, start + size))
-            w, gradient = W[block], g[block].to(W.dtype)
+            w, gradient = W[block], self._float32(g[block])
             if self._decays:
                 gradient = gradient + part.scalars.weight_decay * w
             of_block = {key: s[block] for key, s in state.items()}
             self.optimizer.update_(w, gradient, of_block, t, part.scalars)
+
+    def _float32(self, g: Tensor) -> Tensor:
+        """A gradient in its weights' format, until the next call."""
+        if g.dtype == torch.float32:
+            return g
+        memory = self._buffers.get("float32")
+        if memory is None or memory.numel() < g.numel():
+            self._buffers["float32"] = memory = torch.empty(g.numel(), device=g.device)
+        return memory[: g.numel()].view(g.shape).copy_(g)
 
     # -- Saving ------------------------------------------------------------------------------
 

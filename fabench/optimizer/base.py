@@ -11,6 +11,14 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
+def descend_(W: Tensor, lr: float | Tensor, step: Tensor) -> None:
+    """W <- W - lr step in place, in one sweep."""
+    if isinstance(lr, Tensor):
+        W.addcmul_(lr, step, value=-1)
+    else:
+        W.sub_(step, alpha=lr)
+
+
 class Optimizer(ABC):
     """Turns gradients into new weights.
 
