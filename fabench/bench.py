@@ -30,14 +30,14 @@ from fabench.figures import markdown
 from fabench.hydra_app import numbered_override, plain, refusals
 from fabench.measure import alternate, bound_of_step, peak_bytes, reset_peak
 from fabench.metrics import evaluate
-from fabench.population import Population, Row, cpu_has_bf16
+from fabench.population import Population, Row
+from fabench.precision import Precision, cpu_has_bf16
 from fabench.registry import validated
 from fabench.report import console
 from fabench.schema import STRICT, Count, Rate
 from fabench.store import now, write_text
 from fabench.trainer import resolve_device
 
-Precision = Literal["fp32", "tf32", "bf16"]
 ContenderName = Literal["fabench", "autograd", "dataloader", "vmap", "jax"]
 FP32: list[Precision] = ["fp32"]
 
@@ -126,11 +126,12 @@ def _changed(raw: dict[str, Any], rule: str, k: int) -> dict[str, Any]:
 # -- One comparison --------------------------------------------------------------------------
 
 
-def problem(raw: dict[str, Any], n_networks: int, precision: Precision) -> Problem:
+def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = None) -> Problem:
     """``n_networks`` networks of up to three seeds, in a sweep of learning rates."""
     raw = copy.deepcopy(raw)
     raw.pop("bench", None)
-    raw["trainer"]["precision"] = precision
+    if precision is not None:
+        raw["trainer"]["precision"] = precision
     config = parse(raw)
     if len(config.model.hidden) != 1 or config.model.bias:
         raise UserError("fabench bench compares networks of one hidden layer, without biases.")
@@ -167,7 +168,7 @@ def compare(
     rows = []
     for contender, step, peak in zip(built, steps, peaks, strict=True):
         p = contender.problem
-        precision = p.config.trainer.precision
+        precision = p.config.precision
         epoch = step * p.n_batches / n_networks
         bound = bound_of_step(p) * p.n_batches
         rows.append(
@@ -199,7 +200,7 @@ import time; t = [time.perf_counter()]; mark = lambda: t.append(time.perf_counte
 import fabench.trainer, fabench.bench; mark()
 from pathlib import Path; from fabench.bench import composed
 raw = composed({args!r}, Path({conf!r})); mark()
-p = fabench.bench.problem(raw, 3, "fp32"); mark()
+p = fabench.bench.problem(raw, 3); mark()
 from fabench.contenders import Fabench; Fabench(p).train(1); mark()
 import json; print(json.dumps([b - a for a, b in zip(t, t[1:])]))
 """
@@ -220,7 +221,7 @@ def start_up(conf: Path, args: Sequence[str]) -> list[dict[str, Any]]:
 def parts_of_an_epoch(raw: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
     """Seconds per epoch and network that three networks (k=3) take to train, to gather the
     training data (a part of it), and to be evaluated on the test data."""
-    p = problem(_changed(raw, "dfa", 3), 3, "fp32")
+    p = problem(_changed(raw, "dfa", 3), 3)
     test = p.examples.epoch("test", 1)
 
     def gather(n: int) -> None:
@@ -239,6 +240,7 @@ def parts_of_an_epoch(raw: dict[str, Any], settings: Settings) -> list[dict[str,
     )  # fmt: skip
     return [
         {"what": "part of an epoch", "value": part, "seconds": step * counts[part] / 3}
+        | _precision(p)
         for part, step in zip(parts, steps, strict=True)
     ]
 
@@ -258,22 +260,27 @@ def against_size(
         changed = _changed(raw, "dfa", 3)
         changed["model"]["hidden"] = [width]
         cases.append(("hidden units", width, changed, 3))
-    problems = [problem(changed, n, "fp32") for _, _, changed, n in cases]
+    problems = [problem(changed, n) for _, _, changed, n in cases]
     device = problems[0].population.device
     functions = [CONTENDERS["fabench"](p).train for p in problems]
     steps = alternate(functions, settings.seconds, settings.repetitions, device)
     return [
-        {"what": what, "value": value, "seconds": step * p.n_batches / n}
+        {"what": what, "value": value, "seconds": step * p.n_batches / n, **_precision(p)}
         for (what, value, _, n), p, step in zip(cases, problems, steps, strict=True)
     ]
+
+
+def _precision(p: Problem) -> dict[str, str]:
+    return {"precision": p.config.precision}
 
 
 # -- Tables ----------------------------------------------------------------------------------
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    """A comparison, fastest first, with fabench's speed as the unit."""
-    unit = next(r for r in rows if r["contender"] == "fabench")["seconds_per_epoch_per_network"]
+    """A comparison, fastest first, with fabench's best speed as the unit."""
+    ours = [r for r in rows if r["contender"] == "fabench"]
+    unit = min(r["seconds_per_epoch_per_network"] for r in ours)
     first = rows[0]
     table = Table(
         "contender", "precision", "s per epoch and network", "times fabench", "MB", "of bound",

@@ -5,6 +5,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from fabench.learning_rule.base import FeedbackRule, LazyRule, LearningRule
 from fabench.model.base import Model
 from fabench.network import Layer
 from fabench.optimizer.base import Optimizer
+from fabench.precision import Precision, fastest
 from fabench.schema import STRICT, Count, NonNegative, Rate, scalars
 from fabench.task.base import Task
 
@@ -29,7 +31,7 @@ class Trainer:
     epochs: Count
     batch_size: Count
     weight_decay: NonNegative
-    precision: Literal["fp32", "tf32", "bf16"]
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
     device: Literal["auto", "cpu", "cuda"]
     checkpoint_every: Count
     metrics_every: Count
@@ -86,6 +88,12 @@ class Config:
     @property
     def seeds(self) -> list[int]:
         return self.general.seed
+
+    @property
+    def precision(self) -> Precision:
+        """``trainer.precision``, which ``parse`` leaves at auto in no configuration."""
+        assert self.trainer.precision != "auto"
+        return self.trainer.precision
 
     @property
     def has_feedback(self) -> bool:
@@ -202,7 +210,17 @@ def parse(raw: dict[str, Any]) -> Config:
         raise UserError(f"trainer.frozen_layers={frozen}: the network has {n_layers} layers.")
     if not any(layer.trained for layer in config.layers()):
         raise UserError(f"trainer.frozen_layers={frozen} leaves no layer to train.")
-    return config
+    if config.trainer.precision != "auto":
+        return config
+    precision = fastest(device_of(config.trainer), config.layers())
+    trainer = dataclasses.replace(config.trainer, precision=precision)
+    return dataclasses.replace(config, trainer=trainer)
+
+
+def device_of(trainer: Trainer) -> torch.device:
+    """Where a run trains; auto takes a GPU where there is one."""
+    use_gpu = trainer.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
 
 
 def _check_that_the_rule_can_train(config: Config) -> None:

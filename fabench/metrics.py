@@ -101,7 +101,8 @@ def _outputs(
     population: Population, examples: Examples, epoch: Epoch
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every network's output [R, B, C] and y [R, B, C], as many examples at a time as fit."""
-    size = max(1, BUFFER_ELEMENTS // (len(population.rows) * _widest(population)))
+    present = len(population.rows) if population.together else len(examples.seeds)
+    size = max(1, BUFFER_ELEMENTS // (present * _widest(population)))
     for x, y in examples.batches(epoch, size):
         yield population.outputs(x), y
 

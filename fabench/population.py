@@ -21,6 +21,7 @@ from fabench.learning_rule.base import FeedbackRule, Signals
 from fabench.network import ForwardPass, Noise, Weights, forward
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
+from fabench.precision import Operands
 from fabench.randomness import generator
 
 BLOCK = 2**18
@@ -44,38 +45,9 @@ def streams(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
     return distinct, [distinct.index(seed) for seed in seeds]
 
 
-class Operands:
-    """The number format of the operands of matrix products; sums are always float32.
-
-    bf16 rounds operands to 8 significant bits. Where the device has no bf16 arithmetic the rounded
-    values are multiplied in float32: the same operands, without the speed (only the signals that a
-    deep network passes from layer to layer stay unrounded on their way).
-    """
-
-    def __init__(self, precision: str, device: torch.device) -> None:
-        self.rounds = precision == "bf16"
-        self.native = self.rounds and (device.type == "cuda" or cpu_has_bf16())
-        self.dtype = torch.bfloat16 if self.native else torch.float32
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-
-    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """x as an operand (x itself in float32); ``out``: memory that it may use, of ``dtype``."""
-        if not self.rounds:
-            return x
-        if self.native:
-            return x.bfloat16() if out is None else out.copy_(x)
-        return x.bfloat16().float()
-
-
 def computes_together(device: torch.device) -> bool:
     """Whether all rows are computed at once, as a GPU likes it, or one after the other."""
     return device.type != "cpu"
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @dataclass
@@ -103,7 +75,7 @@ class Population:
         self.rule, self.optimizer = config.learning_rule, config.optimizer
         self.adversarial = config.trainer.adversarial
         self.device, self.together = device, computes_together(device)
-        self.operand = Operands(config.trainer.precision, device)
+        self.operand = Operands(config.precision, device)
         self.steps = 0
         self.weights = self._draw_weights()
         self.B = self._draw_feedback(config.init_of_B)

@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from fabench.config import Config
-from fabench.population import cpu_has_bf16
+from fabench.precision import cpu_has_bf16
 from fabench.store import RunFolder
 from fabench.store import summary as summarize_metrics
 from fabench.trainer import resolve_device
@@ -38,7 +38,7 @@ def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
     }
     decay = scalars.pop("weight_decay")
     settings = ", ".join(f"{key}={value}" for key, value in scalars.items())
-    precision: str = config.trainer.precision
+    precision: str = config.precision
     if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
         precision += " (this CPU has no bf16 arithmetic: bf16 operands, multiplied in fp32)"
     widths = [config.layers()[0].n_inputs, *(layer.units for layer in config.layers())]

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fabench.config import Config
+from fabench.config import Config, device_of
 from fabench.dataset.base import Split
 from fabench.environment import describe
 from fabench.errors import UserError
@@ -84,7 +84,7 @@ def resolve_device(config: Config) -> torch.device:
     wanted = config.trainer.device
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
-    device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    device = device_of(config.trainer)
     if config.trainer.precision == "tf32" and device.type == "cpu":
         raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
     return device

@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -9,6 +10,7 @@ from fabench import registry
 from fabench.config import GROUPS, parse
 from fabench.errors import UserError
 from fabench.hydra_app import numbered_override
+from fabench.precision import fastest
 
 CONF = Path(__file__).parents[1] / "conf"
 FOLDERS = [folder for folder in sorted(CONF.iterdir()) if folder.is_dir()]
@@ -410,3 +412,27 @@ def test_a_configuration_cannot_be_changed(make_config):
     for part in (config, *(getattr(config, group) for group in GROUPS), config.general):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, dataclasses.fields(part)[0].name, None)
+
+
+@pytest.mark.parametrize(
+    "hidden, has_bf16, precision",
+    [([512], True, "bf16"), ([512], False, "fp32"), ([5], True, "fp32")],
+    ids=["bf16 arithmetic", "none", "too small to pay"],
+)
+def test_auto_takes_the_fastest_precision_of_the_device(
+    make_config, monkeypatch, hidden, has_bf16, precision
+):
+    monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: has_bf16)
+    config = make_config(dataset="mnist", model__hidden=hidden, trainer__device="cpu")
+    assert config.resolved()["trainer"]["precision"] == precision
+    same = make_config(
+        dataset="mnist", model__hidden=hidden, trainer__device="cpu", trainer__precision=precision
+    )
+    assert config.identity() == same.identity()
+    other = make_config(dataset="mnist", model__hidden=hidden, trainer__precision="fp32")
+    assert other.precision == "fp32"
+
+
+def test_auto_takes_tf32_on_a_gpu(make_config):
+    layers = make_config(dataset="mnist").layers()
+    assert fastest(torch.device("cuda"), layers) == "tf32"

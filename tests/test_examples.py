@@ -8,7 +8,7 @@ import torch
 
 from fabench.dataset.sparse_parity import SparseParity
 from fabench.examples import Examples
-from fabench.population import Operands
+from fabench.precision import Operands
 from fabench.task.parity import Parity
 
 CPU = torch.device("cpu")

@@ -359,7 +359,7 @@ def rounded(x):
 
 
 def bf16(make_config, monkeypatch, native, **settings):
-    monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
+    monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: native)
     return build(make_config(trainer__precision="bf16", k=1, **settings))
 
 
@@ -425,6 +425,24 @@ def test_bf16_weights_collect_steps_that_bf16_could_not(make_config, monkeypatch
         assert w.dtype == torch.float32
         move, scale = expected - before, (expected - before).abs().max().item()
         torch.testing.assert_close(w - before, move, rtol=0.05, atol=0.05 * scale)
+
+
+@pytest.mark.parametrize("optimizer", registry.names("optimizer"))
+def test_bf16_leaves_every_optimizer_weights_and_state_in_float32(
+    make_config, monkeypatch, optimizer
+):
+    settings = {"optimizer": optimizer, "model__hidden": [6], "trainer__weight_decay": 0.01}
+    people = bf16(make_config, monkeypatch, True, **settings)
+    full = build(make_config(k=1, **settings))
+    exact, x, y = data(people)
+    for _ in range(3):
+        people.step(x, y)
+        full.step(exact, y)
+    expected = tensors(full)
+    for name, value in tensors(people).items():
+        assert value.dtype == torch.float32
+        scale = expected[name].abs().max().item()
+        torch.testing.assert_close(value, expected[name], rtol=0.2, atol=0.3 * scale)
 
 
 # -- Saving ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, NonNegative, Rate
 
 
@@ -48,4 +48,4 @@ class Adagrad(Optimizer):
             root = (G + h.epsilon).sqrt_()  # (2)
         else:
             root = G.sqrt().add_(h.epsilon)  # (3)
-        W -= h.lr * (g / root)  # (2), (3)
+        add_scaled_(W, -h.lr, torch.div(g, root, out=root))  # (2), (3)

@@ -27,7 +27,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -46,8 +46,8 @@ class Adam(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         m, v = state["first_moment"], state["second_moment"]
-        m.mul_(h.beta1).add_((1 - h.beta1) * g)  # (1)
-        v.mul_(h.beta2).add_((1 - h.beta2) * g.square())  # (2)
-        m_hat = m / (1 - h.beta1**t)  # (3)
+        m.lerp_(g, 1 - h.beta1)  # (1)
+        v.lerp_(g.square(), 1 - h.beta2)  # (2)
         v_hat = v / (1 - h.beta2**t)  # (4)
-        W -= m_hat.mul_(h.lr).div_(v_hat.sqrt_().add_(h.epsilon))  # (5)
+        step = m / v_hat.sqrt_().add_(h.epsilon)
+        add_scaled_(W, -h.lr / (1 - h.beta1**t), step)  # (3), (5)

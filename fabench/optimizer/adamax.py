@@ -23,7 +23,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -42,6 +42,6 @@ class Adamax(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         m, u = state["first_moment"], state["infinity_norm"]
-        m.mul_(h.beta1).add_((1 - h.beta1) * g)  # (1)
-        torch.maximum(h.beta2 * u, g.abs() + h.epsilon, out=u)  # (2)
-        W -= h.lr / (1 - h.beta1**t) * (m / u)  # (3)
+        m.lerp_(g, 1 - h.beta1)  # (1)
+        torch.maximum(u.mul_(h.beta2), g.abs().add_(h.epsilon), out=u)  # (2)
+        add_scaled_(W, -h.lr / (1 - h.beta1**t), m / u)  # (3)

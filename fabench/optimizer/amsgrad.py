@@ -35,7 +35,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -59,12 +59,12 @@ class Amsgrad(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         m, v, V = state["first_moment"], state["second_moment"], state["largest_second_moment"]
-        m.mul_(h.beta1).add_((1 - h.beta1) * g)  # (1)
-        v.mul_(h.beta2).add_((1 - h.beta2) * g.square())  # (2)
+        m.lerp_(g, 1 - h.beta1)  # (1)
+        v.lerp_(g.square(), 1 - h.beta2)  # (2)
         torch.maximum(V, v, out=V)  # (3)
         if self.bias_correction:
             m_hat = m / (1 - h.beta1**t)  # (4)
             V_hat = V / (1 - h.beta2**t)  # (5)
         else:
             m_hat, V_hat = m, V  # (6)
-        W -= h.lr * m_hat / V_hat.sqrt().add_(h.epsilon)  # (7)
+        add_scaled_(W, -h.lr, m_hat / V_hat.sqrt().add_(h.epsilon))  # (7)

@@ -11,12 +11,12 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
-def descend_(W: Tensor, lr: float | Tensor, step: Tensor) -> None:
-    """W <- W - lr step in place, in one sweep."""
-    if isinstance(lr, Tensor):
-        W.addcmul_(lr, step, value=-1)
+def add_scaled_(x: Tensor, scale: float | Tensor, y: Tensor) -> None:
+    """x <- x + scale y in place, in one sweep: every sweep over a weight's elements is time."""
+    if isinstance(scale, Tensor):
+        x.addcmul_(scale, y)
     else:
-        W.sub_(step, alpha=lr)
+        x.add_(y, alpha=scale)
 
 
 class Optimizer(ABC):
@@ -43,7 +43,8 @@ class Optimizer(ABC):
 
         ``t`` is 1 for the first step; it is a tensor [] where the step is a CUDA graph.
 
-        W, g and the tensors in ``state`` share one shape; ``g``, the gradient, is left as it is.
+        W, g and the tensors in ``state`` share one shape and one type; ``g``, the gradient, is left
+        as it is.
         ``h`` holds the float fields: each a float, or a tensor [R, 1, 1] that broadcasts
         against W.
         """

@@ -21,7 +21,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, Fraction, Rate
 
 
@@ -38,5 +38,5 @@ class Momentum(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         v = state["velocity"]
-        v.mul_(h.momentum).add_(h.lr * g)  # (1)
+        add_scaled_(v.mul_(h.momentum), h.lr, g)  # (1)
         W -= v  # (2)

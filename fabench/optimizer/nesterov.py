@@ -34,7 +34,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, Fraction, Rate
 
 
@@ -51,6 +51,6 @@ class Nesterov(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         v = state["velocity"]
-        step = h.lr * g
-        v.mul_(h.momentum).add_(step)  # (3)
-        W.sub_(step).sub_(h.momentum * v)  # (4)
+        add_scaled_(v.mul_(h.momentum), h.lr, g)  # (3)
+        add_scaled_(W, -h.lr, g)  # (4)
+        add_scaled_(W, -h.momentum, v)

@@ -25,7 +25,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -44,9 +44,9 @@ class Rmsprop(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         A = state["mean_square"]
-        A.mul_(h.rho).add_((1 - h.rho) * g.square())  # (1)
+        A.lerp_(g.square(), 1 - h.rho)  # (1)
         if self.epsilon_place == "inside":
             root = (A + h.epsilon).sqrt_()  # (2)
         else:
             root = A.sqrt().add_(h.epsilon)  # (3)
-        W -= h.lr * (g / root)  # (2), (3)
+        add_scaled_(W, -h.lr, torch.div(g, root, out=root))  # (2), (3)

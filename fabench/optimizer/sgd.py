@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, descend_
+from fabench.optimizer.base import Optimizer, State, add_scaled_
 from fabench.schema import STRICT, Rate
 
 
@@ -28,4 +28,4 @@ class Sgd(Optimizer):
     def update_(
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
-        descend_(W, h.lr, g)  # (1)
+        add_scaled_(W, -h.lr, g)  # (1)

@@ -12,7 +12,6 @@ import torch
 from omegaconf import OmegaConf
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fabench import population as module
 from fabench import registry
 from fabench.learning_rule.base import FeedbackRule, LazyRule
 from fabench.network import forward
@@ -357,7 +356,7 @@ def test_operands_share_one_number_format(make_config, monkeypatch, name):
     """bf16 products mix no types, and lead where float32's do."""
     settings = {"learning_rule": name, "model__hidden": [48, 32], "optimizer": "momentum", "k": 1}
     full = population(make_config(**settings))
-    monkeypatch.setattr(module, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: True)
     half = population(make_config(**settings, trainer__precision="bf16"))
     start = full.snapshot(slice(None))
     x, y = toy(3)

@@ -73,7 +73,7 @@ def test_the_kernel_is_daniely_and_malachs(make_config, make_images):
     images = make_images(n_train=12)
     config = make_config(
         learning_rule="fourier_features", learning_rule__scale=images.pixel_std / 255, k=2,
-        model__hidden=[40_000],
+        model__hidden=[40_000], trainer__precision="fp32",
     )  # fmt: skip
     people = population(config)
     examples = Examples(images, config.task, [0], CPU, people.operand)
