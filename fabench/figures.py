@@ -30,6 +30,7 @@ from fabench.errors import RunFailed, UserError
 from fabench.execute import execute, find, multiply_adds, populations
 from fabench.figure import style
 from fabench.hydra_app import numbered_override, plain, refusals
+from fabench.precision import Operands
 from fabench.registry import nearest
 from fabench.report import console
 from fabench.store import RunFolder, now, whole_file, write_text
@@ -130,16 +131,18 @@ def _show_plan(needed: dict[str, list[Config]]) -> None:
     epochs = sum(o.epochs_left * len(o.config.seeds) for o in waiting)
     text = f"{len(waiting)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
     if waiting:
-        rate = _multiply_adds_per_second(resolve_device(waiting[0].config))
+        rate = _multiply_adds_per_second(waiting[0].config)
         minutes = sum(multiply_adds(o.config, o.epochs_left) for o in waiting) / rate / 60
         text += f", about {minutes:.0f} min of matrix products on this machine"
     console.print(text + ".", soft_wrap=True)
 
 
-def _multiply_adds_per_second(device: torch.device) -> float:
-    """What this machine does on the shapes of a k=3 population."""
-    x = torch.randn(3, 128, 2352, device=device)
-    W = torch.randn(3, 2352, 512, device=device)
+def _multiply_adds_per_second(config: Config) -> float:
+    """What this machine does on the shapes of a k=3 population, in the run's precision."""
+    device = resolve_device(config)
+    operand = Operands(config.precision, device)
+    x = operand(torch.randn(3, 128, 2352, device=device))
+    W = operand(torch.randn(3, 2352, 512, device=device))
     (x @ W).sum().item()
     began, n = time.perf_counter(), 20
     for _ in range(n):

@@ -46,11 +46,13 @@ class Costs(TorchDispatchMode):
 
 @pytest.fixture
 def cost(make_config):
-    def measure(rule, optimizer="sgd", n_networks=1):
-        config = make_config(learning_rule=rule, optimizer=optimizer, k=1, model__hidden=[HIDDEN])
+    def measure(rule, optimizer="sgd", n_networks=1, **settings):
+        config = make_config(
+            learning_rule=rule, optimizer=optimizer, k=1, model__hidden=[HIDDEN], **settings
+        )
         rows = [Row(seed, config.scalars()) for seed in range(n_networks)]
         people = Population(config, rows, CPU)
-        x = torch.randn(n_networks, BATCH, 64)
+        x = people.operand(torch.randn(n_networks, BATCH, 64))
         y = torch.ones(n_networks, BATCH, 1)
         people.step(x, y)
         with Costs() as costs:
@@ -90,3 +92,13 @@ def test_plain_descent_writes_no_gradient(cost):
     assert costs.calls["baddbmm_"] == 2
     assert costs.largest <= BATCH * HIDDEN
     assert costs.allocated <= 9 * BATCH * HIDDEN  # a, h, the error at h, and steps between
+
+
+@pytest.mark.parametrize("optimizer", registry.names("optimizer"))
+def test_a_bf16_step_reuses_memory_of_a_weight_s_size(cost, optimizer, monkeypatch):
+    """Operands and gradients have buffers; what an update needs is as large as a block."""
+    monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("fabench.population.BLOCK", 8 * HIDDEN)
+    costs = cost("dfa", optimizer, trainer__precision="bf16")
+    assert costs.largest <= BATCH * HIDDEN
+    assert costs.calls["bmm"] == costs.products == 5
