@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fabench.config import Config
 from fabench.examples import Epoch, Examples
-from fabench.population import Population
+from fabench.population import AHEAD, Population
 
 Weights = tuple[Tensor, Tensor]
 
@@ -99,8 +99,9 @@ class Fabench(Contender):
             start = (numbers.start + done) % p.n_batches
             n = min(p.n_batches - start, len(numbers) - done)
             part = p.epoch.first((start + n) * p.batch_size)
-            for x, y in p.examples.batches(part, p.batch_size, start):
-                p.population.step(x, y)
+            batches = p.examples.batches(part, p.batch_size, start, kept=AHEAD + 1)
+            for _ in p.population.train(batches):
+                pass
             done += n
 
     def weights(self) -> Weights:

@@ -76,25 +76,29 @@ class Examples:
         streams = [generator(seed, f"labels {split}") for seed in self.seeds]
         return torch.stack([self.task.relabel(*pair) for pair in zip(own, streams, strict=True)])
 
-    def batches(self, epoch: Epoch, size: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, epoch: Epoch, size: int, start: int = 0, kept: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """x [S, B, I], an operand, and y [R, B, C] of the batches from number ``start`` on.
 
-        The last batch is short where ``size`` does not divide N. x lives in a buffer that the next
-        batch overwrites.
+        The last batch is short where ``size`` does not divide N. x lives in a buffer that the
+        ``kept``-th batch after it overwrites.
         """
         pool, n_streams = epoch.pool, len(self.seeds)
         n_inputs = epoch.table.shape[2] * pool.values.shape[1]
         shape = (n_streams, min(size, len(epoch)), n_inputs)
-        gathered, standardized, operands = (
-            torch.empty(shape, dtype=dtype, device=self.device)
-            for dtype in (pool.values.dtype, torch.float32, self.operand.dtype)
+        gathered = torch.empty(shape, dtype=pool.values.dtype, device=self.device)
+        standardized, operands = (
+            torch.empty((kept, *shape), dtype=dtype, device=self.device)
+            for dtype in (torch.float32, self.operand.dtype)
         )
         y = epoch.y[self.stream_of_run]
         for begin in range(start * size, len(epoch), size):
             index = epoch.table[:, begin : begin + size]
+            here = begin // size % kept
             values, x, out = (
                 t.view(-1)[: index.numel() * pool.values.shape[1]].view(n_streams, -1, n_inputs)
-                for t in (gathered, standardized, operands)
+                for t in (gathered, standardized[here], operands[here])
             )
             rows = values.view(-1, pool.values.shape[1])
             torch.index_select(pool.values, 0, index.reshape(-1), out=rows)

@@ -4,8 +4,12 @@ Axes: R runs (rows), S data streams (distinct seeds), B batch, I fan-in, O fan-o
 own seed and its own scalar hyper-parameters; rows never mix.
 """
 
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +21,7 @@ from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
 from fabench.graph import Replayed
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
+from fabench.lanes import Lanes
 from fabench.learning_rule.base import FeedbackRule, Signals
 from fabench.network import ForwardPass, Noise, Weights, forward
 from fabench.optimizer.base import State
@@ -28,7 +33,12 @@ BLOCK = 2**18
 """Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
 block, its gradient and its states to stay in the cache, large enough for two threads to pay."""
 
+AHEAD = 4
+"""Batches that rows in threads may be ahead of what is reported: more would only take memory."""
+
 Snapshot = dict[str, Tensor]
+Batch = tuple[Tensor, Tensor]
+Results = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,12 @@ class Row:
 
     seed: int
     scalars: dict[str, float]
+
+
+def _joined(results: Sequence[Results]) -> Results:
+    """The loss and the output of all rows from those of every part."""
+    losses, outputs = zip(*results, strict=True)
+    return torch.cat(losses), torch.cat(outputs)
 
 
 def streams(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -64,6 +80,7 @@ class Part:
     B: list[Tensor]
     state: dict[str, State]
     scalars: SimpleNamespace
+    step: int = 0  # the number of the one under way
 
 
 class Population:
@@ -87,7 +104,7 @@ class Population:
         self.t = torch.zeros((), device=device)  # the step's number where the step is a graph
         self._decays = any(row.scalars["weight_decay"] for row in rows)
         self._parts = self._divide()
-        self._buffers: dict[str, Tensor] = {}  # of weights' size; one set serves all parts
+        self._memory = threading.local()  # of weights' size; one set a thread serves all parts
         drops = any(layer.input_dropout for layer in self.layers)
         replays = device.type == "cuda" and not self.rule.uses_noise and not drops
         self._take = Replayed(self._step_all) if replays else self._step_all
@@ -154,26 +171,30 @@ class Population:
             feedback.append(self._stack([draw(rng, to, source).T * scale for rng in streams]))
         return feedback
 
-    def noise(self, rows: slice) -> Noise | None:
-        """Normal noise for some rows' present step, as operands, if the rule uses any."""
+    def noise(self, rows: slice, step: int | None = None) -> Noise | None:
+        """Normal noise for some rows' step (None: the present one), as operands, if the rule uses
+        any."""
         if not self.rule.uses_noise:
             return None
+        number = self.steps if step is None else step
 
         def draw(stream: str, shape: tuple[int, ...]) -> Tensor:
-            rngs = [generator(row.seed, stream, self.steps) for row in self.rows[rows]]
+            rngs = [generator(row.seed, stream, number) for row in self.rows[rows]]
             return self.operand(
                 self._stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs])
             )
 
         return draw
 
-    def masks(self, rows: slice, n_examples: int) -> list[Tensor | None]:
-        """Dropout's factors of every layer's inputs [R, B, n_inputs] in some rows' present step."""
+    def masks(self, rows: slice, n_examples: int, step: int | None = None) -> list[Tensor | None]:
+        """Dropout's factors of every layer's inputs [R, B, n_inputs] in some rows' step (None: the
+        present one)."""
+        number = self.steps if step is None else step
         masks: list[Tensor | None] = []
         for index, layer in enumerate(self.layers):
             p, shape, mask = layer.input_dropout, (n_examples, layer.n_inputs), None
             if p:
-                rngs = [generator(r.seed, f"dropout {index}", self.steps) for r in self.rows[rows]]
+                rngs = [generator(r.seed, f"dropout {index}", number) for r in self.rows[rows]]
                 kept = self._stack([rng.random(shape, dtype=np.float32) >= p for rng in rngs])
                 mask = kept / (1 - p)
             masks.append(mask)
@@ -214,9 +235,10 @@ class Population:
     def _buffer(self, name: str, like: Tensor) -> Tensor:
         """Memory for an operand or a gradient of this shape: new memory of a weight's size at every
         step costs a CPU as much in page faults as arithmetic."""
-        buffer = self._buffers.get(name)
+        buffers = vars(self._memory)
+        buffer = buffers.get(name)
         if buffer is None or buffer.shape != like.shape:
-            self._buffers[name] = buffer = torch.empty_like(like, dtype=self.operand.dtype)
+            buffers[name] = buffer = torch.empty_like(like, dtype=self.operand.dtype)
         return buffer
 
     def outputs(self, x: Tensor) -> Tensor:
@@ -227,7 +249,7 @@ class Population:
             parts.append(forward(self.layers, weights, x[part.streams], self.operand).output)
         return torch.cat(parts).float()
 
-    def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, y: Tensor) -> Results:
         """One training step on x [S, B, I] (an operand), y [R, B, C].
 
         Returns the loss [R, B] and the output [R, B, C] of the forward pass, before the update.
@@ -236,12 +258,41 @@ class Population:
         self.t.fill_(self.steps)
         return self._take(x, y)
 
-    def _step_all(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        results = [self._step(part, x[part.streams], y[part.rows]) for part in self._parts]
-        losses, outputs = zip(*results, strict=True)
-        return torch.cat(losses), torch.cat(outputs)
+    def train(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """A step on each x, y, as ``step`` takes them: yields y, the loss and the output, in order.
 
-    def _step(self, part: Part, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        On a CPU of several cores rows train in threads of their own, up to AHEAD batches ahead of
+        what is yielded; x must stay as it is for so long.
+        """
+        cores = torch.get_num_threads()
+        n_threads = min(cores, len(self._parts))
+        if n_threads == 1:
+            for x, y in batches:
+                yield y, *self.step(x, y)
+            return
+        torch.set_num_threads(cores // n_threads)
+        lanes: Lanes[Results] = Lanes(len(self._parts), n_threads)
+        pending: deque[tuple[Tensor, list[Future[Results]]]] = deque()
+        try:
+            for x, y in batches:
+                self.steps += 1
+                each = [partial(self._step, p, x[p.streams], y[p.rows], self.steps)
+                        for p in self._parts]  # fmt: skip
+                pending.append((y, [lanes.submit(i, step) for i, step in enumerate(each)]))
+                if len(pending) == AHEAD:
+                    y, results = pending.popleft()
+                    yield y, *_joined([result.result() for result in results])
+            for y, results in pending:
+                yield y, *_joined([result.result() for result in results])
+        finally:
+            lanes.close()
+            torch.set_num_threads(cores)
+
+    def _step_all(self, x: Tensor, y: Tensor) -> Results:
+        return _joined([self._step(p, x[p.streams], y[p.rows], self.steps) for p in self._parts])
+
+    def _step(self, part: Part, x: Tensor, y: Tensor, number: int) -> Results:
+        part.step = number
         weights, B = self.operands(part.weights, part.B)
         passed, loss, e, deltas = self._signals(part, x, y, weights, B)
         if self.adversarial and deltas[0] is not None:
@@ -263,9 +314,9 @@ class Population:
         self, part: Part, x: Tensor, y: Tensor, weights: Weights, B: list[Tensor]
     ) -> tuple[ForwardPass, Tensor, Tensor, Signals]:
         """The forward pass, the loss [R, B], the error e and the teaching signals."""
-        masks = self.masks(part.rows, x.shape[1])
+        masks = self.masks(part.rows, x.shape[1], part.step)
         passed = forward(self.layers, weights, x, self.operand, masks)
-        passed.y, passed.noise = self.operand(y), self.noise(part.rows)
+        passed.y, passed.noise = self.operand(y), self.noise(part.rows, part.step)
         loss, e = self.task.loss_and_error(passed.output.float(), y)
         e = self.operand(e)
         return passed, loss, e, self.rule.teaching_signals(e, passed, weights.W, B)
@@ -294,7 +345,7 @@ class Population:
 
     def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
         """The optimizer's step: on a CPU in blocks that fit its cache."""
-        state, t = part.state[name], self.t if self.together else self.steps
+        state, t = part.state[name], self.t if self.together else part.step
         size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
         for start in range(0, W.shape[1], size):
             block = (slice(None), slice(start, start + size))
@@ -308,9 +359,10 @@ class Population:
         """A gradient in its weights' format, until the next call."""
         if g.dtype == torch.float32:
             return g
-        memory = self._buffers.get("float32")
+        buffers = vars(self._memory)
+        memory = buffers.get("float32")
         if memory is None or memory.numel() < g.numel():
-            self._buffers["float32"] = memory = torch.empty(g.numel(), device=g.device)
+            buffers["float32"] = memory = torch.empty(g.numel(), device=g.device)
         return memory[: g.numel()].view(g.shape).copy_(g)
 
     # -- Saving ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from math import ceil
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from fabench.environment import describe
 from fabench.errors import UserError
 from fabench.examples import Epoch, Examples
 from fabench.metrics import Score, class_accuracy, evaluate, network_metrics
-from fabench.population import Population, Row
+from fabench.population import AHEAD, Population, Row
 from fabench.store import RunFolder, now
 from fabench.task.classification import Classification
 
@@ -170,24 +171,24 @@ class Training:
         """The rest of an epoch's batches."""
         t, task = self.config.trainer, self.config.task
         started = time.perf_counter() - self.seconds
-        for x, y in self.examples.batches(epoch, t.batch_size, self.batches):
-            loss, output = self.population.step(x, y)
+        batches = self.examples.batches(epoch, t.batch_size, self.batches, kept=AHEAD + 1)
+        wanted = takewhile(lambda batch: signals.received is None, batches)
+        for y, loss, output in self.population.train(wanted):
             self.score.add(loss, task.correct(output, y))
             self.batches += 1
             reporter.batch(len(y[0]))
-            if signals.received is not None:
-                self.seconds = time.perf_counter() - started
-                self._save()
-                for folder in self.folders:
-                    self._close(folder, status="interrupted")
-                place = f"in epoch {self.epoch + 1} of {t.epochs}"
-                raise Interrupted(
-                    f"Stopped {place}; everything is saved and the same command continues.",
-                    signals.received,
-                )
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds = time.perf_counter() - started
+        if signals.received is not None:
+            self._save()
+            for folder in self.folders:
+                self._close(folder, status="interrupted")
+            place = f"in epoch {self.epoch + 1} of {t.epochs}"
+            raise Interrupted(
+                f"Stopped {place}; everything is saved and the same command continues.",
+                signals.received,
+            )
 
     def _is_due(self, every: int) -> bool:
         """Whether what happens every so many epochs, and after the last, happens now."""

@@ -81,6 +81,14 @@ def workdir(tmp_path, monkeypatch):
             root.removeHandler(handler)
 
 
+@pytest.fixture
+def use_cores():
+    """Let torch use so many cores until the test's end."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def make_config():
     """A checked configuration of a tiny run on digits.

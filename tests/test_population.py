@@ -328,6 +328,37 @@ def test_all_rows_at_once_give_every_rule_what_they_give_one_by_one(
         torch.testing.assert_close(value, expected[name], **close)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "adam", "model__bias": True},
+        {"model__hidden_dropout": 0.5},
+        {"learning_rule": "brsf"},
+        {"learning_rule": "weight_mirror", "trainer__weight_decay": 0.1},
+        {"trainer__precision": "bf16", "optimizer": "rmsprop"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())) or "sgd",
+)
+def test_rows_in_threads_are_trained_as_one_after_the_other(
+    make_config, batches, use_cores, settings
+):
+    """To the last bit: two threads of one core each, three rows."""
+    config = make_config(**{"model__hidden": [6, 4], **settings})
+    one_by_one, in_threads = build(config), build(config)
+    steps = [(x.clone(), y) for x, y in batches(one_by_one)] * 5
+    expected = [one_by_one.step(x, y) for x, y in steps]
+    use_cores(2)
+    found = list(in_threads.train(steps))
+    assert torch.get_num_threads() == 2
+    assert in_threads.steps == one_by_one.steps == len(steps)
+    for (y, *ours), theirs, (_, own) in zip(found, expected, steps, strict=True):
+        assert torch.equal(y, own)
+        assert all(map(torch.equal, ours, theirs))
+    weights = tensors(one_by_one)
+    assert all(torch.equal(value, weights[name]) for name, value in tensors(in_threads).items())
+
+
 @pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "ifa", "brsf", "drtp", *LEARNED])
 def test_without_hidden_layers_every_rule_is_logistic_regression(
     make_config, make_images, batches, rule

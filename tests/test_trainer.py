@@ -346,10 +346,12 @@ def send(monkeypatch):
         (signal.SIGINT, 130, "sgd", 1, 0),
     ],
 )
+@pytest.mark.parametrize("cores", [1, 2])  # 2: rows in threads, ahead of what is reported
 def test_a_stopped_run_continues(
-    fabench, uninterrupted, send, signum, code, optimizer, batches, epochs
+    fabench, uninterrupted, send, use_cores, cores, signum, code, optimizer, batches, epochs
 ):
     whole = uninterrupted(optimizer=optimizer)
+    use_cores(cores)
     send(signum, batches)
     stopped, _, err = fabench(f"optimizer={optimizer}")
     assert stopped == code
