@@ -25,5 +25,6 @@ def draw(frame: pd.DataFrame) -> Figure:
                 final_bars(axes, bars, offset, width=0.38, label=rule.upper())
             style.chance_line(axes, 0.5)
             axes.set_title(title)
+            axes.tick_params(axis="x", labelsize="x-small")
         panels[0].legend(loc="upper left", bbox_to_anchor=(0, 1.02), ncols=2)
         return figure
