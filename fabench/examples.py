@@ -88,9 +88,11 @@ class Examples:
         n_inputs = epoch.table.shape[2] * pool.values.shape[1]
         shape = (n_streams, min(size, len(epoch)), n_inputs)
         gathered = torch.empty(shape, dtype=pool.values.dtype, device=self.device)
-        standardized, operands = (
-            torch.empty((kept, *shape), dtype=dtype, device=self.device)
-            for dtype in (torch.float32, self.operand.dtype)
+        operands = torch.empty((kept, *shape), dtype=self.operand.dtype, device=self.device)
+        standardized = (  # what is rounded from it need not be kept
+            torch.empty(shape, device=self.device).expand_as(operands)
+            if self.operand.native
+            else operands
         )
         y = epoch.y[self.stream_of_run]
         for begin in range(start * size, len(epoch), size):

@@ -114,15 +114,21 @@ def _widest(population: Population) -> int:
 
 def network_metrics(population: Population, examples: Examples, epoch: Epoch) -> Metrics:
     """The columns on the networks' inside, see above, measured on ``epoch``'s first examples."""
-    probe = send(population, examples, epoch)
+    x, y = _first(population, examples, epoch)
+    probes = [_send(population, x, y, rows) for rows in population.portions]
     return {
         **weight_alignment(population),
-        **gradient_alignment(probe),
-        **feedback_alignment(probe),
+        **_joined([gradient_alignment(probe) for probe in probes]),
+        **_joined([feedback_alignment(probe) for probe in probes]),
         **weight_norms(population),
-        **signal_norms(probe),
-        **dead_units(probe),
+        **_joined([signal_norms(probe) for probe in probes]),
+        **_joined([dead_units(probe) for probe in probes]),
     }
+
+
+def _joined(portions: list[Metrics]) -> Metrics:
+    """The metrics of all rows from those of each portion."""
+    return {name: torch.cat([metrics[name] for metrics in portions]) for name in portions[0]}
 
 
 def weight_alignment(population: Population) -> Metrics:
@@ -185,11 +191,22 @@ class _Traced(ForwardPass):
 
 def send(population: Population, examples: Examples, epoch: Epoch) -> Probe:
     """Run the rule and backpropagation on ``epoch``'s first PROBE_EXAMPLES examples."""
-    weights, B = population.operands(population.weights, population.B)
+    return _send(population, *_first(population, examples, epoch), slice(None))
+
+
+def _first(population: Population, examples: Examples, epoch: Epoch) -> tuple[Tensor, Tensor]:
+    """x [S, B, I] and y [R, B, C] of the examples on which a network is probed."""
     n = min(PROBE_EXAMPLES, PROBE_ELEMENTS // _widest(population))  # a row's, however many rows
-    x, y = next(examples.batches(epoch.first(n), n))
-    passed = forward(population.layers, weights, x[population.streams], population.operand)
-    passed.y, passed.noise = population.operand(y), population.noise(slice(None))
+    return next(examples.batches(epoch.first(n), n))
+
+
+def _send(population: Population, x: Tensor, y: Tensor, rows: slice) -> Probe:
+    """Run the rule and backpropagation on x and y with some rows."""
+    own_B = [b[rows] for b in population.B]
+    weights, B = population.operands(population.weights.of(rows), own_B)
+    x, y = x[population.streams[rows]], y[rows]
+    passed = forward(population.layers, weights, x, population.operand)
+    passed.y, passed.noise = population.operand(y), population.noise(rows)
     e = population.operand(population.task.loss_and_error(passed.output.float(), y)[1])
     hidden = range(len(population.layers) - 1)
     slopes = [passed.derivative(layer).detach().requires_grad_() for layer in hidden]

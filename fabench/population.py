@@ -220,14 +220,20 @@ class Population:
         """Trained parameters of one network."""
         return sum(w[0].numel() for w in self.trained().values())
 
+    @property
+    def portions(self) -> list[slice]:
+        """The rows that are computed together."""
+        return [part.rows for part in self._parts]
+
     def operands(self, weights: Weights, B: list[Tensor]) -> tuple[Weights, list[Tensor]]:
         """Weights and feedback as operands of matrix products, until the next call."""
 
+        def operand(name: str, m: Tensor) -> Tensor:
+            out = self._buffer(f"operand {name}", m) if self.operand.native else None
+            return self.operand(m, out)
+
         def each(name: str, matrices: Sequence[Tensor | None]) -> list[Any]:
-            return [
-                None if m is None else self.operand(m, self._buffer(f"operand {name}{index}", m))
-                for index, m in enumerate(matrices)
-            ]
+            return [None if m is None else operand(f"{name}{i}", m) for i, m in enumerate(matrices)]
 
         operands = Weights(each("W", weights.W), each("b", weights.b), each("G", weights.G))
         return operands, each("B", B)

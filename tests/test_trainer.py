@@ -126,12 +126,9 @@ def science(folder):
     return folder.metrics().drop(columns=TIMES)
 
 
-def assert_same(folder, other, **tolerance):
-    """Equal metrics, weights, feedback and optimizer state, to the last bit; given a tolerance,
-    metrics up to it."""
-    pd.testing.assert_frame_equal(
-        science(folder), science(other), **(tolerance or {"check_exact": True})
-    )
+def assert_same(folder, other):
+    """Equal metrics, weights, feedback and optimizer state, to the last bit."""
+    pd.testing.assert_frame_equal(science(folder), science(other), check_exact=True)
     ours, theirs = folder.checkpoint()["tensors"], other.checkpoint()["tensors"]
     assert ours.keys() == theirs.keys() and len(ours) >= 2
     for name in ours:
@@ -651,8 +648,7 @@ def test_jobs_that_differ_only_in_their_place_each_have_their_folder(fabench, co
     assert fabench("-m", "seed=0", "output_dir=here,there")[0] == 0
     here, there = (RunFolder(config(seed=[0], output_dir=name)) for name in ("here", "there"))
     assert (here.status, there.status) == ("finished", "finished")
-    # signals are measured on both rows at once, where sums may be rounded otherwise
-    assert_same(here, there, rtol=1e-6)
+    assert_same(here, there)
 
 
 def test_a_job_that_another_process_holds_does_not_stop_the_sweep(fabench, config):

@@ -254,6 +254,25 @@ def test_the_gradient_is_left_as_it_is(config):
 
 
 @every_optimizer
+@pytest.mark.parametrize("scalar", [floats, per_row], ids=["float", "tensor"])
+def test_bf16_gradients_keep_fp32_weights_and_state(config, scalar):
+    optimizer = registry.build("optimizer", config)
+    h = floats(config) if scalar is floats else per_row(config, torch.float32)
+    W = random(*SHAPE, seed=0, dtype=torch.float32)
+    exact = W.double()
+    state, exact_state = optimizer.initial_state(W), optimizer.initial_state(exact)
+    for t in range(1, 6):
+        g = gradient(W, t).bfloat16()
+        optimizer.update_(W, g.float(), state, t, h)  # as the population hands it over
+        optimizer.update_(exact, g.double(), exact_state, t, scalar(config))
+    assert all(x.dtype == torch.float32 and x.isfinite().all() for x in [W, *state.values()])
+    # bf16 rounds to 8 bits: 2^-9 for each of the few roundings of the gradient.
+    moved, should_move = W - random(*SHAPE, seed=0, dtype=torch.float32), exact.float()
+    should_move -= random(*SHAPE, seed=0, dtype=torch.float32)
+    torch.testing.assert_close(moved, should_move, rtol=4 * 2**-9, atol=1e-3 * moved.abs().max())
+
+
+@every_optimizer
 def test_state_starts_with_the_shape_of_the_weight(config):
     W = random(*SHAPE, seed=0, dtype=torch.float32)
     state = registry.build("optimizer", config).initial_state(W)
