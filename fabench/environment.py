@@ -49,11 +49,15 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of fabench's own checkout, with "-dirty" if files differ; None if installed."""
+    """The commit of fabench's own checkout, with "-dirty" if files other than results differ;
+    None if installed."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None
-    return _output("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40")
+    git = ("git", "-C", str(root))
+    head = _output(*git, "rev-parse", "HEAD")
+    changed = _output(*git, "status", "--porcelain", "--untracked-files=no", "--", ":!outputs")
+    return f"{head}-dirty" if head and changed else head
 
 
 def _output(*command: str) -> str | None:

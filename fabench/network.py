@@ -148,7 +148,7 @@ class ForwardPass:
             f = ACTIVATIONS[self.layers[layer].activation]
             slope = f.derivative(self.a[layer], self.f[layer])
         mask = self.masks[layer + 1]
-        return slope if mask is None else slope * mask
+        return slope if mask is None else (slope * mask).type_as(slope)
 
     def back(self, layer: int, delta: Tensor, M: Tensor) -> Tensor:
         """``delta`` sent back through ``layer`` by M [R, O, I], as by its transposed weights."""

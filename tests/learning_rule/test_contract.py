@@ -351,10 +351,12 @@ def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
     assert (losses[-1] < 0.96 * losses[0]).all()
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
 @every_rule
-def test_operands_share_one_number_format(make_config, monkeypatch, name):
+def test_operands_share_one_number_format(make_config, monkeypatch, name, dropout):
     """bf16 products mix no types, and lead where float32's do."""
     settings = {"learning_rule": name, "model__hidden": [48, 32], "optimizer": "momentum", "k": 1}
+    settings |= {"model__input_dropout": dropout, "model__hidden_dropout": dropout}
     full = population(make_config(**settings))
     monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: True)
     half = population(make_config(**settings, trainer__precision="bf16"))
