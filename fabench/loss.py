@@ -19,7 +19,7 @@ def binary_cross_entropy(a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
     a, y: [R, B, C] (y in [0, 1]). Returns loss [R, B] and e [R, B, C]. Demirbilek 2021, appendix A.
     """
-    loss = ((1 - y) * softplus(a) + y * softplus(-a)).sum(-1)  # (1)
+    loss = torch.lerp(softplus(a), softplus(-a), y).sum(-1)  # (1)
     return loss, torch.sigmoid(a) - y  # (2)
 
 

@@ -26,12 +26,16 @@ from fabench.learning_rule.base import FeedbackRule, Signals
 from fabench.network import ForwardPass, Noise, Weights, forward
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
-from fabench.precision import Operands
+from fabench.precision import Operands, flushed_denormals
 from fabench.randomness import generator
 
 BLOCK = 2**18
 """Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
 block, its gradient and its states to stay in the cache, large enough for two threads to pay."""
+
+LANES_FROM = 2**15
+"""Weights of a layer from which a thread for every row pays: below, a step is Python, of which one
+thread runs at a time."""
 
 AHEAD = 4
 """Batches that rows in threads may be ahead of what is reported: more would only take memory."""
@@ -229,8 +233,9 @@ class Population:
         """Weights and feedback as operands of matrix products, until the next call."""
 
         def operand(name: str, m: Tensor) -> Tensor:
-            out = self._buffer(f"operand {name}", m) if self.operand.native else None
-            return self.operand(m, out)
+            if not self.operand.native:
+                return self.operand(m)
+            return self.operand(m, self._buffer(f"operand {name}", m, self.operand.dtype))
 
         def each(name: str, matrices: Sequence[Tensor | None]) -> list[Any]:
             return [None if m is None else operand(f"{name}{i}", m) for i, m in enumerate(matrices)]
@@ -238,14 +243,13 @@ class Population:
         operands = Weights(each("W", weights.W), each("b", weights.b), each("G", weights.G))
         return operands, each("B", B)
 
-    def _buffer(self, name: str, like: Tensor) -> Tensor:
+    def _buffer(self, name: str, like: Tensor, dtype: torch.dtype) -> Tensor:
         """Memory for an operand or a gradient of this shape: new memory of a weight's size at every
         step costs a CPU as much in page faults as arithmetic."""
-        buffers = vars(self._memory)
-        buffer = buffers.get(name)
-        if buffer is None or buffer.shape != like.shape:
-            buffers[name] = buffer = torch.empty_like(like, dtype=self.operand.dtype)
-        return buffer
+        buffers, key = vars(self._memory), f"{name} {tuple(like.shape)}"
+        if key not in buffers:
+            buffers[key] = torch.empty_like(like, dtype=dtype)
+        return buffers[key]
 
     def outputs(self, x: Tensor) -> Tensor:
         """The output [R, B, C] of every network on x [S, B, I], an operand."""
@@ -267,15 +271,22 @@ class Population:
     def train(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """A step on each x, y, as ``step`` takes them: yields y, the loss and the output, in order.
 
-        On a CPU of several cores rows train in threads of their own, up to AHEAD batches ahead of
-        what is yielded; x must stay as it is for so long.
+        On a CPU of several cores the rows of large networks train in threads of their own, up to
+        AHEAD batches ahead of what is yielded; x must stay as it is for so long.
         """
         cores = torch.get_num_threads()
-        n_threads = min(cores, len(self._parts))
-        if n_threads == 1:
-            for x, y in batches:
-                yield y, *self.step(x, y)
-            return
+        large = max(W[0].numel() for W in self.weights.W) >= LANES_FROM
+        n_threads = min(cores, len(self._parts)) if large else 1
+        with flushed_denormals():
+            if n_threads == 1:
+                for x, y in batches:
+                    yield y, *self.step(x, y)
+            else:
+                yield from self._train_in_lanes(batches, cores, n_threads)
+
+    def _train_in_lanes(
+        self, batches: Iterable[Batch], cores: int, n_threads: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         torch.set_num_threads(cores // n_threads)
         lanes: Lanes[Results] = Lanes(len(self._parts), n_threads)
         pending: deque[tuple[Tensor, list[Future[Results]]]] = deque()
@@ -336,7 +347,7 @@ class Population:
                 W *= 1 - lr * part.scalars.weight_decay
             W.baddbmm_(h.mT, lr / size * delta, alpha=-1)
         else:
-            out = self._buffer(f"gradient {name}", W)
+            out = self._buffer(f"gradient {name}", W, self.operand.dtype)
             gradient = layer.gradient(h, self.operand(delta / size), passed.places[index], out)
             self._update(part, name, W, gradient)
         b = part.weights.b[index]
@@ -353,23 +364,17 @@ class Population:
         """The optimizer's step: on a CPU in blocks that fit its cache."""
         state, t = part.state[name], self.t if self.together else part.step
         size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
-        for start in range(0, W.shape[1], size):
-            block = (slice(None), slice(start, start + size))
-            w, gradient = W[block], self._float32(g[block])
+        blocks = (tensor.split(size, 1) for tensor in (W, g, *state.values()))
+        for w, gradient, *states in zip(*blocks, strict=True):
+            gradient = self._float32(gradient)
             if self._decays:
                 gradient = gradient + part.scalars.weight_decay * w
-            of_block = {key: s[block] for key, s in state.items()}
+            of_block = dict(zip(state, states, strict=True))
             self.optimizer.update_(w, gradient, of_block, t, part.scalars)
 
     def _float32(self, g: Tensor) -> Tensor:
         """A gradient in its weights' format, until the next call."""
-        if g.dtype == torch.float32:
-            return g
-        buffers = vars(self._memory)
-        memory = buffers.get("float32")
-        if memory is None or memory.numel() < g.numel():
-            buffers["float32"] = memory = torch.empty(g.numel(), device=g.device)
-        return memory[: g.numel()].view(g.shape).copy_(g)
+        return g if g.dtype == torch.float32 else self._buffer("block", g, torch.float32).copy_(g)
 
     # -- Saving ------------------------------------------------------------------------------
 

@@ -82,8 +82,9 @@ def workdir(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def use_cores():
-    """Let torch use so many cores until the test's end."""
+def use_cores(monkeypatch):
+    """Let torch use so many cores until the test's end, and rows of tiny networks threads, too."""
+    monkeypatch.setattr("fabench.population.LANES_FROM", 0)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

@@ -8,6 +8,7 @@ from fabench import population as module
 from fabench import registry
 from fabench.examples import Examples
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
+from fabench.lanes import Lanes
 from fabench.metrics import network_metrics
 from fabench.network import forward
 from fabench.population import Population, Row
@@ -357,6 +358,33 @@ def test_rows_in_threads_are_trained_as_one_after_the_other(
         assert all(map(torch.equal, ours, theirs))
     weights = tensors(one_by_one)
     assert all(torch.equal(value, weights[name]) for name, value in tensors(in_threads).items())
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_only_large_networks_have_threads(make_config, batches, use_cores, monkeypatch, missing):
+    """A small one's step is mostly Python: its threads would wait for each other."""
+    p = build(make_config())
+    largest = max(W[0].numel() for W in p.weights.W)
+    started = []
+    monkeypatch.setattr(module, "LANES_FROM", largest + missing)
+    monkeypatch.setattr(module, "Lanes", lambda *sizes: started.append(sizes) or Lanes(*sizes))
+    use_cores(2)
+    assert list(p.train(batches(p)))
+    assert started == ([] if missing else [(len(p.rows), 2)])
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_moments_too_small_for_a_normal_number_are_zero(make_config, batches, use_cores, cores):
+    """Of weights without gradients; in every thread that trains, and nowhere else."""
+    p = build(make_config(optimizer="adam"))
+    tiny = 2e-42
+    moment = p.state["W0"]["first_moment"]
+    steps = [(torch.zeros_like(x), y) for x, y in batches(p)]
+    moment.fill_(tiny)
+    use_cores(cores)
+    assert list(p.train(steps))
+    assert (moment == 0).all()
+    assert (moment.fill_(tiny) * 1 != 0).all()
 
 
 @pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "ifa", "brsf", "drtp", *LEARNED])

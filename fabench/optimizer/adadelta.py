@@ -29,7 +29,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_scaled_
+from fabench.optimizer.base import Optimizer, State, add_product_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -51,9 +51,11 @@ class Adadelta(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         A, D = state["mean_square_gradient"], state["mean_square_update"]
-        A.lerp_(g.square(), 1 - h.rho)  # (1)
-        d = (D + h.epsilon).div_(A + h.epsilon).sqrt_().mul_(g)  # (2)
-        add_scaled_(W, -h.lr, d)  # (3)
+        squares = g.square()
+        A.lerp_(squares, 1 - h.rho)  # (1)
+        ratio = (D + h.epsilon).div_(A + h.epsilon)
+        squares *= ratio  # d^2
         if self.accumulates == "scaled_update":
-            d *= h.lr  # (5)
-        D.lerp_(d.square_(), 1 - h.rho)  # (4), (5)
+            squares *= h.lr**2  # (5)
+        D.lerp_(squares, 1 - h.rho)  # (4), (5)
+        add_product_(W, -h.lr, ratio.sqrt_(), g)  # (2), (3)

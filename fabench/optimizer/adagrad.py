@@ -25,7 +25,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_scaled_
+from fabench.optimizer.base import Optimizer, State, add_ratio_
 from fabench.schema import STRICT, NonNegative, Rate
 
 
@@ -43,9 +43,9 @@ class Adagrad(Optimizer):
         self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
     ) -> None:
         G = state["sum_of_squares"]
-        G += g.square()  # (1)
+        G.addcmul_(g, g)  # (1)
         if self.epsilon_place == "inside":
             root = (G + h.epsilon).sqrt_()  # (2)
         else:
             root = G.sqrt().add_(h.epsilon)  # (3)
-        add_scaled_(W, -h.lr, torch.div(g, root, out=root))  # (2), (3)
+        add_ratio_(W, -h.lr, g, root)  # (2), (3)

@@ -27,7 +27,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_scaled_
+from fabench.optimizer.base import Optimizer, State, add_ratio_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -48,6 +48,6 @@ class Adam(Optimizer):
         m, v = state["first_moment"], state["second_moment"]
         m.lerp_(g, 1 - h.beta1)  # (1)
         v.lerp_(g.square(), 1 - h.beta2)  # (2)
-        v_hat = v / (1 - h.beta2**t)  # (4)
-        step = m / v_hat.sqrt_().add_(h.epsilon)
-        add_scaled_(W, -h.lr / (1 - h.beta1**t), step)  # (3), (5)
+        correction = (1 - h.beta2**t) ** 0.5
+        root = v.sqrt().add_(h.epsilon * correction)  # (4): sqrt(v_hat) + epsilon, times correction
+        add_ratio_(W, -h.lr * correction / (1 - h.beta1**t), m, root)  # (3), (5)

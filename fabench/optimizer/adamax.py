@@ -23,7 +23,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_scaled_
+from fabench.optimizer.base import Optimizer, State, add_ratio_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -44,4 +44,4 @@ class Adamax(Optimizer):
         m, u = state["first_moment"], state["infinity_norm"]
         m.lerp_(g, 1 - h.beta1)  # (1)
         torch.maximum(u.mul_(h.beta2), g.abs().add_(h.epsilon), out=u)  # (2)
-        add_scaled_(W, -h.lr / (1 - h.beta1**t), m / u)  # (3)
+        add_ratio_(W, -h.lr / (1 - h.beta1**t), m, u)  # (3)

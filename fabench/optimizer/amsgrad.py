@@ -35,7 +35,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_scaled_
+from fabench.optimizer.base import Optimizer, State, add_ratio_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -62,9 +62,8 @@ class Amsgrad(Optimizer):
         m.lerp_(g, 1 - h.beta1)  # (1)
         v.lerp_(g.square(), 1 - h.beta2)  # (2)
         torch.maximum(V, v, out=V)  # (3)
+        root_of_V, of_m = 1.0, 1.0  # (6)
         if self.bias_correction:
-            m_hat = m / (1 - h.beta1**t)  # (4)
-            V_hat = V / (1 - h.beta2**t)  # (5)
-        else:
-            m_hat, V_hat = m, V  # (6)
-        add_scaled_(W, -h.lr, m_hat / V_hat.sqrt().add_(h.epsilon))  # (7)
+            root_of_V, of_m = (1 - h.beta2**t) ** 0.5, 1 - h.beta1**t
+        root = V.sqrt().add_(h.epsilon * root_of_V)  # (5): sqrt(V_hat) + epsilon, times root_of_V
+        add_ratio_(W, -h.lr * root_of_V / of_m, m, root)  # (4), (7)

@@ -11,12 +11,31 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
+# In place and in one sweep: every sweep over a weight's elements is time.
+
+
 def add_scaled_(x: Tensor, scale: float | Tensor, y: Tensor) -> None:
-    """x <- x + scale y in place, in one sweep: every sweep over a weight's elements is time."""
+    """x <- x + scale y"""
     if isinstance(scale, Tensor):
         x.addcmul_(scale, y)
     else:
         x.add_(y, alpha=scale)
+
+
+def add_product_(x: Tensor, scale: float | Tensor, y: Tensor, z: Tensor) -> None:
+    """x <- x + scale y z"""
+    if isinstance(scale, Tensor):
+        x.addcmul_(scale * y, z)
+    else:
+        x.addcmul_(y, z, value=scale)
+
+
+def add_ratio_(x: Tensor, scale: float | Tensor, y: Tensor, z: Tensor) -> None:
+    """x <- x + scale y / z"""
+    if isinstance(scale, Tensor):
+        x.addcdiv_(scale * y, z)
+    else:
+        x.addcdiv_(y, z, value=scale)
 
 
 class Optimizer(ABC):

@@ -41,7 +41,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_scaled_
+from fabench.optimizer.base import Optimizer, State, add_ratio_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -63,14 +63,17 @@ class Nadam(Optimizer):
         m, v = state["first_moment"], state["second_moment"]
         m.lerp_(g, 1 - h.beta1)  # (1)
         v.lerp_(g.square(), 1 - h.beta2)  # (2)
-        v_hat = v / (1 - h.beta2**t)  # (3)
+        correction = (1 - h.beta2**t) ** 0.5
+        root = v.sqrt().add_(h.epsilon * correction)  # (3): sqrt(v_hat) + epsilon, times correction
+        scale = -h.lr * correction
         if self.momentum_schedule == "constant":
-            n = torch.lerp(m, g, 1 - h.beta1).div_(1 - h.beta1**t)  # (4)
+            n = torch.lerp(m, g, 1 - h.beta1)  # (4)
+            scale = scale / (1 - h.beta1**t)
         else:
             mu, mu_next = h.beta1 * _warm_up(t), h.beta1 * _warm_up(t + 1)  # (5)
             M, M_next = _product(h.beta1, t), _product(h.beta1, t + 1)  # (6)
             n = mu_next / (1 - M_next) * m + (1 - mu) / (1 - M) * g  # (7)
-        add_scaled_(W, -h.lr, n.div_(v_hat.sqrt_().add_(h.epsilon)))  # (8)
+        add_ratio_(W, scale, n, root)  # (8)
 
 
 def _warm_up(i: int | Tensor) -> Any:

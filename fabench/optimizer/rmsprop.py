@@ -25,7 +25,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_scaled_
+from fabench.optimizer.base import Optimizer, State, add_ratio_
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -49,4 +49,4 @@ class Rmsprop(Optimizer):
             root = (A + h.epsilon).sqrt_()  # (2)
         else:
             root = A.sqrt().add_(h.epsilon)  # (3)
-        add_scaled_(W, -h.lr, torch.div(g, root, out=root))  # (2), (3)
+        add_ratio_(W, -h.lr, g, root)  # (2), (3)
