@@ -23,10 +23,10 @@ from fabench.graph import Replayed
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
 from fabench.lanes import Lanes
 from fabench.learning_rule.base import FeedbackRule, Signals
-from fabench.network import ForwardPass, Noise, Weights, forward
+from fabench.network import ForwardPass, Layer, Noise, Weights, forward
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
-from fabench.precision import Operands, flushed_denormals
+from fabench.precision import PAYS_FROM, Operands, flushed_denormals
 from fabench.randomness import generator
 
 BLOCK = 2**18
@@ -36,6 +36,9 @@ block, its gradient and its states to stay in the cache, large enough for two th
 LANES_FROM = 2**15
 """Weights of a layer from which a thread for every row pays: below, a step is Python, of which one
 thread runs at a time."""
+
+DEEP = 16
+"""Small layers from which a CPU, too, computes all rows at once: a step is calls then."""
 
 AHEAD = 4
 """Batches that rows in threads may be ahead of what is reported: more would only take memory."""
@@ -65,17 +68,19 @@ def streams(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
     return distinct, [distinct.index(seed) for seed in seeds]
 
 
-def computes_together(device: torch.device) -> bool:
-    """Whether all rows are computed at once, as a GPU likes it, or one after the other."""
-    return device.type != "cpu"
+def computes_together(device: torch.device, layers: Sequence[Layer]) -> bool:
+    """Whether all rows are computed at once, as a GPU likes it, or one after the other, as a CPU
+    does unless the network has very many small layers."""
+    small = max(layer.fan_in * layer.fan_out for layer in layers) < PAYS_FROM
+    return device.type != "cpu" or (len(layers) >= DEEP and small)
 
 
 @dataclass
 class Part:
     """Rows that are computed together, as views of the population's tensors.
 
-    On a CPU every row is a part of its own: its weights are still in the cache when the update
-    comes, and its scalars are plain floats. On a GPU all rows are one part.
+    On a CPU every row of most networks is a part of its own: its weights are still in the cache
+    when the update comes, and its scalars are plain floats. On a GPU all rows are one part.
     """
 
     rows: slice
@@ -95,7 +100,7 @@ class Population:
         self.rows, self.layers, self.task = rows, config.layers(), config.task
         self.rule, self.optimizer = config.learning_rule, config.optimizer
         self.adversarial = config.trainer.adversarial
-        self.device, self.together = device, computes_together(device)
+        self.device, self.together = device, computes_together(device, self.layers)
         self.operand = Operands(config.precision, device)
         self.steps = 0
         self.weights = self._draw_weights()

@@ -210,7 +210,7 @@ def test_all_rows_at_once_give_what_they_give_one_by_one(make_config, monkeypatc
     rows = [Row(seed, config.scalars()) for seed in (0, 1)]
     results = []
     for together in (False, True):
-        monkeypatch.setattr("fabench.population.computes_together", lambda _, t=together: t)
+        monkeypatch.setattr("fabench.population.computes_together", lambda *_, t=together: t)
         population = Population(config, rows, torch.device("cpu"))
         population.step(x, y)
         results.append({**population.trained(), **population._feedback()})

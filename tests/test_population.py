@@ -294,7 +294,7 @@ def test_all_rows_at_once_give_what_they_give_one_by_one(
     ]
     one_by_one = Population(config, rows, CPU)
     steps = [(x.clone(), y) for x, y in batches(one_by_one)]
-    monkeypatch.setattr(module, "computes_together", lambda device: True)
+    monkeypatch.setattr(module, "computes_together", lambda *_: True)
     at_once = Population(config, rows, CPU)
     assert len(at_once._parts) == 1
     assert len(one_by_one._parts) == 3
@@ -322,7 +322,7 @@ def test_all_rows_at_once_give_every_rule_what_they_give_one_by_one(
     one_by_one = Population(config, rows, CPU)
     steps = [(x.clone(), y) for x, y in batches(one_by_one)]
     expected = tensors(trained(one_by_one, steps))
-    monkeypatch.setattr(module, "computes_together", lambda device: True)
+    monkeypatch.setattr(module, "computes_together", lambda *_: True)
     at_once = tensors(trained(Population(config, rows, CPU), steps))
     close = {"rtol": 1e-4, "atol": 1e-5} if precision == "fp32" else {"rtol": 1e-2, "atol": 4e-3}
     for name, value in at_once.items():
@@ -358,6 +358,13 @@ def test_rows_in_threads_are_trained_as_one_after_the_other(
         assert all(map(torch.equal, ours, theirs))
     weights = tensors(one_by_one)
     assert all(torch.equal(value, weights[name]) for name, value in tensors(in_threads).items())
+
+
+@pytest.mark.parametrize(
+    "hidden, n_parts", [([4] * (module.DEEP - 1), 1), ([4] * (module.DEEP - 2), 3), ([4], 3)]
+)
+def test_rows_of_very_deep_networks_are_computed_at_once(make_config, hidden, n_parts):
+    assert len(build(make_config(model__hidden=hidden))._parts) == n_parts
 
 
 @pytest.mark.parametrize("missing", [0, 1])
