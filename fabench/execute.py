@@ -10,6 +10,7 @@ import torch
 from fabench.config import Config
 from fabench.errors import RunFailed, UserError
 from fabench.figure.run_plots import write_plots
+from fabench.precision import flushed_denormals
 from fabench.report import console, plan, reporter, show_plan
 from fabench.store import RunFolder
 from fabench.trainer import Reporter, Training, resolve_device
@@ -51,6 +52,7 @@ def find(config: Config) -> Outcome:
     return outcome
 
 
+@flushed_denormals()
 def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
     """Train, continue or find every configuration; one Outcome each, in order.
 

@@ -26,7 +26,7 @@ from fabench.learning_rule.base import FeedbackRule, Signals
 from fabench.network import ForwardPass, Layer, Noise, Weights, forward
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
-from fabench.precision import PAYS_FROM, Operands, flushed_denormals
+from fabench.precision import PAYS_FROM, Operands
 from fabench.randomness import generator
 
 BLOCK = 2**18
@@ -282,16 +282,10 @@ class Population:
         cores = torch.get_num_threads()
         large = max(W[0].numel() for W in self.weights.W) >= LANES_FROM
         n_threads = min(cores, len(self._parts)) if large else 1
-        with flushed_denormals():
-            if n_threads == 1:
-                for x, y in batches:
-                    yield y, *self.step(x, y)
-            else:
-                yield from self._train_in_lanes(batches, cores, n_threads)
-
-    def _train_in_lanes(
-        self, batches: Iterable[Batch], cores: int, n_threads: int
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        if n_threads == 1:
+            for x, y in batches:
+                yield y, *self.step(x, y)
+            return
         torch.set_num_threads(cores // n_threads)
         lanes: Lanes[Results] = Lanes(len(self._parts), n_threads)
         pending: deque[tuple[Tensor, list[Future[Results]]]] = deque()

@@ -33,8 +33,8 @@ def cpu_has_bf16() -> bool:
 def flushed_denormals() -> Iterator[None]:
     """Numbers below 1.2e-38 are 0 on a CPU, in this thread and in those that it starts.
 
-    The moments of a weight without gradients decay that far, and there a CPU takes 30 times as long
-    for a square root.
+    The moments of a weight without gradients decay that far, as signals do on their way through a
+    hundred layers, and there a CPU takes up to 30 times as long.
     """
     torch.set_flush_denormal(True)
     try:

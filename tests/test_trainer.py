@@ -367,6 +367,21 @@ def test_a_stopped_run_continues(
     assert_same(folder, whole)
 
 
+def test_denormals_are_flushed_while_a_run_trains(fabench, monkeypatch):
+    def smallest():
+        return (torch.tensor(2e-42) * 1).item()
+
+    def run(training, reporter, trains=Training.run):
+        seen.append(smallest())
+        trains(training, reporter)
+
+    seen = []
+    monkeypatch.setattr(Training, "run", run)
+    assert fabench()[0] == 0
+    assert seen == [0]
+    assert smallest() > 0
+
+
 def test_a_run_stopped_after_every_batch_arrives(config, uninterrupted, tmp_path):
     def stop(training, batches):
         os.kill(os.getpid(), signal.SIGINT)
