@@ -4,6 +4,7 @@ Counts, not seconds: they fail where a change makes the step dearer, on any mach
 """
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -84,6 +85,23 @@ def test_no_optimizer_allocates_more_than_a_few_blocks(cost, optimizer, monkeypa
     """Updates work on blocks that fit the cache, whatever the weight's size."""
     monkeypatch.setattr("fabench.population.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
     assert cost("dfa", optimizer).largest <= max(8 * HIDDEN, BATCH * HIDDEN)
+
+
+SWEEPS = {
+    "sgd": 1, "momentum": 3, "nesterov": 4, "adagrad": 4, "rmsprop": 5, "adam": 6, "adamax": 6,
+    "nadam": 7, "amsgrad": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", registry.names("optimizer"))
+def test_an_update_is_few_sweeps(make_config, name):
+    """Over a weight's elements: beside the products, they are what an optimizer costs."""
+    config = make_config(optimizer=name)
+    W, g = torch.zeros(1, 4, 3), torch.ones(1, 4, 3)
+    state = config.optimizer.initial_state(W)
+    with Costs() as costs:
+        config.optimizer.update_(W, g, state, 1, SimpleNamespace(**config.scalars()))
+    assert sum(costs.calls.values()) <= SWEEPS.get(name, 9)
 
 
 def test_plain_descent_writes_no_gradient(cost):
