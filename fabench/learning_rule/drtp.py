@@ -19,6 +19,9 @@ Differences from the paper:
 2. The paper's targets are one-hot. With one output (parity) only examples of class 1 teach the
    hidden layers, always in the same direction: they saturate unless the learning rate is small.
 3. The weight alignment that is logged is DFA's.
+
+The paper's units saturate (tanh). Hidden layers of ReLUs are pushed the same way as long as they
+train, and their activity grows without limit unless the learning rate is very small.
 """
 
 from pydantic.dataclasses import dataclass
