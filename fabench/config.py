@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from typing import Annotated, Any, Literal
 
 import torch
@@ -122,6 +123,11 @@ class Config:
             dataclasses.replace(layer, trained=layer.trained and number not in frozen)
             for number, layer in enumerate(layers, 1)
         )
+
+    def steps(self) -> int:
+        """Steps of training, all epochs together."""
+        t = self.trainer
+        return t.epochs * math.ceil((t.train_examples or self.dataset.n_train) / t.batch_size)
 
     def scalars(self) -> dict[str, float]:
         """What every row of a population has its own of."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
 from fabench.graph import Replayed
@@ -36,6 +37,9 @@ block, its gradient and its states to stay in the cache, large enough for two th
 LANES_FROM = 2**15
 """Weights of a layer from which a thread for every row pays: below, a step is Python, of which one
 thread runs at a time."""
+
+COMPILES_FROM = 2**31
+"""Elements of a weight times steps of a run from which a compiled update pays: it takes seconds."""
 
 DEEP = 16
 """Small layers from which a CPU, too, computes all rows at once: a step is calls then."""
@@ -113,6 +117,7 @@ class Population:
         self.t = torch.zeros((), device=device)  # the step's number where the step is a graph
         self._decays = any(row.scalars["weight_decay"] for row in rows)
         self._parts = self._divide()
+        self._compiled = self._compile(config)
         self._memory = threading.local()  # of weights' size; one set a thread serves all parts
         drops = any(layer.input_dropout for layer in self.layers)
         replays = device.type == "cuda" and not self.rule.uses_noise and not drops
@@ -131,6 +136,14 @@ class Population:
             own = self.streams if self.together else slice(stream[r := rows.start], stream[r] + 1)
             parts.append(Part(rows, own, weights, B, state, self._scalars(rows)))
         return parts
+
+    def _compile(self, config: Config) -> Update | None:
+        """The optimizer's update, compiled where it pays: on a CPU, with a state, in long runs."""
+        largest = max(W[0].numel() for W in self.weights.W)
+        long = largest >= PAYS_FROM and largest * config.steps() >= COMPILES_FROM
+        if self.together or not long or not any(self.state.values()):
+            return None
+        return compiled_update(self.optimizer, self._parts[0].scalars, self.operand.dtype)
 
     def _scalars(self, rows: slice) -> SimpleNamespace:
         """Each scalar as a float for one row, as a tensor [R, 1, 1] for several."""
@@ -360,16 +373,17 @@ class Population:
         return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
 
     def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
-        """The optimizer's step: on a CPU in blocks that fit its cache."""
+        """The optimizer's step: on a CPU compiled, or in blocks that fit its cache."""
         state, t = part.state[name], self.t if self.together else part.step
+        h = self.optimizer.at_step(t, part.scalars)
+        if self._compiled and W.numel() >= PAYS_FROM:
+            self._compiled(self.optimizer, W, g, state, as_tensors(h), self._decays)
+            return
         size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
         blocks = (tensor.split(size, 1) for tensor in (W, g, *state.values()))
         for w, gradient, *states in zip(*blocks, strict=True):
-            gradient = self._float32(gradient)
-            if self._decays:
-                gradient = gradient + part.scalars.weight_decay * w
             of_block = dict(zip(state, states, strict=True))
-            self.optimizer.update_(w, gradient, of_block, t, part.scalars)
+            update_(self.optimizer, w, self._float32(gradient), of_block, h, self._decays)
 
     def _float32(self, g: Tensor) -> Tensor:
         """A gradient in its weights' format, until the next call."""

@@ -100,7 +100,9 @@ def test_an_update_is_few_sweeps(make_config, name):
     W, g = torch.zeros(1, 4, 3), torch.ones(1, 4, 3)
     state = config.optimizer.initial_state(W)
     with Costs() as costs:
-        config.optimizer.update_(W, g, state, 1, SimpleNamespace(**config.scalars()))
+        config.optimizer.update_(
+            W, g, state, config.optimizer.at_step(1, SimpleNamespace(**config.scalars()))
+        )
     assert sum(costs.calls.values()) <= SWEEPS.get(name, 9)
 
 

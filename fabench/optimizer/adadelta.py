@@ -47,9 +47,7 @@ class Adadelta(Optimizer):
             "mean_square_update": torch.zeros_like(W),
         }
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         A, D = state["mean_square_gradient"], state["mean_square_update"]
         squares = g.square()
         A.lerp_(squares, 1 - h.rho)  # (1)

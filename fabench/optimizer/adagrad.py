@@ -39,9 +39,7 @@ class Adagrad(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"sum_of_squares": torch.zeros_like(W)}
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         G = state["sum_of_squares"]
         G.addcmul_(g, g)  # (1)
         if self.epsilon_place == "inside":

@@ -27,7 +27,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_ratio_
+from fabench.optimizer.base import Optimizer, State, add_ratio_, bias_corrections
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -42,12 +42,12 @@ class Adam(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"first_moment": torch.zeros_like(W), "second_moment": torch.zeros_like(W)}
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
+        return bias_corrections(t, h)
+
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         m, v = state["first_moment"], state["second_moment"]
         m.lerp_(g, 1 - h.beta1)  # (1)
         v.lerp_(g.square(), 1 - h.beta2)  # (2)
-        correction = (1 - h.beta2**t) ** 0.5
-        root = v.sqrt().add_(h.epsilon * correction)  # (4): sqrt(v_hat) + epsilon, times correction
-        add_ratio_(W, -h.lr * correction / (1 - h.beta1**t), m, root)  # (3), (5)
+        root = v.sqrt().add_(h.epsilon * h.of_root)  # (4): sqrt(v_hat) + epsilon, times of_root
+        add_ratio_(W, -h.lr * h.of_root / h.of_m, m, root)  # (3), (5)

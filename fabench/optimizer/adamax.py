@@ -23,7 +23,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_ratio_
+from fabench.optimizer.base import Optimizer, State, add_ratio_, bias_corrections
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -38,10 +38,11 @@ class Adamax(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"first_moment": torch.zeros_like(W), "infinity_norm": torch.zeros_like(W)}
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
+        return bias_corrections(t, h)
+
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         m, u = state["first_moment"], state["infinity_norm"]
         m.lerp_(g, 1 - h.beta1)  # (1)
         torch.maximum(u.mul_(h.beta2), g.abs().add_(h.epsilon), out=u)  # (2)
-        add_ratio_(W, -h.lr / (1 - h.beta1**t), m, u)  # (3)
+        add_ratio_(W, -h.lr / h.of_m, m, u)  # (3)

@@ -35,7 +35,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_ratio_
+from fabench.optimizer.base import Optimizer, State, add_ratio_, bias_corrections
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -55,15 +55,15 @@ class Amsgrad(Optimizer):
             "largest_second_moment": torch.zeros_like(W),
         }
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
+        if self.bias_correction:
+            return bias_corrections(t, h)
+        return SimpleNamespace(**vars(h), of_m=1.0, of_root=1.0)  # (6)
+
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         m, v, V = state["first_moment"], state["second_moment"], state["largest_second_moment"]
         m.lerp_(g, 1 - h.beta1)  # (1)
         v.lerp_(g.square(), 1 - h.beta2)  # (2)
         torch.maximum(V, v, out=V)  # (3)
-        root_of_V, of_m = 1.0, 1.0  # (6)
-        if self.bias_correction:
-            root_of_V, of_m = (1 - h.beta2**t) ** 0.5, 1 - h.beta1**t
-        root = V.sqrt().add_(h.epsilon * root_of_V)  # (5): sqrt(V_hat) + epsilon, times root_of_V
-        add_ratio_(W, -h.lr * root_of_V / of_m, m, root)  # (4), (7)
+        root = V.sqrt().add_(h.epsilon * h.of_root)  # (5): sqrt(V_hat) + epsilon, times of_root
+        add_ratio_(W, -h.lr * h.of_root / h.of_m, m, root)  # (4), (7)

@@ -38,13 +38,20 @@ def add_ratio_(x: Tensor, scale: float | Tensor, y: Tensor, z: Tensor) -> None:
         x.addcdiv_(y, z, value=scale)
 
 
+def bias_corrections(t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
+    """``h`` and what m and the root of v, running means that start at 0, are divided by in step
+    ``t``: of_m = 1 - beta1^t, of_root = sqrt(1 - beta2^t)."""
+    return SimpleNamespace(**vars(h), of_m=1 - h.beta1**t, of_root=(1 - h.beta2**t) ** 0.5)
+
+
 class Optimizer(ABC):
     """Turns gradients into new weights.
 
     A subclass is a frozen pydantic dataclass. Its float fields (lr, momentum, ...) are scalars
     of which every row of a population has its own; its other fields are shared by all rows.
     Updates are elementwise, so that they may be applied to any block of a weight: one row, a
-    slice of a row, or the whole [R, I, O] tensor.
+    slice of a row, or the whole [R, I, O] tensor. What depends on the step's number alone is
+    computed before, in ``at_step``.
     """
 
     name: str
@@ -54,16 +61,19 @@ class Optimizer(ABC):
     def initial_state(self, W: Tensor) -> State:
         """The state before the first step: tensors of W's shape by name, {} if there is none."""
 
-    @abstractmethod
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
-        """Take step number ``t``, changing ``W`` and ``state`` in place.
+    def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
+        """The numbers that all elements share in step ``t``.
 
+        ``h`` holds the float fields: each a float, or a tensor [R, 1, 1] that broadcasts against W.
         ``t`` is 1 for the first step; it is a tensor [] where the step is a CUDA graph.
+        """
+        return h
+
+    @abstractmethod
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
+        """Take a step, changing ``W`` and ``state`` in place.
 
         W, g and the tensors in ``state`` share one shape and one type; ``g``, the gradient, is left
         as it is.
-        ``h`` holds the float fields: each a float, or a tensor [R, 1, 1] that broadcasts
-        against W.
+        ``h`` is what ``at_step`` returned, or that as tensors.
         """

@@ -41,7 +41,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_ratio_
+from fabench.optimizer.base import Optimizer, State, add_ratio_, bias_corrections
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -57,22 +57,25 @@ class Nadam(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"first_moment": torch.zeros_like(W), "second_moment": torch.zeros_like(W)}
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
+        h = bias_corrections(t, h)
+        if self.momentum_schedule == "dozat":
+            mu, mu_next = h.beta1 * _warm_up(t), h.beta1 * _warm_up(t + 1)  # (5)
+            M, M_next = _product(h.beta1, t), _product(h.beta1, t + 1)  # (6)
+            h.part_of_m, h.part_of_g = mu_next / (1 - M_next), (1 - mu) / (1 - M)
+        return h
+
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         m, v = state["first_moment"], state["second_moment"]
         m.lerp_(g, 1 - h.beta1)  # (1)
         v.lerp_(g.square(), 1 - h.beta2)  # (2)
-        correction = (1 - h.beta2**t) ** 0.5
-        root = v.sqrt().add_(h.epsilon * correction)  # (3): sqrt(v_hat) + epsilon, times correction
-        scale = -h.lr * correction
+        root = v.sqrt().add_(h.epsilon * h.of_root)  # (3): sqrt(v_hat) + epsilon, times of_root
+        scale = -h.lr * h.of_root
         if self.momentum_schedule == "constant":
             n = torch.lerp(m, g, 1 - h.beta1)  # (4)
-            scale = scale / (1 - h.beta1**t)
+            scale = scale / h.of_m
         else:
-            mu, mu_next = h.beta1 * _warm_up(t), h.beta1 * _warm_up(t + 1)  # (5)
-            M, M_next = _product(h.beta1, t), _product(h.beta1, t + 1)  # (6)
-            n = mu_next / (1 - M_next) * m + (1 - mu) / (1 - M) * g  # (7)
+            n = h.part_of_m * m + h.part_of_g * g  # (7)
         add_ratio_(W, scale, n, root)  # (8)
 
 

@@ -47,9 +47,7 @@ class Nesterov(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"velocity": torch.zeros_like(W)}
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         v = state["velocity"]
         add_scaled_(v.mul_(h.momentum), h.lr, g)  # (3)
         add_scaled_(W, -h.lr, g)  # (4)

@@ -40,9 +40,7 @@ class Rmsprop(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"mean_square": torch.zeros_like(W)}
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         A = state["mean_square"]
         A.lerp_(g.square(), 1 - h.rho)  # (1)
         if self.epsilon_place == "inside":

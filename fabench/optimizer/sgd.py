@@ -25,7 +25,5 @@ class Sgd(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {}
 
-    def update_(
-        self, W: Tensor, g: Tensor, state: State, t: int | Tensor, h: SimpleNamespace
-    ) -> None:
+    def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         add_scaled_(W, -h.lr, g)  # (1)

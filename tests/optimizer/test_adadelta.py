@@ -19,7 +19,7 @@ def test_follows_the_paper_or_the_thesis_code(accumulates):
 
     theta, E_g, E_d = np.zeros(4), np.zeros(4), np.zeros(4)
     for t, g in enumerate(GRADIENTS, start=1):
-        adadelta.update_(W, torch.tensor(g), state, t, h)
+        adadelta.update_(W, torch.tensor(g), state, adadelta.at_step(t, h))
         E_g = rho * E_g + (1 - rho) * g**2
         d = -np.sqrt(E_d + epsilon) / np.sqrt(E_g + epsilon) * g
         theta = theta + lr * d

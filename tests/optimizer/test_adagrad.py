@@ -18,7 +18,7 @@ def test_follows_the_thesis_or_torch(place):
 
     theta, G = np.ones(4), np.zeros(4)
     for t, g in enumerate(GRADIENTS, start=1):
-        adagrad.update_(W, torch.tensor(g), state, t, h)
+        adagrad.update_(W, torch.tensor(g), state, adagrad.at_step(t, h))
         G = G + g**2
         root = np.sqrt(G + 1e-8) if place == "inside" else np.sqrt(G) + 1e-8
         theta = theta - 0.1 / root * g

@@ -17,7 +17,7 @@ def test_follows_the_paper():
 
     theta, m, v = np.zeros(4), np.zeros(4), np.zeros(4)
     for t, g in enumerate(GRADIENTS, start=1):
-        adam.update_(W, torch.tensor(g), state, t, h)
+        adam.update_(W, torch.tensor(g), state, adam.at_step(t, h))
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
         m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
@@ -30,5 +30,5 @@ def test_first_step_is_the_learning_rate():
     h = SimpleNamespace(lr=0.1, beta1=0.9, beta2=0.999, epsilon=0.0)
     adam = Adam(name="adam", **vars(h))
     W = torch.zeros(2, dtype=torch.float64)
-    adam.update_(W, torch.tensor([5e3, -2e-7]).double(), adam.initial_state(W), 1, h)
+    adam.update_(W, torch.tensor([5e3, -2e-7]).double(), adam.initial_state(W), adam.at_step(1, h))
     np.testing.assert_allclose(W, [-0.1, 0.1], rtol=1e-12)

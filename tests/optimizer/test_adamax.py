@@ -17,7 +17,7 @@ def test_follows_the_paper_with_epsilon_beside_the_magnitude():
 
     theta, m, u = np.zeros(3), np.zeros(3), np.zeros(3)
     for t, g in enumerate(GRADIENTS, start=1):
-        adamax.update_(W, torch.tensor(g), state, t, h)
+        adamax.update_(W, torch.tensor(g), state, adamax.at_step(t, h))
         m = beta1 * m + (1 - beta1) * g
         u = np.maximum(beta2 * u, np.abs(g) + epsilon)
         theta = theta - lr / (1 - beta1**t) * m / u

@@ -20,7 +20,7 @@ def test_follows_the_paper_or_torch(bias_correction):
 
     theta, m, v, largest = np.zeros(4), np.zeros(4), np.zeros(4), np.zeros(4)
     for t, g in enumerate(GRADIENTS, start=1):
-        amsgrad.update_(W, torch.tensor(g), state, t, h)
+        amsgrad.update_(W, torch.tensor(g), state, amsgrad.at_step(t, h))
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
         largest = np.maximum(largest, v)

@@ -189,7 +189,7 @@ def test_follows_torch(config, double_precision):
     theirs = cls([theirs_W], **settings)
 
     for t in range(1, 51):
-        ours.update_(W, gradient(W, t), state, t, h)
+        ours.update_(W, gradient(W, t), state, ours.at_step(t, h))
         theirs_W.grad = gradient(theirs_W.detach(), t)
         theirs.step()
         assert_same(W, theirs_W.detach())
@@ -210,10 +210,10 @@ def test_rows_of_a_population_are_runs_of_their_own(config):
     state, states = optimizer.initial_state(W), [optimizer.initial_state(w) for w in alone]
     for t in range(1, 11):
         g = gradient(W, t)
-        optimizer.update_(W, g, state, t, h)
+        optimizer.update_(W, g, state, optimizer.at_step(t, h))
         for r, w in enumerate(alone):
             own = SimpleNamespace(**{key: value.item() for key, value in vars(row(h, r)).items()})
-            optimizer.update_(w, g[r : r + 1], states[r], t, own)
+            optimizer.update_(w, g[r : r + 1], states[r], optimizer.at_step(t, own))
     assert_same(W, torch.cat(alone))
     for part in state:
         assert_same(state[part], torch.cat([s[part] for s in states]))
@@ -232,11 +232,11 @@ def test_a_weight_may_be_updated_in_blocks(config):
     blocks += [(2, slice(0, 5), slice(1, 4))]
     for t in range(1, 6):
         g = gradient(whole, t)
-        optimizer.update_(whole, g, state, t, h)
+        optimizer.update_(whole, g, state, optimizer.at_step(t, h))
         for r, i, o in blocks:
             at = (slice(r, r + 1), i, o)
             block = {part: s[at] for part, s in in_parts.items()}
-            optimizer.update_(parts[at], g[at], block, t, row(h, r))
+            optimizer.update_(parts[at], g[at], block, optimizer.at_step(t, row(h, r)))
     assert_same(parts, whole)
     for part in state:
         assert_same(in_parts[part], state[part])
@@ -248,7 +248,7 @@ def test_the_gradient_is_left_as_it_is(config):
     W = random(*SHAPE, seed=0)
     state, g = optimizer.initial_state(W), random(*SHAPE, seed=1)
     for t in (1, 2):
-        optimizer.update_(W, g, state, t, h)
+        optimizer.update_(W, g, state, optimizer.at_step(t, h))
     assert torch.equal(g, random(*SHAPE, seed=1))
     assert not torch.equal(W, random(*SHAPE, seed=0))
 
@@ -263,8 +263,10 @@ def test_bf16_gradients_keep_fp32_weights_and_state(config, scalar):
     state, exact_state = optimizer.initial_state(W), optimizer.initial_state(exact)
     for t in range(1, 6):
         g = gradient(W, t).bfloat16()
-        optimizer.update_(W, g.float(), state, t, h)  # as the population hands it over
-        optimizer.update_(exact, g.double(), exact_state, t, scalar(config))
+        optimizer.update_(
+            W, g.float(), state, optimizer.at_step(t, h)
+        )  # as the population hands it over
+        optimizer.update_(exact, g.double(), exact_state, optimizer.at_step(t, scalar(config)))
     assert all(x.dtype == torch.float32 and x.isfinite().all() for x in [W, *state.values()])
     # bf16 rounds to 8 bits: 2^-9 for each of the few roundings of the gradient.
     moved, should_move = W - random(*SHAPE, seed=0, dtype=torch.float32), exact.float()

@@ -20,7 +20,7 @@ def test_follows_the_survey_or_dozat(schedule):
     mu = beta1 * (1 - 0.5 * 0.96 ** (0.004 * np.arange(10)))  # mu[t]; mu[0] is not used
     theta, m, v = np.zeros(4), np.zeros(4), np.zeros(4)
     for t, g in enumerate(GRADIENTS, start=1):
-        nadam.update_(W, torch.tensor(g), state, t, h)
+        nadam.update_(W, torch.tensor(g), state, nadam.at_step(t, h))
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
         if schedule == "constant":

@@ -22,7 +22,7 @@ def test_weights_are_the_look_ahead_point_of_the_thesis():
     theta, v = W.numpy().copy(), np.zeros(3)
     for t in range(1, 21):
         np.testing.assert_allclose(W, theta - gamma * v, rtol=1e-12)
-        nesterov.update_(W, torch.tensor(gradient(W.numpy())), state, t, h)
+        nesterov.update_(W, torch.tensor(gradient(W.numpy())), state, nesterov.at_step(t, h))
         v = gamma * v + lr * gradient(theta - gamma * v)
         theta = theta - v
         np.testing.assert_allclose(W + gamma * state["velocity"], theta, rtol=1e-12)

@@ -19,7 +19,7 @@ def test_follows_the_thesis_or_torch(place):
 
     theta, E = np.zeros(4), np.zeros(4)
     for t, g in enumerate(GRADIENTS, start=1):
-        rmsprop.update_(W, torch.tensor(g), state, t, h)
+        rmsprop.update_(W, torch.tensor(g), state, rmsprop.at_step(t, h))
         E = rho * E + (1 - rho) * g**2
         root = np.sqrt(E + epsilon) if place == "inside" else np.sqrt(E) + epsilon
         theta = theta - lr / root * g

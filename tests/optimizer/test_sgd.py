@@ -11,5 +11,7 @@ def test_two_steps_by_hand():
     sgd = Sgd(name="sgd", **vars(h))
     W = torch.tensor([1.0, -2.0], dtype=torch.float64)
     for t, g in enumerate([[3.0, -1.0], [1.0, 4.0]], start=1):
-        sgd.update_(W, torch.tensor(g, dtype=torch.float64), sgd.initial_state(W), t, h)
+        sgd.update_(
+            W, torch.tensor(g, dtype=torch.float64), sgd.initial_state(W), sgd.at_step(t, h)
+        )
     np.testing.assert_allclose(W, [1 - 0.3 - 0.1, -2 + 0.1 - 0.4], rtol=1e-14)

@@ -1,0 +1,105 @@
+"""Compiled updates: the same numbers as the operations one by one, in one sweep."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch._inductor import metrics
+from torch._inductor.utils import fresh_cache
+
+from fabench import compiled, population, registry
+from fabench.compiled import as_tensors, compiled_update, update_
+from fabench.population import Population, Row
+from fabench.precision import PAYS_FROM
+
+CPU = torch.device("cpu")
+WITH_STATE = [name for name in registry.names("optimizer") if name != "sgd"]
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache():
+    with fresh_cache():
+        yield
+
+
+def optimizer_and_scalars(name):
+    settings = OmegaConf.to_container(OmegaConf.load(f"conf/optimizer/{name}.yaml"))
+    optimizer = registry.build("optimizer", settings)
+    floats = {key: v for key, v in settings.items() if isinstance(v, float)}
+    return optimizer, SimpleNamespace(**floats, weight_decay=0.1)
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_follows_the_operations_one_by_one(name):
+    """In steps 1 and 20, with another rate, bf16 gradients, and with weight decay; one kernel."""
+    optimizer, h = optimizer_and_scalars(name)
+    metrics.reset()
+    update = compiled_update(optimizer, h, torch.bfloat16)
+    assert metrics.generated_kernel_count == 1
+    W = torch.randn(1, 30, 20)
+    drawn, alone = W.clone(), W.clone()
+    state, state_alone = optimizer.initial_state(W), optimizer.initial_state(W)
+    for t, lr, decays in [(1, 0.1, False), (2, 0.3, False), (20, 0.1, True)]:
+        h.lr, g = lr, torch.randn(1, 30, 20).bfloat16()
+        of_step = optimizer.at_step(t, h)
+        update(optimizer, W, g, state, as_tensors(of_step), decays)
+        update_(optimizer, alone, g, state_alone, of_step, decays)
+        moved = (alone - drawn).abs().max().item()
+        assert moved > 1e-5
+        torch.testing.assert_close(W, alone, rtol=1e-5, atol=1e-4 * moved)
+        for key, value in state_alone.items():
+            torch.testing.assert_close(state[key], value, rtol=1e-4, atol=1e-5 * value.abs().max())
+
+
+def large(make_config, **settings):
+    """A population of two networks with a weight of 2^18, and its config."""
+    config = make_config(k=1, model__hidden=[PAYS_FROM // 64], **settings)
+    return Population(config, [Row(s, config.scalars() | {"lr": lr}) for s, lr in
+                               [(0, 1e-3), (1, 2e-3)]], CPU)  # fmt: skip
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_population_trains_as_without(make_config, monkeypatch, threads):
+    monkeypatch.setattr(population, "COMPILES_FROM", 0)
+    batches = [(torch.randn(2, 8, 64), torch.ones(2, 8, 1)) for _ in range(4)]
+    before, weights = torch.get_num_threads(), []
+    torch.set_num_threads(threads)
+    try:
+        for compile_ in (compiled_update, lambda *_: None):
+            monkeypatch.setattr(population, "compiled_update", compile_)
+            people = large(make_config, optimizer="adam")
+            assert (people._compiled is None) == (compile_ is not compiled_update)
+            drawn = people.weights.W[0].clone()
+            steps = people.train((people.operand(x), y) for x, y in batches)
+            assert len(list(steps)) == 4
+            weights.append(people.weights.W[0] - drawn)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-6)
+    assert weights[0].abs().amax((1, 2)).min() > 1e-3
+
+
+def test_short_runs_and_plain_descent_are_not_compiled(make_config, monkeypatch):
+    assert large(make_config, optimizer="adam")._compiled is None
+    monkeypatch.setattr(population, "COMPILES_FROM", 0)
+    assert large(make_config, optimizer="sgd")._compiled is None
+
+
+def test_without_a_compiler_it_says_so_and_trains(make_config, monkeypatch, caplog):
+    def broken():
+        raise RuntimeError("No working C++ compiler found.\nA trace.")
+
+    monkeypatch.setattr(population, "COMPILES_FROM", 0)
+    monkeypatch.setattr(compiled, "_compiled", broken)
+    with caplog.at_level("INFO"):
+        people = large(make_config, optimizer="adam")
+    assert people._compiled is None
+    assert caplog.messages == [
+        "Updates are not compiled and take longer (No working C++ compiler found.)."
+    ]
