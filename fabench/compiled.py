@@ -38,7 +38,9 @@ def _compiled() -> Update:
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "No CUDA runtime"
     inductor.cpp.threads = 1  # rows have threads of their own; one core saturates on memory
     inductor.compile_threads = 1  # no pool of processes for one kernel
-    torch._dynamo.config.recompile_limit = 64  # of this function: each optimizer is a case
+    # Each optimizer, number of threads and place of a row in memory is a case; beyond the limit
+    # cases are not compiled.
+    torch._dynamo.config.recompile_limit = 256
     compiled: Update = torch.compile(update_, dynamic=True)
     return compiled
 

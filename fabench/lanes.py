@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
@@ -13,7 +14,8 @@ class Lanes(Generic[Result]):
     """A few threads that share out the work of several lanes.
 
     A free thread goes on with the lane that is furthest behind: so three lanes, fed a little ahead,
-    keep two threads busy.
+    keep two threads busy. Threads see the context variables of who makes them: torch keeps settings
+    of its compiler there.
     """
 
     def __init__(self, n_lanes: int, n_threads: int) -> None:
@@ -23,7 +25,10 @@ class Lanes(Generic[Result]):
         self._busy = [False] * n_lanes
         self._closed = False
         self._changed = Condition()
-        self._threads = [Thread(target=self._work, daemon=True) for _ in range(n_threads)]
+        self._threads = [
+            Thread(target=copy_context().run, args=[self._work], daemon=True)
+            for _ in range(n_threads)
+        ]
         for thread in self._threads:
             thread.start()
 

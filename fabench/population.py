@@ -117,7 +117,7 @@ class Population:
         self.t = torch.zeros((), device=device)  # the step's number where the step is a graph
         self._decays = any(row.scalars["weight_decay"] for row in rows)
         self._parts = self._divide()
-        self._compiled = self._compile(config)
+        self.compiled = self._compile(config)
         self._memory = threading.local()  # of weights' size; one set a thread serves all parts
         drops = any(layer.input_dropout for layer in self.layers)
         replays = device.type == "cuda" and not self.rule.uses_noise and not drops
@@ -376,8 +376,8 @@ class Population:
         """The optimizer's step: on a CPU compiled, or in blocks that fit its cache."""
         state, t = part.state[name], self.t if self.together else part.step
         h = self.optimizer.at_step(t, part.scalars)
-        if self._compiled and W.numel() >= PAYS_FROM:
-            self._compiled(self.optimizer, W, g, state, as_tensors(h), self._decays)
+        if self.compiled and W.numel() >= PAYS_FROM:
+            self.compiled(self.optimizer, W, g, state, as_tensors(h), self._decays)
             return
         size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
         blocks = (tensor.split(size, 1) for tensor in (W, g, *state.values()))

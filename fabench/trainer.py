@@ -119,6 +119,7 @@ class Training:
             "data": data.source,
             "parameters": self.population.n_parameters(),
             "population": len(self.rows),
+            "compiled_update": self.population.compiled is not None,
         }
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
         self.score = Score(len(self.rows), self.device)

@@ -74,7 +74,7 @@ def test_a_population_trains_as_without(make_config, monkeypatch, threads):
         for compile_ in (compiled_update, lambda *_: None):
             monkeypatch.setattr(population, "compiled_update", compile_)
             people = large(make_config, optimizer="adam")
-            assert (people._compiled is None) == (compile_ is not compiled_update)
+            assert (people.compiled is None) == (compile_ is not compiled_update)
             drawn = people.weights.W[0].clone()
             steps = people.train((people.operand(x), y) for x, y in batches)
             assert len(list(steps)) == 4
@@ -86,9 +86,9 @@ def test_a_population_trains_as_without(make_config, monkeypatch, threads):
 
 
 def test_short_runs_and_plain_descent_are_not_compiled(make_config, monkeypatch):
-    assert large(make_config, optimizer="adam")._compiled is None
+    assert large(make_config, optimizer="adam").compiled is None
     monkeypatch.setattr(population, "COMPILES_FROM", 0)
-    assert large(make_config, optimizer="sgd")._compiled is None
+    assert large(make_config, optimizer="sgd").compiled is None
 
 
 def test_without_a_compiler_it_says_so_and_trains(make_config, monkeypatch, caplog):
@@ -99,7 +99,7 @@ def test_without_a_compiler_it_says_so_and_trains(make_config, monkeypatch, capl
     monkeypatch.setattr(compiled, "_compiled", broken)
     with caplog.at_level("INFO"):
         people = large(make_config, optimizer="adam")
-    assert people._compiled is None
+    assert people.compiled is None
     assert caplog.messages == [
         "Updates are not compiled and take longer (No working C++ compiler found.)."
     ]

@@ -1,5 +1,6 @@
 """Lanes: one lane's functions in order, different lanes' at the same time."""
 
+from contextvars import ContextVar
 from threading import Barrier, Event
 
 import pytest
@@ -41,4 +42,14 @@ def test_what_goes_wrong_is_raised_where_the_result_is_asked_for():
     with pytest.raises(ZeroDivisionError):
         bad.result()
     assert good.result() == "still here"
+    lanes.close()
+
+
+def test_threads_see_the_context_of_who_makes_them():
+    """Where torch keeps the settings of its compiler."""
+    setting = ContextVar("setting", default=8)
+    setting.set(256)
+    lanes = Lanes(2, 2)
+    seen = [lanes.submit(lane, setting.get) for lane in range(2)]
+    assert [future.result() for future in seen] == [256, 256]
     lanes.close()
