@@ -65,6 +65,6 @@ def compiled_update(
 
 
 def as_tensors(h: SimpleNamespace) -> SimpleNamespace:
-    """Floats as tensors []: numbers that may change without another compilation."""
+    """Floats as float32 tensors []: numbers that may change without another compilation."""
     values = torch.tensor(list(vars(h).values())).unbind()
     return SimpleNamespace(**dict(zip(vars(h), values, strict=True)))

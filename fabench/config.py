@@ -235,7 +235,7 @@ def _check_that_the_rule_can_train(config: Config) -> None:
     reason = rule.refusal(layers)
     if reason:
         raise UserError(
-            f"learning_rule={rule.name} {reason}: model={config.model.name} is not for it."
+            f"learning_rule={rule.name} {reason}: model.name={config.model.name} is not for it."
         )
     if isinstance(rule, FeedbackRule) and config.init_of_B.name == "transported":
         reason = rule.transport_refusal(layers)

@@ -236,7 +236,8 @@ def test_learned_feedback_of_a_convolution_follows_its_kernels(make_config):
 @pytest.mark.parametrize("rule", ["ifa", "ntk", "product_feedback"])
 def test_rules_that_are_not_defined_for_convolutions_say_so(make_config, rule):
     with pytest.raises(
-        UserError, match=f"^learning_rule={rule} is not defined for convolutions: model=convnet is"
+        UserError,
+        match=f"^learning_rule={rule} is not defined for convolutions: model.name=convnet is",
     ):
         configure(make_config, learning_rule=rule)
 
