@@ -125,7 +125,7 @@ class Config:
         )
 
     def steps(self) -> int:
-        """Steps of training, all epochs together."""
+        """Steps of training, all epochs together (a sixth less with validation data held out)."""
         t = self.trainer
         return t.epochs * math.ceil((t.train_examples or self.dataset.n_train) / t.batch_size)
 

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch._inductor import metrics
 from torch._inductor.utils import fresh_cache
 
@@ -28,17 +27,11 @@ def own_cache():
         yield
 
 
-def optimizer_and_scalars(name):
-    settings = OmegaConf.to_container(OmegaConf.load(f"conf/optimizer/{name}.yaml"))
-    optimizer = registry.build("optimizer", settings)
-    floats = {key: v for key, v in settings.items() if isinstance(v, float)}
-    return optimizer, SimpleNamespace(**floats, weight_decay=0.1)
-
-
 @pytest.mark.parametrize("name", WITH_STATE)
-def test_follows_the_operations_one_by_one(name):
+def test_follows_the_operations_one_by_one(make_config, name):
     """In steps 1 and 20, with another rate, bf16 gradients, and with weight decay; one kernel."""
-    optimizer, h = optimizer_and_scalars(name)
+    config = make_config(optimizer=name, trainer__weight_decay=0.1)
+    optimizer, h = config.optimizer, SimpleNamespace(**config.scalars())
     metrics.reset()
     update = compiled_update(optimizer, h, torch.bfloat16)
     assert metrics.generated_kernel_count == 1
@@ -99,7 +92,10 @@ def test_without_a_compiler_it_says_so_and_trains(make_config, monkeypatch, capl
     monkeypatch.setattr(compiled, "_compiled", broken)
     with caplog.at_level("INFO"):
         people = large(make_config, optimizer="adam")
+    drawn = people.weights.W[0].clone()
+    people.step(people.operand(torch.randn(2, 8, 64)), torch.ones(2, 8, 1))
     assert people.compiled is None
+    assert not torch.equal(people.weights.W[0], drawn)
     assert caplog.messages == [
         "Updates are not compiled and take longer (No working C++ compiler found.)."
     ]

@@ -262,10 +262,8 @@ def test_bf16_gradients_keep_fp32_weights_and_state(config, scalar):
     exact = W.double()
     state, exact_state = optimizer.initial_state(W), optimizer.initial_state(exact)
     for t in range(1, 6):
-        g = gradient(W, t).bfloat16()
-        optimizer.update_(
-            W, g.float(), state, optimizer.at_step(t, h)
-        )  # as the population hands it over
+        g = gradient(W, t).bfloat16()  # as float32 when the population hands it over
+        optimizer.update_(W, g.float(), state, optimizer.at_step(t, h))
         optimizer.update_(exact, g.double(), exact_state, optimizer.at_step(t, scalar(config)))
     assert all(x.dtype == torch.float32 and x.isfinite().all() for x in [W, *state.values()])
     # bf16 rounds to 8 bits: 2^-9 for each of the few roundings of the gradient.
