@@ -1,14 +1,13 @@
 """An optimizer's update in one sweep over a weight: compiled where there is a C++ compiler.
 
-As single operations an update sweeps up to nine times over a weight's elements, and on a CPU the
-sweeps take longer than the arithmetic. Compiled, the same function loads and stores each element
-once.
+As single operations an update sweeps up to nine times over a weight's elements, and the sweeps take
+longer than the arithmetic. Compiled, the same function loads and stores each element once.
 """
 
 import logging
 from collections.abc import Callable
 from functools import cache
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -31,7 +30,7 @@ def update_(
 
 
 @cache
-def _compiled() -> Update:
+def _compiled(optimizer: type[Optimizer]) -> Update:
     import torch._dynamo.config
     import torch._inductor.config as inductor
 
@@ -41,20 +40,25 @@ def _compiled() -> Update:
     # Each optimizer, number of threads and place of a row in memory is a case; beyond the limit
     # cases are not compiled.
     torch._dynamo.config.recompile_limit = 256
-    compiled: Update = torch.compile(update_, dynamic=True)
+    # The compiler keeps cases by code object, and fails to compare them where optimizers have
+    # different numbers: each has a code object of its own.
+    code = update_.__code__.replace(co_name=f"update_{optimizer.__name__}")
+    function = FunctionType(code, update_.__globals__)
+    compiled: Update = torch.compile(function, dynamic=True)
     return compiled
 
 
 def compiled_update(
-    optimizer: Optimizer, h: SimpleNamespace, gradients: torch.dtype
+    optimizer: Optimizer, h: SimpleNamespace, W: Tensor, gradients: torch.dtype
 ) -> Update | None:
-    """``update_`` for weights [1, I, O], scalars as tensors []; None where it does not compile.
+    """``update_`` for weights [R, I, O], its numbers ``as_tensors``; None where it does not
+    compile.
 
-    ``h``: the optimizer's scalars as floats; ``gradients``: their format.
+    ``h``: the optimizer's scalars; ``W``: a small example of the weights, with as many rows and on
+    the same device; ``gradients``: their format.
     """
-    W = torch.ones(1, 16, 16)
     try:
-        update = _compiled()
+        update = _compiled(type(optimizer))
         state, of_step = optimizer.initial_state(W), as_tensors(optimizer.at_step(1, h))
         update(optimizer, W, W.to(gradients), state, of_step, False)
     except Exception as error:  # whatever a missing or broken compiler makes of it
@@ -65,6 +69,11 @@ def compiled_update(
 
 
 def as_tensors(h: SimpleNamespace) -> SimpleNamespace:
-    """Floats as float32 tensors []: numbers that may change without another compilation."""
+    """One row's floats as float32 tensors []: numbers that may change without another compilation.
+
+    Those of several rows are tensors [R, 1, 1] already.
+    """
+    if any(isinstance(value, Tensor) for value in vars(h).values()):
+        return h
     values = torch.tensor(list(vars(h).values())).unbind()
     return SimpleNamespace(**dict(zip(vars(h), values, strict=True)))

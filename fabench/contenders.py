@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from fabench.config import Config
 from fabench.examples import Epoch, Examples
-from fabench.population import AHEAD, Population
+from fabench.loop import Loop
+from fabench.population import Population
 
 Weights = tuple[Tensor, Tensor]
 
@@ -77,6 +78,7 @@ class Contender(ABC):
 
     def train(self, n: int) -> None:
         """Take ``n`` steps with every network."""
+        self.problem.population.operand.activate()
         self.steps(range(self.done, self.done + n))
         self.done += n
 
@@ -92,15 +94,18 @@ class Contender(ABC):
 class Fabench(Contender):
     """fabench itself."""
 
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.loop = Loop(problem.population, problem.examples, problem.batch_size)
+
     def steps(self, numbers: range) -> None:
         p = self.problem
         done = 0
         while done < len(numbers):
             start = (numbers.start + done) % p.n_batches
             n = min(p.n_batches - start, len(numbers) - done)
-            part = p.epoch.first((start + n) * p.batch_size)
-            batches = p.examples.batches(part, p.batch_size, start, kept=AHEAD + 1)
-            for _ in p.population.train(batches):
+            stop = iter(range(n))
+            for _ in self.loop.run(p.epoch, start, lambda: next(stop, None) is not None):
                 pass
             done += n
 

@@ -34,6 +34,35 @@ class Epoch:
         return replace(self, table=self.table[:, :n], y=self.y[:, :n])
 
 
+class Buffers:
+    """Memory for the inputs of a few batches of the same items, on the items' device."""
+
+    def __init__(self, pool: Pool, index: Tensor, operand: Operands, kept: int = 1) -> None:
+        """``index``: an index table as large as the largest batch's; see ``gather``."""
+        self.pool, self.operand = pool, operand
+        n_streams, n_examples, k = index.shape
+        shape, device = (n_streams, n_examples, k * pool.values.shape[1]), pool.values.device
+        self.gathered = torch.empty(shape, dtype=pool.values.dtype, device=device)
+        self.operands = torch.empty((kept, *shape), dtype=operand.dtype, device=device)
+        self.standardized = (  # what is rounded from it need not be kept
+            torch.empty(shape, device=device).expand_as(self.operands)
+            if operand.native
+            else self.operands
+        )
+
+    def gather(self, index: Tensor, here: int = 0) -> Tensor:
+        """x [S, B, I], an operand, of the items index [S, B, k], in batch ``here``'s memory."""
+        n_streams, n_values = len(index), index.numel() * self.pool.values.shape[1]
+        values, x, out = (
+            t.view(-1)[:n_values].view(n_streams, index.shape[1], -1)
+            for t in (self.gathered, self.standardized[here], self.operands[here])
+        )
+        rows = values.view(-1, self.pool.values.shape[1])
+        torch.index_select(self.pool.values, 0, index.reshape(-1), out=rows)
+        x.copy_(values).sub_(self.pool.mean).div_(self.pool.std)
+        return self.operand(x, out)
+
+
 class Examples:
     """Data (what is fixed of it: on the device once) and the task that makes examples of it."""
 
@@ -84,25 +113,39 @@ class Examples:
         The last batch is short where ``size`` does not divide N. x lives in a buffer that the
         ``kept``-th batch after it overwrites.
         """
-        pool, n_streams = epoch.pool, len(self.seeds)
-        n_inputs = epoch.table.shape[2] * pool.values.shape[1]
-        shape = (n_streams, min(size, len(epoch)), n_inputs)
-        gathered = torch.empty(shape, dtype=pool.values.dtype, device=self.device)
-        operands = torch.empty((kept, *shape), dtype=self.operand.dtype, device=self.device)
-        standardized = (  # what is rounded from it need not be kept
-            torch.empty(shape, device=self.device).expand_as(operands)
-            if self.operand.native
-            else operands
-        )
+        buffers = Buffers(epoch.pool, epoch.table[:, :size], self.operand, kept)
         y = epoch.y[self.stream_of_run]
         for begin in range(start * size, len(epoch), size):
-            index = epoch.table[:, begin : begin + size]
             here = begin // size % kept
-            values, x, out = (
-                t.view(-1)[: index.numel() * pool.values.shape[1]].view(n_streams, -1, n_inputs)
-                for t in (gathered, standardized[here], operands[here])
-            )
-            rows = values.view(-1, pool.values.shape[1])
-            torch.index_select(pool.values, 0, index.reshape(-1), out=rows)
-            x.copy_(values).sub_(pool.mean).div_(pool.std)
-            yield self.operand(x, out), y[:, begin : begin + size]
+            x = buffers.gather(epoch.table[:, begin : begin + size], here)
+            yield x, y[:, begin : begin + size]
+
+
+class Feed:
+    """The whole batches of one epoch after the other, each by the same operations on the same
+    memory, as a CUDA graph wants them: where it stands is a tensor that every batch moves on."""
+
+    def __init__(self, examples: Examples, epoch: Epoch, size: int) -> None:
+        """``epoch``: one of those to come, which are all of its shape."""
+        self.examples, self.size, self.pool = examples, size, epoch.pool
+        if not examples.data.fixed:
+            self.pool = replace(epoch.pool, values=epoch.pool.values.clone())
+        self.table, self.y = epoch.table.clone(), epoch.y.clone()
+        self.buffers = Buffers(self.pool, self.table[:, :size], examples.operand)
+        self.at = torch.arange(size, device=examples.device)  # of the next batch's examples
+
+    def load(self, epoch: Epoch, start: int) -> None:
+        """Stand before batch number ``start`` of ``epoch``."""
+        self.table.copy_(epoch.table)
+        self.y.copy_(epoch.y)
+        if not self.examples.data.fixed:
+            self.pool.values.copy_(epoch.pool.values)
+        torch.arange(start * self.size, (start + 1) * self.size, out=self.at)
+
+    def take(self) -> tuple[Tensor, Tensor]:
+        """x [S, B, I], an operand, and y [R, B, C] of the next batch; the next call overwrites
+        x."""
+        x = self.buffers.gather(self.table.index_select(1, self.at))
+        y = self.y.index_select(1, self.at)[self.examples.stream_of_run]
+        self.at += self.size
+        return x, y

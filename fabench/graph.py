@@ -1,57 +1,42 @@
-"""A training step as a CUDA graph: captured once, then replayed with a single launch.
+"""Training steps as a CUDA graph: captured once, then replayed with a single launch each.
 
 A step of small networks is dozens of kernels of a few microseconds each, less than a launch takes;
-replayed, they follow one another without the CPU. What is captured must keep its addresses:
-weights, states and gradients are updated in place, the batch is copied into buffers of its own, and
-the number of the step is a tensor.
+replayed, they follow one another without the CPU. What is captured must keep its addresses and
+leave numbers to the device: weights and states are updated in place, and the number of the step and
+the place in the epoch are tensors.
 """
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
-Results = tuple[Tensor, Tensor]
-Step = Callable[[Tensor, Tensor], Results]
-Captured = Callable[[], Results]
+Function = Callable[[], None]
 
 WARM_UP = 3
-"""Steps taken as usual before the capture: libraries choose kernels and allocate workspaces."""
+"""Calls that are computed as usual before the capture: libraries choose kernels and allocate
+workspaces."""
 
 
-def cuda_graph(function: Captured) -> Captured:
+def cuda_graph(function: Function) -> Function:
     """Record the kernels of ``function`` without running them; what comes back runs them."""
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.cuda.graph(graph):
-        results = function()
-
-    def replay() -> Results:
-        graph.replay()
-        return results
-
-    return replay
+        function()
+    return graph.replay
 
 
 class Replayed:
-    """``step(x, y)``, captured with the shapes of its fourth call.
+    """A function of nothing, captured at its fourth call."""
 
-    Other shapes (an epoch's short last batch) are computed as usual. What a call returns is
-    overwritten by the next.
-    """
+    def __init__(
+        self, function: Function, capture: Callable[[Function], Function] = cuda_graph
+    ) -> None:
+        self.function, self.capture, self.calls = function, capture, 0
 
-    def __init__(self, step: Step, capture: Callable[[Captured], Captured] = cuda_graph) -> None:
-        self.step, self.capture, self.calls = step, capture, 0
-        self.replay: Captured | None = None
-
-    def __call__(self, x: Tensor, y: Tensor) -> Results:
-        """One training step on x, y: its loss and output."""
+    def __call__(self) -> None:
+        """Do what the function does."""
+        if self.calls == WARM_UP:
+            self.function = self.capture(self.function)
         self.calls += 1
-        if self.replay is None and self.calls > WARM_UP:
-            self.x, self.y = x.clone(), y.clone()
-            self.replay = self.capture(lambda: self.step(self.x, self.y))
-        if self.replay is None or x.shape != self.x.shape:
-            return self.step(x, y)
-        self.x.copy_(x)
-        self.y.copy_(y)
-        return self.replay()
+        self.function()

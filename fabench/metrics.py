@@ -35,8 +35,8 @@ from fabench.population import Population
 Metrics = dict[str, Tensor]
 """Named values, one per run: [R], float64, on the CPU."""
 
-BUFFER_ELEMENTS = 2**22
-"""Inputs gathered at a time when only forward passes are needed (16 MiB)."""
+BUFFER_ELEMENTS = {"cpu": 2**22, "cuda": 2**29}
+"""Inputs gathered at a time when only forward passes are needed (16 MiB, on a GPU 2 GiB)."""
 
 PROBE_EXAMPLES = 1024
 """Training examples on which signals and units are looked at ..."""
@@ -51,14 +51,24 @@ class Score:
     def __init__(self, n_runs: int, device: torch.device) -> None:
         self.loss = torch.zeros(n_runs, dtype=torch.float64, device=device)
         self.correct = torch.zeros(n_runs, dtype=torch.float64, device=device)
-        self.examples = 0
+        self.counted = torch.zeros((), dtype=torch.int64, device=device)
+
+    @property
+    def examples(self) -> int:
+        """How many examples of every network are counted."""
+        return int(self.counted)
+
+    def reset(self) -> None:
+        """Begin again."""
+        for total in (self.loss, self.correct, self.counted):
+            total.zero_()
 
     def add(self, loss: Tensor, correct: Tensor | None) -> None:
         """Count a batch: loss [R, B], correct [R, B]."""
         self.loss += loss.sum(1)
         if correct is not None:
             self.correct += correct.sum(1)
-        self.examples += loss.shape[1]
+        self.counted += loss.shape[1]
 
     def metrics(self, prefix: str, variance: Tensor | None = None) -> Metrics:
         """``<prefix>_loss`` and ``<prefix>_accuracy``; the accuracy of a diverged run is NaN.
@@ -102,7 +112,8 @@ def _outputs(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every network's output [R, B, C] and y [R, B, C], as many examples at a time as fit."""
     present = len(population.rows) if population.together else len(examples.seeds)
-    size = max(1, BUFFER_ELEMENTS // (present * _widest(population)))
+    most = BUFFER_ELEMENTS[population.device.type]
+    size = max(1, most // (present * _widest(population)))
     for x, y in examples.batches(epoch, size):
         yield population.outputs(x), y
 

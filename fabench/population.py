@@ -20,10 +20,9 @@ from torch import Tensor
 from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
-from fabench.graph import Replayed
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
 from fabench.lanes import Lanes
-from fabench.learning_rule.base import FeedbackRule, Signals
+from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
 from fabench.network import ForwardPass, Layer, Noise, Weights, forward
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
@@ -38,8 +37,9 @@ LANES_FROM = 2**15
 """Weights of a layer from which a thread for every row pays: below, a step is Python, of which one
 thread runs at a time."""
 
-COMPILES_FROM = 2**31
-"""Elements of a weight times steps of a run from which a compiled update pays: it takes seconds."""
+COMPILES_FROM = {"cpu": 2**31, "cuda": 2**38}
+"""Elements of a weight (on a GPU, of all rows) times steps of a run from which a compiled update
+pays: it takes seconds."""
 
 DEEP = 16
 """Small layers from which a CPU, too, computes all rows at once: a step is calls then."""
@@ -79,6 +79,12 @@ def computes_together(device: torch.device, layers: Sequence[Layer]) -> bool:
     return device.type != "cpu" or (len(layers) >= DEEP and small)
 
 
+def is_a_graph(device: torch.device, rule: LearningRule, layers: Sequence[Layer]) -> bool:
+    """Whether a step is the same kernels each time: on a GPU, where nothing is drawn in it."""
+    drops = any(layer.input_dropout for layer in layers)
+    return device.type == "cuda" and not rule.uses_noise and not drops
+
+
 @dataclass
 class Part:
     """Rows that are computed together, as views of the population's tensors.
@@ -93,7 +99,7 @@ class Part:
     B: list[Tensor]
     state: dict[str, State]
     scalars: SimpleNamespace
-    step: int = 0  # the number of the one under way
+    step: int | None = None  # the number of the one under way, where the rows do not share it
 
 
 class Population:
@@ -106,7 +112,7 @@ class Population:
         self.adversarial = config.trainer.adversarial
         self.device, self.together = device, computes_together(device, self.layers)
         self.operand = Operands(config.precision, device)
-        self.steps = 0
+        self.t = torch.zeros((), dtype=torch.float64, device=device)  # steps taken
         self.weights = self._draw_weights()
         self.B = self._draw_feedback(config.init_of_B)
         learns_feedback = isinstance(self.rule, FeedbackRule) and self.rule.learns_feedback
@@ -114,14 +120,11 @@ class Population:
         self.state: dict[str, State] = {
             name: self.optimizer.initial_state(w) for name, w in learning.items()
         }
-        self.t = torch.zeros((), device=device)  # the step's number where the step is a graph
         self._decays = any(row.scalars["weight_decay"] for row in rows)
         self._parts = self._divide()
         self.compiled = self._compile(config)
         self._memory = threading.local()  # of weights' size; one set a thread serves all parts
-        drops = any(layer.input_dropout for layer in self.layers)
-        replays = device.type == "cuda" and not self.rule.uses_noise and not drops
-        self._take = Replayed(self._step_all) if replays else self._step_all
+        self.replays = is_a_graph(device, self.rule, self.layers)
 
     def _divide(self) -> list[Part]:
         count = len(self.rows)
@@ -134,16 +137,21 @@ class Population:
             state = {n: {k: t[rows] for k, t in s.items()} for n, s in self.state.items()}
             B = [b[rows] for b in self.B]
             own = self.streams if self.together else slice(stream[r := rows.start], stream[r] + 1)
+            if stream == list(range(count)):
+                own = rows  # no copies
             parts.append(Part(rows, own, weights, B, state, self._scalars(rows)))
         return parts
 
     def _compile(self, config: Config) -> Update | None:
-        """The optimizer's update, compiled where it pays: on a CPU, with a state, in long runs."""
-        largest = max(W[0].numel() for W in self.weights.W)
-        long = largest >= PAYS_FROM and largest * config.steps() >= COMPILES_FROM
-        if self.together or not long or not any(self.state.values()):
+        """The optimizer's update, compiled where it pays: with a state, in long runs."""
+        part, device = self._parts[0], self.device
+        largest = max(W.numel() for W in part.weights.W)
+        pays = largest >= PAYS_FROM and largest * config.steps() >= COMPILES_FROM[device.type]
+        on_cpu_together = self.together and device.type == "cpu"
+        if on_cpu_together or not pays or not any(self.state.values()):
             return None
-        return compiled_update(self.optimizer, self._parts[0].scalars, self.operand.dtype)
+        W = torch.ones(len(part.weights.W[0]), 16, 16, device=device)
+        return compiled_update(self.optimizer, part.scalars, W, self.operand.dtype)
 
     def _scalars(self, rows: slice) -> SimpleNamespace:
         """Each scalar as a float for one row, as a tensor [R, 1, 1] for several."""
@@ -211,11 +219,11 @@ class Population:
     def masks(self, rows: slice, n_examples: int, step: int | None = None) -> list[Tensor | None]:
         """Dropout's factors of every layer's inputs [R, B, n_inputs] in some rows' step (None: the
         present one)."""
-        number = self.steps if step is None else step
         masks: list[Tensor | None] = []
         for index, layer in enumerate(self.layers):
             p, shape, mask = layer.input_dropout, (n_examples, layer.n_inputs), None
             if p:
+                number = self.steps if step is None else step
                 rngs = [generator(r.seed, f"dropout {index}", number) for r in self.rows[rows]]
                 kept = self._stack([rng.random(shape, dtype=np.float32) >= p for rng in rngs])
                 mask = kept / (1 - p)
@@ -277,14 +285,23 @@ class Population:
             parts.append(forward(self.layers, weights, x[part.streams], self.operand).output)
         return torch.cat(parts).float()
 
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return int(self.t)
+
+    @steps.setter
+    def steps(self, number: int) -> None:
+        self.t.fill_(number)
+
     def step(self, x: Tensor, y: Tensor) -> Results:
         """One training step on x [S, B, I] (an operand), y [R, B, C].
 
         Returns the loss [R, B] and the output [R, B, C] of the forward pass, before the update.
         """
-        self.steps += 1
-        self.t.fill_(self.steps)
-        return self._take(x, y)
+        self.t += 1
+        number = None if self.together else self.steps
+        return _joined([self._step(p, x[p.streams], y[p.rows], number) for p in self._parts])
 
     def train(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """A step on each x, y, as ``step`` takes them: yields y, the loss and the output, in order.
@@ -304,8 +321,9 @@ class Population:
         pending: deque[tuple[Tensor, list[Future[Results]]]] = deque()
         try:
             for x, y in batches:
-                self.steps += 1
-                each = [partial(self._step, p, x[p.streams], y[p.rows], self.steps)
+                self.t += 1
+                number = self.steps
+                each = [partial(self._step, p, x[p.streams], y[p.rows], number)
                         for p in self._parts]  # fmt: skip
                 pending.append((y, [lanes.submit(i, step) for i, step in enumerate(each)]))
                 if len(pending) == AHEAD:
@@ -317,10 +335,7 @@ class Population:
             lanes.close()
             torch.set_num_threads(cores)
 
-    def _step_all(self, x: Tensor, y: Tensor) -> Results:
-        return _joined([self._step(p, x[p.streams], y[p.rows], self.steps) for p in self._parts])
-
-    def _step(self, part: Part, x: Tensor, y: Tensor, number: int) -> Results:
+    def _step(self, part: Part, x: Tensor, y: Tensor, number: int | None) -> Results:
         part.step = number
         weights, B = self.operands(part.weights, part.B)
         passed, loss, e, deltas = self._signals(part, x, y, weights, B)
@@ -374,8 +389,8 @@ class Population:
 
     def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
         """The optimizer's step: on a CPU compiled, or in blocks that fit its cache."""
-        state, t = part.state[name], self.t if self.together else part.step
-        h = self.optimizer.at_step(t, part.scalars)
+        state = part.state[name]
+        h = self.optimizer.at_step(self.t if part.step is None else part.step, part.scalars)
         if self.compiled and W.numel() >= PAYS_FROM:
             self.compiled(self.optimizer, W, g, state, as_tensors(h), self._decays)
             return

@@ -52,11 +52,16 @@ class Operands:
     """
 
     def __init__(self, precision: Precision, device: torch.device) -> None:
+        self.precision, self.device = precision, device
         self.rounds = precision == "bf16"
         self.native = self.rounds and (device.type == "cuda" or cpu_has_bf16())
         self.dtype = torch.bfloat16 if self.native else torch.float32
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        self.activate()
+
+    def activate(self) -> None:
+        """Have products of float32 operands computed in this format from now on."""
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """x as an operand (x itself in float32); ``out``: memory that it may use, of ``dtype``."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
 from math import ceil
 from typing import Any, Protocol
 
@@ -22,8 +21,9 @@ from fabench.dataset.base import Split
 from fabench.environment import describe
 from fabench.errors import UserError
 from fabench.examples import Epoch, Examples
+from fabench.loop import Loop
 from fabench.metrics import Score, class_accuracy, evaluate, network_metrics
-from fabench.population import AHEAD, Population, Row
+from fabench.population import Population, Row
 from fabench.store import RunFolder, now
 from fabench.task.classification import Classification
 
@@ -122,7 +122,8 @@ class Training:
             "compiled_update": self.population.compiled is not None,
         }
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
-        self.score = Score(len(self.rows), self.device)
+        self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)
+        self.score = self.loop.score
         self.metrics = [pd.DataFrame() for _ in folders]
         self._restore()
 
@@ -170,14 +171,11 @@ class Training:
 
     def _train(self, epoch: Epoch, signals: Signals, reporter: Reporter) -> None:
         """The rest of an epoch's batches."""
-        t, task = self.config.trainer, self.config.task
+        t = self.config.trainer
         started = time.perf_counter() - self.seconds
-        batches = self.examples.batches(epoch, t.batch_size, self.batches, kept=AHEAD + 1)
-        wanted = takewhile(lambda batch: signals.received is None, batches)
-        for y, loss, output in self.population.train(wanted):
-            self.score.add(loss, task.correct(output, y))
+        for n in self.loop.run(epoch, self.batches, lambda: signals.received is None):
             self.batches += 1
-            reporter.batch(len(y[0]))
+            reporter.batch(n)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds = time.perf_counter() - started
@@ -201,7 +199,7 @@ class Training:
         if self._is_due(self.config.trainer.metrics_every):
             self._measure(epoch, train)
         self.batches, self.seconds = 0, 0.0
-        self.score = Score(len(self.rows), self.device)
+        self.score.reset()
 
     def _measure(self, epoch: Epoch, train: Score) -> None:
         """One more epoch in metrics.csv."""
@@ -264,7 +262,8 @@ class Training:
             if saved is None:
                 return
             self.epoch, self.batches, self.seconds = (saved[k] for k in PLACE)
-            self.population.steps, self.score.examples = saved["steps"], saved["examples"]
+            self.population.steps = saved["steps"]
+            self.score.counted.fill_(saved["examples"])
             self.score.loss[rows] = saved["loss"].to(self.device)
             self.score.correct[rows] = saved["correct"].to(self.device)
             self.population.restore(rows, saved["tensors"])

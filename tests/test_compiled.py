@@ -33,7 +33,7 @@ def test_follows_the_operations_one_by_one(make_config, name):
     config = make_config(optimizer=name, trainer__weight_decay=0.1)
     optimizer, h = config.optimizer, SimpleNamespace(**config.scalars())
     metrics.reset()
-    update = compiled_update(optimizer, h, torch.bfloat16)
+    update = compiled_update(optimizer, h, torch.ones(1, 16, 16), torch.bfloat16)
     assert metrics.generated_kernel_count == 1
     W = torch.randn(1, 30, 20)
     drawn, alone = W.clone(), W.clone()
@@ -50,6 +50,23 @@ def test_follows_the_operations_one_by_one(make_config, name):
             torch.testing.assert_close(state[key], value, rtol=1e-4, atol=1e-5 * value.abs().max())
 
 
+@pytest.mark.parametrize("name", ["adam", "adadelta"])
+def test_rows_together_have_their_own_numbers(make_config, name):
+    """As on a GPU: [R, 1, 1], and the step's number as a tensor. Adam's are more than Adadelta's."""
+    config = make_config(optimizer=name)
+    optimizer, rates = config.optimizer, torch.tensor([0.1, 0.3]).view(-1, 1, 1)
+    h = SimpleNamespace(**{key: value * torch.ones_like(rates)
+                           for key, value in config.scalars().items()} | {"lr": rates})  # fmt: skip
+    update = compiled_update(optimizer, h, torch.ones(2, 16, 16), torch.float32)
+    W, g = torch.randn(2, 30, 20), torch.randn(2, 30, 20)
+    alone, state, state_alone = W.clone(), optimizer.initial_state(W), optimizer.initial_state(W)
+    for t in (1, 2):
+        of_step = optimizer.at_step(torch.tensor(float(t), dtype=torch.float64), h)
+        update(optimizer, W, g, state, as_tensors(of_step), False)
+        update_(optimizer, alone, g, state_alone, of_step, False)
+    torch.testing.assert_close(W, alone, rtol=1e-5, atol=1e-6)
+
+
 def large(make_config, **settings):
     """A population of two networks with a weight of 2^18, and its config."""
     config = make_config(k=1, model__hidden=[PAYS_FROM // 64], **settings)
@@ -61,7 +78,7 @@ def large(make_config, **settings):
 def test_a_population_trains_as_without(make_config, monkeypatch, threads):
     """As a whole: where a pre-activation is near 0, the last digit decides whether a unit learns,
     and Adam makes a whole step of it."""
-    monkeypatch.setattr(population, "COMPILES_FROM", 0)
+    monkeypatch.setitem(population.COMPILES_FROM, "cpu", 0)
     rng = torch.Generator().manual_seed(0)
     batches = [(torch.randn(2, 8, 64, generator=rng), torch.ones(2, 8, 1)) for _ in range(4)]
     before, weights = torch.get_num_threads(), []
@@ -85,15 +102,15 @@ def test_a_population_trains_as_without(make_config, monkeypatch, threads):
 
 def test_short_runs_and_plain_descent_are_not_compiled(make_config, monkeypatch):
     assert large(make_config, optimizer="adam").compiled is None
-    monkeypatch.setattr(population, "COMPILES_FROM", 0)
+    monkeypatch.setitem(population.COMPILES_FROM, "cpu", 0)
     assert large(make_config, optimizer="sgd").compiled is None
 
 
 def test_without_a_compiler_it_says_so_and_trains(make_config, monkeypatch, caplog):
-    def broken():
+    def broken(optimizer):
         raise RuntimeError("No working C++ compiler found.\nA trace.")
 
-    monkeypatch.setattr(population, "COMPILES_FROM", 0)
+    monkeypatch.setitem(population.COMPILES_FROM, "cpu", 0)
     monkeypatch.setattr(compiled, "_compiled", broken)
     with caplog.at_level("INFO"):
         people = large(make_config, optimizer="adam")

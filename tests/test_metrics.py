@@ -81,7 +81,7 @@ def test_the_score_does_not_depend_on_the_portions(setup, monkeypatch, elements)
     people, examples = setup()
     epoch = examples.epoch("test", 1)
     whole = evaluate(people, examples, epoch).metrics("test")
-    monkeypatch.setattr(metrics, "BUFFER_ELEMENTS", elements)
+    monkeypatch.setitem(metrics.BUFFER_ELEMENTS, "cpu", elements)
     sizes = []
     batches = examples.batches
     monkeypatch.setattr(examples, "batches", lambda e, n: sizes.append(n) or batches(e, n))
