@@ -14,6 +14,32 @@ run: .venv/installed  ## train DFA on MNIST parity, k=3, three seeds
 figures: .venv/installed  ## compute what is missing and draw the thesis's figures and tables
 	$(BIN)/fabench figures all
 
+TUNE := $(BIN)/fabench tune -m
+TUNED := $(addprefix tuned-,optimizers feedback lazy long clusters-sgd clusters-rmsprop bits)
+
+tuned: $(TUNED)  ## choose the figures' learning rates anew, into conf/tuned (for a GPU: -j 4)
+
+tuned-optimizers: .venv/installed
+	$(TUNE) learning_rule=bp,dfa optimizer=sgd,momentum,nesterov,adagrad,adadelta,rmsprop,adam,adamax,nadam,amsgrad
+
+tuned-feedback: .venv/installed
+	$(TUNE) learning_rule=dfa optimizer=sgd init_of_B=standard_uniform,gaussian,standard_gaussian
+
+tuned-lazy: .venv/installed
+	$(TUNE) learning_rule=ntk,relu_features,gaussian_features,linear_features optimizer=adadelta k=1
+
+tuned-long: .venv/installed
+	$(TUNE) experiment=fig_3_2 optimizer=sgd,rmsprop
+
+tuned-clusters-sgd: .venv/installed
+	$(TUNE) dataset=clusters trainer=full_batch seed=ten learning_rule=bp,dfa,relu_features optimizer=sgd optimizer.lr=0.5 tune.span=30
+
+tuned-clusters-rmsprop: .venv/installed
+	$(TUNE) dataset=clusters trainer=full_batch seed=ten learning_rule=bp,dfa,relu_features optimizer=rmsprop optimizer.lr=0.002 tune.span=30
+
+tuned-bits: .venv/installed
+	$(TUNE) dataset=sparse_parity dataset.n=40 model.bias=true learning_rule=bp,dfa,ntk,relu_features optimizer=sgd optimizer.lr=0.3
+
 # One thread a worker: two workers with two threads each would wait for each other.
 test test-full: export OMP_NUM_THREADS = 1
 
@@ -42,4 +68,5 @@ clean:  ## remove .venv and caches; results stay
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ .venv/installed
 
-.PHONY: help run figures test test-full lint clean
+.PHONY: help run figures tuned test test-full lint clean
+.PHONY: $(TUNED)

@@ -6,6 +6,7 @@ steps as fit into ``bench.seconds``. Evaluation is not timed.
 
 import copy
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -39,7 +40,9 @@ from fabench.store import now, write_text
 from fabench.trainer import resolve_device
 
 ContenderName = Literal["fabench", "autograd", "dataloader", "vmap", "jax"]
-FP32: list[Precision] = ["fp32"]
+
+MOST_ONE_BY_ONE = 24
+"""Networks up to which contenders are measured that train one after the other."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -66,8 +69,7 @@ def bench(args: Sequence[str], conf: Path) -> int:
     if config.task.name != "parity":
         raise UserError("fabench bench compares one output's cross-entropy: task=parity only.")
     device = resolve_device(config)
-    large = [96, 384] if device.type == "cuda" else []
-    populations = settings.populations or [1, 3, 24, *large]
+    populations = settings.populations or [1, 3, 24, *_large(device)]
     precisions = settings.precisions or _precisions(device)
     contenders = list(_available(settings.contenders))
     rows: list[dict[str, Any]] = []
@@ -77,7 +79,8 @@ def bench(args: Sequence[str], conf: Path) -> int:
         rows += compared
     command = shlex.join(["fabench", "bench", *args])
     folder = Path(config.general.output_dir) / "tables"
-    _write(folder / "bench", pd.DataFrame(rows), command, device)
+    suffix = "" if device.type == "cpu" else f"_{device.type}"
+    _write(folder / f"bench{suffix}", pd.DataFrame(rows), command, device)
     if settings.scaling:
         scaling = [
             *start_up(conf, args),
@@ -86,9 +89,9 @@ def bench(args: Sequence[str], conf: Path) -> int:
         ]
         table = Table("", "", "seconds", title="start-up; per epoch and network (dfa)")
         for row in scaling:
-            table.add_row(row["what"], str(row["value"]), f"{row['seconds']:.3f}")
+            table.add_row(row["what"], str(row["value"]), f"{row['seconds']:.3g}")
         console.print(table)
-        _write(folder / "bench_scaling", pd.DataFrame(scaling), command, device)
+        _write(folder / f"bench_scaling{suffix}", pd.DataFrame(scaling), command, device)
     console.print(f"Tables: {folder}/bench*.csv", soft_wrap=True)
     return 0
 
@@ -100,15 +103,26 @@ def composed(args: Sequence[str], conf: Path) -> dict[str, Any]:
         return plain(compose("bench", overrides))
 
 
+def _large(device: torch.device) -> list[int]:
+    """Populations for a GPU alone."""
+    return [96, 384] if device.type == "cuda" else []
+
+
 def _precisions(device: torch.device) -> list[Precision]:
     if device.type == "cuda":
         return ["fp32", "tf32", "bf16"]
-    return ["fp32", "bf16"] if cpu_has_bf16() else FP32
+    return ["fp32", "bf16"] if cpu_has_bf16() else ["fp32"]
+
+
+def _shared_precision(device: torch.device) -> Precision:
+    """What every contender computes in: the fastest that takes and gives float32."""
+    return "tf32" if device.type == "cuda" else "fp32"
 
 
 def _available(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if name == "jax":
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # beside torch
             try:
                 import jax  # noqa: F401
             except ImportError:
@@ -156,14 +170,17 @@ def compare(
 ) -> list[dict[str, Any]]:
     """One row per contender (fabench: one per precision), measured in turns."""
     built: list[Contender] = []
-    peaks: list[int] = []
+    peaks: list[int | None] = []
+    device = resolve_device(parse({key: v for key, v in raw.items() if key != "bench"}))
     for name in names:
-        for precision in precisions if name == "fabench" else FP32:
+        if CONTENDERS[name].one_by_one and n_networks > MOST_ONE_BY_ONE:
+            continue
+        for precision in precisions if name == "fabench" else [_shared_precision(device)]:
             before = reset_peak()
             built.append(CONTENDERS[name](problem(raw, n_networks, precision)))
             built[-1].train(2)
-            peaks.append(peak_bytes() - before)
-    device = built[0].problem.population.device
+            unseen = name == "jax" and device.type == "cuda"  # it has an allocator of its own
+            peaks.append(None if unseen else peak_bytes() - before)
     steps = alternate([c.train for c in built], settings.seconds, settings.repetitions, device)
     rows = []
     for contender, step, peak in zip(built, steps, peaks, strict=True):
@@ -252,7 +269,8 @@ def against_size(
     cases: list[tuple[str, int | str, dict[str, Any], int]] = []
     for name in ("sgd", "momentum", "rmsprop", "adam", "adadelta"):
         cases.append(("optimizer", name, _changed(with_optimizer(name), "dfa", 3), 3))
-    for n in (3, 6, 12, 24):
+    device = resolve_device(parse(copy.deepcopy(raw)))
+    for n in (3, 6, 12, 24, *_large(device)):
         cases.append(("networks", n, _changed(raw, "dfa", 3), n))
     for k in (1, 2, 3, 5):
         cases.append(("k", k, _changed(raw, "dfa", k), 3))
@@ -261,7 +279,6 @@ def against_size(
         changed["model"]["hidden"] = [width]
         cases.append(("hidden units", width, changed, 3))
     problems = [problem(changed, n) for _, _, changed, n in cases]
-    device = problems[0].population.device
     functions = [CONTENDERS["fabench"](p).train for p in problems]
     steps = alternate(functions, settings.seconds, settings.repetitions, device)
     return [
@@ -288,10 +305,10 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
         f"{first['device']}",
     )  # fmt: skip
     for row in sorted(rows, key=lambda r: r["seconds_per_epoch_per_network"]):
-        seconds = row["seconds_per_epoch_per_network"]
+        seconds, peak = row["seconds_per_epoch_per_network"], row["peak_bytes"]
         table.add_row(
-            row["contender"], row["precision"], f"{seconds:.3f}", f"{seconds / unit:.2f}",
-            f"{row['peak_bytes'] / 1e6:,.0f}", f"{row['fraction_of_bound']:.2f}",
+            row["contender"], row["precision"], f"{seconds:.3g}", f"{seconds / unit:.2f}",
+            "-" if peak is None else f"{peak / 1e6:,.0f}", f"{row['fraction_of_bound']:.2f}",
         )  # fmt: skip
     console.print(table)
 

@@ -60,7 +60,7 @@ def compiled_update(
     try:
         update = _compiled(type(optimizer))
         state, of_step = optimizer.initial_state(W), as_tensors(optimizer.at_step(1, h))
-        update(optimizer, W, W.to(gradients), state, of_step, False)
+        update(optimizer, W, torch.ones_like(W, dtype=gradients), state, of_step, False)
     except Exception as error:  # whatever a missing or broken compiler makes of it
         reason = str(error).strip().splitlines()[0]
         log.info("Updates are not compiled and take longer (%s).", reason)
@@ -69,11 +69,10 @@ def compiled_update(
 
 
 def as_tensors(h: SimpleNamespace) -> SimpleNamespace:
-    """One row's floats as float32 tensors []: numbers that may change without another compilation.
+    """Floats as float32 tensors []: numbers that may change without another compilation.
 
-    Those of several rows are tensors [R, 1, 1] already.
+    What rows do not share is a tensor [R, 1, 1] already.
     """
-    if any(isinstance(value, Tensor) for value in vars(h).values()):
-        return h
-    values = torch.tensor(list(vars(h).values())).unbind()
-    return SimpleNamespace(**dict(zip(vars(h), values, strict=True)))
+    floats = {name: value for name, value in vars(h).items() if not isinstance(value, Tensor)}
+    tensors = dict(zip(floats, torch.tensor(list(floats.values())).unbind(), strict=True))
+    return SimpleNamespace(**vars(h) | tensors)

@@ -11,7 +11,8 @@ example.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,9 @@ class Problem:
 class Contender(ABC):
     """One way to train the problem's networks."""
 
+    one_by_one: ClassVar[bool] = False
+    """Whether it trains one network after the other, each as fast as alone."""
+
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.done = 0  # batches
@@ -104,8 +108,7 @@ class Fabench(Contender):
         while done < len(numbers):
             start = (numbers.start + done) % p.n_batches
             n = min(p.n_batches - start, len(numbers) - done)
-            stop = iter(range(n))
-            for _ in self.loop.run(p.epoch, start, lambda: next(stop, None) is not None):
+            for _ in self.loop.run(p.epoch, start, partial(next, iter([True] * n), False)):
                 pass
             done += n
 
@@ -129,6 +132,8 @@ class _Images(Dataset[tuple[Tensor, Tensor]]):
 
 class Autograd(Contender):
     """nn.Sequential, autograd, torch.optim, data in memory; one network after the other."""
+
+    one_by_one = True
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -225,6 +230,8 @@ class Jax(Contender):
         import jax.numpy as jnp
 
         super().__init__(problem)
+        tf32 = problem.config.precision == "tf32"
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "highest")
         pool, stop = problem.epoch.pool, jax.lax.stop_gradient
         images, mean, std = jnp.asarray(pool.values.cpu().numpy()), pool.mean, pool.std
         self.state = [jnp.asarray(w.cpu().numpy()) for w in problem.weights()]

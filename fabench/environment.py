@@ -40,7 +40,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
-        "gpu": torch.cuda.get_device_name(device) if gpu else None,
+        "gpu": hardware(device) if gpu else None,
         "cuda": torch.version.cuda if gpu else None,
         "driver": _output(*SMI) if gpu else None,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
@@ -67,6 +67,13 @@ def _output(*command: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def hardware(device: torch.device) -> str:
+    """The processor that computes there: the GPU, or the CPU and how many threads it lends."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{cpu_name()}, {torch.get_num_threads()} threads"
 
 
 def cpu_name() -> str:

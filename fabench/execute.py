@@ -53,10 +53,11 @@ def find(config: Config) -> Outcome:
 
 
 @flushed_denormals()
-def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
+def execute(configs: Sequence[Config], command: str, draw: bool = True) -> list[Outcome]:
     """Train, continue or find every configuration; one Outcome each, in order.
 
-    A configuration that fails does not stop the others. Raises Interrupted on a signal.
+    ``draw``: whether finished runs get their plots. A configuration that fails does not stop the
+    others. Raises Interrupted on a signal.
     """
     outcomes: dict[Path, Outcome] = {}
     with ExitStack() as locks:
@@ -89,7 +90,7 @@ def execute(configs: Sequence[Config], command: str) -> list[Outcome]:
                 progress.finish()
         for outcome in outcomes.values():
             if outcome.error is None:
-                _finish(outcome)
+                _finish(outcome, draw)
     return [outcomes[RunFolder(config).path] for config in configs]
 
 
@@ -134,13 +135,14 @@ def multiply_adds(config: Config, epochs: int) -> float:
     return float(epoch * epochs * len(config.seeds))
 
 
-def _finish(outcome: Outcome) -> None:
+def _finish(outcome: Outcome, draw: bool) -> None:
     """Draw a finished run's plots; a run that failed for good says why."""
     folder = outcome.folder
-    try:
-        write_plots(folder.path, folder.metrics(), outcome.config)
-    except OSError as error:
-        outcome.error = _unwritable(folder, error)
+    if draw:
+        try:
+            write_plots(folder.path, folder.metrics(), outcome.config)
+        except OSError as error:
+            outcome.error = _unwritable(folder, error)
     if folder.status == "failed":
         outcome.error = RunFailed(str(folder.manifest()["reason"]))
 

@@ -70,7 +70,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
     _show_plan(needed)
     if every[0].general.dry_run:
         return 0
-    errors = {o.config.identity(): o.error for o in execute(every, command) if o.error}
+    errors = {o.config.identity(): o.error for o in execute(every, command, draw=False) if o.error}
     failed = 0
     for name, configs in needed.items():
         reasons = [str(errors[c.identity()]) for c in configs if c.identity() in errors]
@@ -86,27 +86,30 @@ def figures(args: Sequence[str], conf: Path) -> int:
 
 
 def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
-    """The runs of the experiments' sweeps, each once."""
+    """The runs of the experiments' sweeps, each once; an override may sweep, too."""
     configs: dict[str, Config] = {}
     given = [numbered_override(override, conf) for override in overrides]
+    parsed = OverridesParser.create().parse_overrides(given)
+    sweeps = [text for text, o in zip(given, parsed, strict=True) if o.is_sweep_override()]
+    fixed = [text for text in given if text not in sweeps]
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
         for experiment in experiments:
-            base = [f"experiment={experiment}", *given]
-            for job in _jobs(base):
+            base = [f"experiment={experiment}", *fixed]
+            for job in _jobs(base, sweeps):
                 config = parse(plain(compose("config", [*base, *job])))
                 configs.setdefault(config.identity(), config)
     return list(configs.values())
 
 
-def _jobs(base: list[str]) -> list[list[str]]:
-    """The overrides of every job of an experiment's sweep, as Hydra's sweeper would list them."""
+def _jobs(base: list[str], sweeps: Sequence[str] = ()) -> list[list[str]]:
+    """The overrides of every job of an experiment's sweep, as Hydra's sweeper would list them;
+    ``sweeps`` take the place of the experiment's own."""
     composed: DictConfig = compose("config", base, return_hydra_config=True)
     params = OmegaConf.to_container(composed.hydra.sweeper.params or {})
     assert isinstance(params, dict)
-    taken = {override.split("=")[0] for override in base}
-    parsed = OverridesParser.create().parse_overrides(
-        [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
-    )
+    taken = {override.split("=")[0] for override in [*base, *sweeps]}
+    own = [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
+    parsed = OverridesParser.create().parse_overrides([*own, *sweeps])
     [jobs] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return [list(job) for job in jobs]
 
@@ -190,7 +193,7 @@ def make(name: str, module: ModuleType, configs: Sequence[Config], command: str)
         "seeds": sorted(set(frame.seed.tolist())),
         "interval": "Student-t 95 % interval of the mean over seeds",
         "commit": environment.commit(),
-        "cpu": environment.cpu_name(),
+        "hardware": environment.hardware(resolve_device(configs[0])),
         "made": now(),
     }
     is_table = hasattr(module, "tabulate")

@@ -20,7 +20,7 @@ from torch import Tensor
 from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
-from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
+from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS, Init
 from fabench.lanes import Lanes
 from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
 from fabench.network import ForwardPass, Layer, Noise, Weights, forward
@@ -37,7 +37,7 @@ LANES_FROM = 2**15
 """Weights of a layer from which a thread for every row pays: below, a step is Python, of which one
 thread runs at a time."""
 
-COMPILES_FROM = {"cpu": 2**31, "cuda": 2**38}
+COMPILES_FROM = {"cpu": 2**31, "cuda": 2**36}
 """Elements of a weight (on a GPU, of all rows) times steps of a run from which a compiled update
 pays: it takes seconds."""
 
@@ -46,6 +46,9 @@ DEEP = 16
 
 AHEAD = 4
 """Batches that rows in threads may be ahead of what is reported: more would only take memory."""
+
+PROBED = 64
+"""Rows of a GPU whose signals are looked at together."""
 
 Snapshot = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
@@ -113,6 +116,8 @@ class Population:
         self.device, self.together = device, computes_together(device, self.layers)
         self.operand = Operands(config.precision, device)
         self.t = torch.zeros((), dtype=torch.float64, device=device)  # steps taken
+        self.seeds, stream = streams([row.seed for row in rows])
+        self.streams = torch.tensor(stream, device=device)
         self.weights = self._draw_weights()
         self.B = self._draw_feedback(config.init_of_B)
         learns_feedback = isinstance(self.rule, FeedbackRule) and self.rule.learns_feedback
@@ -129,8 +134,7 @@ class Population:
     def _divide(self) -> list[Part]:
         count = len(self.rows)
         size = count if self.together else 1
-        _, stream = streams([row.seed for row in self.rows])
-        self.streams = torch.tensor(stream, device=self.device)
+        stream = self.streams.tolist()
         parts = []
         for rows in (slice(r, r + size) for r in range(0, count, size)):
             weights = self.weights.of(rows)
@@ -150,42 +154,43 @@ class Population:
         on_cpu_together = self.together and device.type == "cpu"
         if on_cpu_together or not pays or not any(self.state.values()):
             return None
-        W = torch.ones(len(part.weights.W[0]), 16, 16, device=device)
+        W = torch.ones(len(part.weights.W[0]), 48, 80, device=device)  # unequal: no square
         return compiled_update(self.optimizer, part.scalars, W, self.operand.dtype)
 
     def _scalars(self, rows: slice) -> SimpleNamespace:
-        """Each scalar as a float for one row, as a tensor [R, 1, 1] for several."""
-        values = {
-            name: [row.scalars[name] for row in self.rows[rows]] for name in self.rows[0].scalars
-        }
-        if not self.together:
-            return SimpleNamespace(**{name: value for name, [value] in values.items()})
-        return SimpleNamespace(
-            **{n: torch.tensor(v, device=self.device).view(-1, 1, 1) for n, v in values.items()}
-        )
+        """Each scalar as a float where the rows share it, else as a tensor [R, 1, 1]: a number
+        makes for the faster kernel."""
+        scalars: dict[str, float | Tensor] = {}
+        for name in self.rows[0].scalars:
+            values = [row.scalars[name] for row in self.rows[rows]]
+            shared = len(set(values)) == 1
+            own = torch.tensor(values, device=self.device).view(-1, 1, 1)
+            scalars[name] = values[0] if shared else own
+        return SimpleNamespace(**scalars)
 
     # -- Drawing -----------------------------------------------------------------------------
 
     def _stack(self, matrices: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(matrices)).to(self.device)
 
+    def _drawn(self, stream: str, init: Init, i: int, o: int, scale: float = 1.0) -> Tensor:
+        """A matrix [R, i, o] (a bias: [R, 1, o]), drawn once for every seed."""
+        matrices = [init(generator(seed, stream), i, o) for seed in self.seeds]
+        return (self._stack(matrices) * scale)[self.streams]
+
     def _draw_weights(self) -> Weights:
         weights = Weights([], [], [])
         for index, layer in enumerate(self.layers):
-            i, o = layer.fan_in, layer.fan_out
-            draw, scale = WEIGHT_INITS[layer.weight_init], np.float32(layer.weight_scale)
-            streams = [[generator(row.seed, f"{name} {index}") for row in self.rows]
-                       for name in ("weights", "biases", "gates")]  # fmt: skip
-            weights.W.append(self._stack([draw(rng, i, o) * scale for rng in streams[0]]))
+            i, o, scale = layer.fan_in, layer.fan_out, layer.weight_scale
+            init, bias_init = WEIGHT_INITS[layer.weight_init], layer.bias_init
+            weights.W.append(self._drawn(f"weights {index}", init, i, o, scale))
             weights.b.append(
                 None
-                if layer.bias_init is None
-                else self._stack([BIAS_INITS[layer.bias_init](rng, i, o) for rng in streams[1]])
+                if bias_init is None
+                else self._drawn(f"biases {index}", BIAS_INITS[bias_init], i, o)
             )
             weights.G.append(
-                None
-                if layer.gate is None
-                else self._stack([draw(rng, i, o) * scale for rng in streams[2]])
+                None if layer.gate is None else self._drawn(f"gates {index}", init, i, o, scale)
             )
         return weights
 
@@ -194,12 +199,11 @@ class Population:
             return []
         if init.name == "transported":
             return [init.scale * b for b in self.rule.transported(self.weights.W)]
-        draw, scale = FEEDBACK_INITS[init.name], np.float32(init.scale)
-        feedback = []
-        for index, (source, to) in enumerate(self.rule.feedback_shapes(self.layers)):
-            streams = [generator(row.seed, f"feedback {index}") for row in self.rows]
-            feedback.append(self._stack([draw(rng, to, source).T * scale for rng in streams]))
-        return feedback
+        draw = FEEDBACK_INITS[init.name]
+        return [
+            self._drawn(f"feedback {index}", draw, to, source, init.scale).mT.contiguous()
+            for index, (source, to) in enumerate(self.rule.feedback_shapes(self.layers))
+        ]
 
     def noise(self, rows: slice, step: int | None = None) -> Noise | None:
         """Normal noise for some rows' step (None: the present one), as operands, if the rule uses
@@ -252,8 +256,9 @@ class Population:
 
     @property
     def portions(self) -> list[slice]:
-        """The rows that are computed together."""
-        return [part.rows for part in self._parts]
+        """The rows whose signals are looked at together: no more than fit beside the weights."""
+        size = PROBED if self.together else 1
+        return [slice(r, r + size) for r in range(0, len(self.rows), size)]
 
     def operands(self, weights: Weights, B: list[Tensor]) -> tuple[Weights, list[Tensor]]:
         """Weights and feedback as operands of matrix products, until the next call."""

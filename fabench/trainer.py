@@ -6,7 +6,7 @@ folder up to date.
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -40,6 +40,10 @@ class Reporter(Protocol):
     def epoch(self, metrics: pd.DataFrame) -> None:
         """An epoch is done: its rows of metrics.csv."""
 
+
+KEEPING = 0.05
+"""The most of its time that a run spends on each kind of file that it brings up to date after an
+epoch: where epochs are short, not after every one."""
 
 PLACE = ("epoch", "batches", "seconds")
 """Where a training is: whole epochs, and batches and seconds of the one under way."""
@@ -91,6 +95,25 @@ def resolve_device(config: Config) -> torch.device:
     return device
 
 
+class Chore:
+    """What may be done again and again, in a small part of the time."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function, self.ended, self.seconds = function, 0.0, 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has been long enough since the last time."""
+        return time.perf_counter() - self.ended >= self.seconds / KEEPING
+
+    def __call__(self) -> None:
+        """Do it."""
+        began = time.perf_counter()
+        self.function()
+        self.ended = time.perf_counter()
+        self.seconds = self.ended - began
+
+
 class Training:
     """One population's training, from wherever its checkpoints left it.
 
@@ -124,7 +147,10 @@ class Training:
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
         self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)
         self.score = self.loop.score
-        self.metrics = [pd.DataFrame() for _ in folders]
+        self.metrics: list[list[pd.DataFrame]] = [[] for _ in folders]  # of every job, by epoch
+        self.diverged = np.zeros(len(self.rows), dtype=bool)
+        self.write_metrics, self.save = Chore(self._write_metrics), Chore(self._save)
+        self._following: tuple[int, Epoch] | None = None
         self._restore()
 
     def run(self, reporter: Reporter) -> None:
@@ -137,22 +163,22 @@ class Training:
         if self.epoch < 0:
             before = self._draw("train", 0).first(len(self._draw("test", 0)))
             self._finish_epoch(before, evaluate(self.population, self.examples, before))
+            self.write_metrics()
         batches = ceil(len(self._draw("train", 0)) / t.batch_size)
         reporter.start(t.epochs, batches, len(self.rows), self.epoch * batches + self.batches)
         with stop_signals() as signals:
-            while self.epoch < t.epochs and not self._diverged().all():
+            while not self._ended:
                 epoch = self._draw("train", self.epoch + 1)
                 self._train(epoch, signals, reporter)
                 self._finish_epoch(epoch, self.score)
-                if self._is_due(t.checkpoint_every):
-                    self._save()
+                self._keep()
                 if self._is_due(t.metrics_every):
-                    reporter.epoch(pd.concat([m[m.epoch == self.epoch] for m in self.metrics]))
+                    reporter.epoch(pd.concat([epochs[-1] for epochs in self.metrics]))
         by_class = self._class_accuracy()
-        for folder, metrics, rows in zip(self.folders, self.metrics, self.slices, strict=True):
+        for folder, rows in zip(self.folders, self.slices, strict=True):
             folder.write_summary(None if by_class is None else by_class[rows])
             status: dict[str, str] = {"status": "finished"}
-            if metrics.groupby("seed").diverged.max().all():
+            if self.diverged[rows].all():
                 reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
                 status = {"status": "failed", "reason": reason}
             self._close(folder, **status)
@@ -165,6 +191,8 @@ class Training:
         folder.update_manifest(**status, sessions=[*earlier, {**last, "stopped": now()}])
 
     def _draw(self, split: Split, epoch: int) -> Epoch:
+        if split == "train" and self._following and self._following[0] == epoch:
+            return self._following[1]
         t = self.config.trainer
         n = t.train_examples if split == "train" else t.test_examples
         return self.examples.epoch(split, epoch, n)
@@ -177,10 +205,13 @@ class Training:
             self.batches += 1
             reporter.batch(n)
         if self.device.type == "cuda":
+            if self.epoch + 1 < t.epochs:  # while the device still trains
+                self._following = self.epoch + 2, self._draw("train", self.epoch + 2)
             torch.cuda.synchronize()
         self.seconds = time.perf_counter() - started
         if signals.received is not None:
-            self._save()
+            self.write_metrics()
+            self.save()
             for folder in self.folders:
                 self._close(folder, status="interrupted")
             place = f"in epoch {self.epoch + 1} of {t.epochs}"
@@ -189,9 +220,23 @@ class Training:
                 signals.received,
             )
 
+    @property
+    def _ended(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.epoch == self.config.trainer.epochs or bool(self.diverged.all())
+
     def _is_due(self, every: int) -> bool:
         """Whether what happens every so many epochs, and after the last, happens now."""
-        return self.epoch % every == 0 or self.epoch == self.config.trainer.epochs
+        return self.epoch % every == 0 or self._ended
+
+    def _keep(self) -> None:
+        """Bring the files up to date where that is due: what a checkpoint has seen is in
+        metrics.csv."""
+        saves = self._is_due(self.config.trainer.checkpoint_every) and self.save.is_due
+        if saves or self.write_metrics.is_due or self._ended:
+            self.write_metrics()
+        if saves or self._ended:
+            self.save()
 
     def _finish_epoch(self, epoch: Epoch, train: Score) -> None:
         """Measure if that is due, and stand before the next epoch's first batch."""
@@ -214,14 +259,14 @@ class Training:
         metrics = {name: v.numpy() for name, v in values.items()}
         seeds = [row.seed for row in self.rows]
         table = pd.DataFrame({"seed": seeds, "epoch": self.epoch, **metrics})
-        table["diverged"] = (~finite).int().numpy() | self._diverged().astype(int)
+        self.diverged |= ~finite.numpy() & (self.epoch > 0)
+        table["diverged"] = (~finite.numpy() | self.diverged).astype(int)
         trained = self.batches > 0
         table["seconds"] = self.seconds
         rate = len(self.rows) * train.examples / self.seconds if trained else np.nan
         table["examples_per_second"] = rate
-        for i, (folder, rows) in enumerate(zip(self.folders, self.slices, strict=True)):
-            self.metrics[i] = pd.concat([self.metrics[i], table[rows]], ignore_index=True)
-            folder.write_metrics(self.metrics[i])
+        for epochs, rows in zip(self.metrics, self.slices, strict=True):
+            epochs.append(table[rows])
 
     def _variance(self, epoch: Epoch) -> torch.Tensor | None:
         """The variance [R] of an epoch's targets, in regression."""
@@ -234,14 +279,11 @@ class Training:
         test = self._draw("test", self.epoch)
         return class_accuracy(self.population, self.examples, test).numpy()
 
-    def _diverged(self) -> np.ndarray:
-        """Which rows have diverged so far."""
-        if self.epoch <= 0:
-            return np.zeros(len(self.rows), dtype=bool)
-        last = [m[m.epoch == m.epoch.max()].diverged for m in self.metrics]
-        return pd.concat(last).to_numpy() == 1
-
     # -- Saving ------------------------------------------------------------------------------
+
+    def _write_metrics(self) -> None:
+        for folder, epochs in zip(self.folders, self.metrics, strict=True):
+            folder.write_metrics(pd.concat(epochs, ignore_index=True))
 
     def _save(self) -> None:
         for folder, rows in zip(self.folders, self.slices, strict=True):
@@ -268,4 +310,7 @@ class Training:
             self.score.correct[rows] = saved["correct"].to(self.device)
             self.population.restore(rows, saved["tensors"])
             metrics = folder.metrics()
-            self.metrics[i] = metrics[metrics.epoch <= self.epoch]
+            metrics = metrics[metrics.epoch <= self.epoch]
+            self.metrics[i] = [of_epoch for _, of_epoch in metrics.groupby("epoch")]
+            diverged = metrics[metrics.epoch > 0].groupby("seed", sort=False).diverged.max()
+            self.diverged[rows] = diverged.reindex(folder.config.seeds, fill_value=0) == 1

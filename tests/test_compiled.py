@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 from torch._inductor import metrics
 from torch._inductor.utils import fresh_cache
 
@@ -52,7 +53,7 @@ def test_follows_the_operations_one_by_one(make_config, name):
 
 @pytest.mark.parametrize("name", ["adam", "adadelta"])
 def test_rows_together_have_their_own_numbers(make_config, name):
-    """As on a GPU: [R, 1, 1], and the step's number as a tensor. Adam's are more than Adadelta's."""
+    """As on a GPU: [R, 1, 1], and the step's number as a tensor. Adam has more than Adadelta."""
     config = make_config(optimizer=name)
     optimizer, rates = config.optimizer, torch.tensor([0.1, 0.3]).view(-1, 1, 1)
     h = SimpleNamespace(**{key: value * torch.ones_like(rates)
@@ -88,9 +89,10 @@ def test_a_population_trains_as_without(make_config, monkeypatch, threads):
             monkeypatch.setattr(population, "compiled_update", compile_)
             people = large(make_config, optimizer="adam")
             assert (people.compiled is None) == (compile_ is not compiled_update)
-            drawn = people.weights.W[0].clone()
+            drawn, graphs = people.weights.W[0].clone(), counters["stats"]["unique_graphs"]
             steps = people.train((people.operand(x), y) for x, y in batches)
             assert len(list(steps)) == 4
+            assert counters["stats"]["unique_graphs"] == graphs, "training compiles nothing more"
             weights.append(people.weights.W[0] - drawn)
     finally:
         torch.set_num_threads(before)

@@ -113,6 +113,16 @@ def test_overrides_reach_every_run_and_replace_what_is_swept():
     assert all(c.seeds == [7, 8] and c.general.k == 2 for c in configs)
 
 
+def test_an_override_may_sweep():
+    given = ["trainer.precision=fp32,bf16", "k=1,2", "learning_rule=bp"]
+    configs = figures._configs(["fig_3_1"], given, cli.conf_dir())
+    assert len(configs) == 4
+    assert {(c.precision, c.general.k) for c in configs} == {
+        (precision, k) for precision in ("fp32", "bf16") for k in (1, 2)
+    }
+    assert {c.learning_rule.name for c in configs} == {"bp"}
+
+
 def test_the_dfa_papers_table_has_every_network_with_its_initial_weights():
     """Zeros for FA and DFA wherever the units saturate, and one run of every kind."""
     found = [

@@ -147,7 +147,7 @@ def test_a_graph_begins_in_the_middle_of_an_epoch_and_stops_there(make_config, l
         more, scores = go(loop, [2], n=85)
         results.append((sizes + more, scores))
     assert_same(both, results)
-    assert results[1][0] == [16, 16, 16] + [16, 16, 5] + [5] + [16, 16, 16, 16, 16, 5]
+    assert results[1][0] == [*[16] * 5, 5, 5, *[16] * 5, 5]
 
 
 @pytest.mark.parametrize(

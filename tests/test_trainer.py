@@ -500,6 +500,36 @@ def test_measurements_may_be_rare(config, uninterrupted, tmp_path, crash_at):
     pd.testing.assert_frame_equal(metrics, expected)
 
 
+@pytest.mark.parametrize("crash_at", [None, 8])
+def test_files_of_short_epochs_wait(config, uninterrupted, tmp_path, monkeypatch, crash_at):
+    """Where bringing them up to date takes longer than an epoch: the first and the last time."""
+    written = []
+
+    def note(name, write):
+        monkeypatch.setattr(
+            RunFolder, name, lambda self, content: (written.append(name), write(self, content))
+        )
+
+    def crash(training, n):
+        if n == crash_at:
+            raise Crash
+
+    monkeypatch.setattr("fabench.trainer.KEEPING", 1e-9)
+    note("write_metrics", RunFolder.write_metrics)
+    note("write_checkpoint", RunFolder.write_checkpoint)
+    changes = {"optimizer": "adam", "trainer__epochs": 4}
+    waiting = config(**changes, output_dir=str(tmp_path))
+    if crash_at is not None:
+        with pytest.raises(Crash):
+            train(waiting, at=crash)
+        assert RunFolder(waiting).place() == (1, 0)
+        written.clear()
+    (folder,) = train(waiting)
+    first = [] if crash_at else ["write_metrics"]  # before training
+    assert written == first + 2 * ["write_metrics", "write_checkpoint"]
+    assert_same(folder, uninterrupted(**changes))
+
+
 # -- A disk that is full ---------------------------------------------------------------------
 
 
