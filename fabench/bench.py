@@ -5,6 +5,7 @@ steps as fit into ``bench.seconds``. Evaluation is not timed.
 """
 
 import copy
+import functools
 import json
 import os
 import shlex
@@ -24,10 +25,12 @@ from rich.table import Table
 
 from fabench.config import parse
 from fabench.contenders import CONTENDERS, Contender, Problem
+from fabench.dataset.base import Data, Dataset
 from fabench.environment import describe
 from fabench.errors import UserError
-from fabench.examples import Examples
+from fabench.examples import Examples, Feed
 from fabench.figures import markdown
+from fabench.graph import Replayed
 from fabench.hydra_app import numbered_override, plain, refusals
 from fabench.measure import alternate, bound_of_step, peak_bytes, reset_peak
 from fabench.metrics import evaluate
@@ -155,10 +158,16 @@ def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = 
         for i in range(n_networks)
     ]
     population = Population(config, rows, device)
-    data = config.dataset.load(config.general.data_dir)
+    data = _data(config.dataset, config.general.data_dir)
     own = [row.seed for row in rows]
     examples = Examples(data, config.task, own, device, population.operand)
     return Problem(config, population, examples, examples.epoch("train", 1))
+
+
+@functools.cache
+def _data(dataset: Dataset, data_dir: str | None) -> Data:
+    """Read and verified once."""
+    return dataset.load(data_dir)
 
 
 def compare(
@@ -240,8 +249,15 @@ def parts_of_an_epoch(raw: dict[str, Any], settings: Settings) -> list[dict[str,
     training data (a part of it), and to be evaluated on the test data."""
     p = problem(_changed(raw, "dfa", 3), 3)
     test = p.examples.epoch("test", 1)
+    feed = Feed(p.examples, p.epoch, p.batch_size)
+    take = Replayed(feed.take)
 
     def gather(n: int) -> None:
+        if p.population.replays:
+            feed.load(p.epoch, 0)
+            for _ in range(n):
+                take()
+            return
         some = p.epoch.first(min(n, p.n_batches) * p.batch_size)
         for _ in p.examples.batches(some, p.batch_size):
             pass

@@ -5,6 +5,7 @@ longer than the arithmetic. Compiled, the same function loads and stores each el
 """
 
 import logging
+import warnings
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType, SimpleNamespace
@@ -35,6 +36,7 @@ def _compiled(optimizer: type[Optimizer]) -> Update:
     import torch._inductor.config as inductor
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "No CUDA runtime"
+    warnings.filterwarnings("ignore", "TensorFloat32")  # fp32 is the user's choice
     inductor.cpp.threads = 1  # rows have threads of their own; one core saturates on memory
     inductor.compile_threads = 1  # no pool of processes for one kernel
     # Each optimizer, number of threads and place of a row in memory is a case; beyond the limit

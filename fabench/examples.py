@@ -1,5 +1,8 @@
 """Examples on the device: an epoch is an index table, a batch is gathered when it is needed.
 
+Items stay as they are stored (pixels are bytes) until they are gathered; a GPU, which has the
+memory and for which every operation of a step counts, keeps them as operands.
+
 Axes: R runs, S data streams (distinct seeds; runs that share a seed share the gather), N examples,
 B batch, M items (images, vectors), k items an example, P values an item, I = k P inputs, C outputs.
 """
@@ -34,6 +37,12 @@ class Epoch:
         return replace(self, table=self.table[:, :n], y=self.y[:, :n])
 
 
+def standardized(pool: Pool, operand: Operands) -> Pool:
+    """The pool with inputs, as operands, for its values."""
+    values = operand((pool.values - pool.mean) / pool.std)
+    return replace(pool, values=values, mean=0.0, std=1.0)
+
+
 class Buffers:
     """Memory for the inputs of a few batches of the same items, on the items' device."""
 
@@ -42,25 +51,37 @@ class Buffers:
         self.pool, self.operand = pool, operand
         n_streams, n_examples, k = index.shape
         shape, device = (n_streams, n_examples, k * pool.values.shape[1]), pool.values.device
-        self.gathered = torch.empty(shape, dtype=pool.values.dtype, device=device)
         self.operands = torch.empty((kept, *shape), dtype=operand.dtype, device=device)
-        self.standardized = (  # what is rounded from it need not be kept
-            torch.empty(shape, device=device).expand_as(self.operands)
-            if operand.native
-            else self.operands
-        )
+        self.are_operands = pool.mean == 0 and pool.std == 1 and pool.values.dtype == operand.dtype
+        if not self.are_operands:
+            self.gathered = torch.empty(shape, dtype=pool.values.dtype, device=device)
+            self.standardized = (  # what is rounded from it need not be kept
+                torch.empty(shape, device=device).expand_as(self.operands)
+                if operand.native
+                else self.operands
+            )
 
     def gather(self, index: Tensor, here: int = 0) -> Tensor:
         """x [S, B, I], an operand, of the items index [S, B, k], in batch ``here``'s memory."""
-        n_streams, n_values = len(index), index.numel() * self.pool.values.shape[1]
-        values, x, out = (
-            t.view(-1)[:n_values].view(n_streams, index.shape[1], -1)
-            for t in (self.gathered, self.standardized[here], self.operands[here])
-        )
-        rows = values.view(-1, self.pool.values.shape[1])
-        torch.index_select(self.pool.values, 0, index.reshape(-1), out=rows)
+        out = self._part(self.operands[here], index)
+        if self.are_operands:
+            self._gather(index, out)
+            return out
+        values, x = self._part(self.gathered, index), self._part(self.standardized[here], index)
+        self._gather(index, values)
         x.copy_(values).sub_(self.pool.mean).div_(self.pool.std)
         return self.operand(x, out)
+
+    def _part(self, memory: Tensor, index: Tensor) -> Tensor:
+        """As much of some memory as a batch takes, [S, B, I]."""
+        n_streams, n_examples, k = index.shape
+        n_inputs = k * self.pool.values.shape[1]
+        values = memory.view(-1)[: n_streams * n_examples * n_inputs]
+        return values.view(n_streams, n_examples, n_inputs)
+
+    def _gather(self, index: Tensor, out: Tensor) -> None:
+        items = out.view(-1, self.pool.values.shape[1])
+        torch.index_select(self.pool.values, 0, index.reshape(-1), out=items)
 
 
 class Examples:
@@ -78,12 +99,15 @@ class Examples:
         self.data, self.task, self.device, self.operand = data, task, device, operand
         self.seeds, stream_of_run = streams(seeds)
         self.stream_of_run = torch.tensor(stream_of_run, device=device)
+        self.one_each = stream_of_run == list(range(len(self.seeds)))
         self.fixed: dict[Split, Pool] = {}
 
     def _pool(self, split: Split, epoch: int) -> Pool:
         if split in self.fixed:
             return self.fixed[split]
         pool = self.data.pool(split, epoch, self.seeds).to(self.device)
+        if self.device.type == "cuda":
+            pool = standardized(pool, self.operand)
         if self.data.fixed:
             self.fixed[split] = pool
         return pool
@@ -146,6 +170,6 @@ class Feed:
         """x [S, B, I], an operand, and y [R, B, C] of the next batch; the next call overwrites
         x."""
         x = self.buffers.gather(self.table.index_select(1, self.at))
-        y = self.y.index_select(1, self.at)[self.examples.stream_of_run]
+        y = self.y.index_select(1, self.at)
         self.at += self.size
-        return x, y
+        return x, y if self.examples.one_each else y[self.examples.stream_of_run]

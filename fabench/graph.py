@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-Function = Callable[[], None]
+Function = Callable[[], object]
 
 WARM_UP = 3
 """Calls that are computed as usual before the capture: libraries choose kernels and allocate

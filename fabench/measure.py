@@ -112,7 +112,10 @@ def _product_seconds(
     )
     a, g = torch.empty_like(delta), torch.empty_like(W)
     forward: list[Callable[[], object]] = [lambda: torch.bmm(x, W, out=a)]
-    gradient: list[Callable[[], object]] = [lambda: torch.bmm(x.mT, delta, out=g)]
+    gradient: list[Callable[[], object]] = [
+        lambda: torch.bmm(x.mT, delta, out=g),
+        lambda: g.baddbmm_(x.mT, delta),
+    ]
     if device.type == "cpu":
         x0, W0, delta0 = x[0], W[0], delta[0]
         forward.append(lambda: torch.mm(x0, W0, out=a[0]))

@@ -147,12 +147,15 @@ class Population:
         return parts
 
     def _compile(self, config: Config) -> Update | None:
-        """The optimizer's update, compiled where it pays: with a state, in long runs."""
+        """The optimizer's update, compiled where it pays: in long runs, where it is more than one
+        operation (plain descent of a GPU's rounded gradients is a cast more)."""
         part, device = self._parts[0], self.device
         largest = max(W.numel() for W in part.weights.W)
         pays = largest >= PAYS_FROM and largest * config.steps() >= COMPILES_FROM[device.type]
+        casts = device.type == "cuda" and self.operand.native
+        several = casts or any(self.state.values())
         on_cpu_together = self.together and device.type == "cpu"
-        if on_cpu_together or not pays or not any(self.state.values()):
+        if on_cpu_together or not pays or not several:
             return None
         W = torch.ones(len(part.weights.W[0]), 48, 80, device=device)  # unequal: no square
         return compiled_update(self.optimizer, part.scalars, W, self.operand.dtype)

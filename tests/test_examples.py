@@ -1,5 +1,6 @@
 """Axes: R runs, S data streams, N examples, B batch, k images an example, P pixels an image."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from fabench.dataset.sparse_parity import SparseParity
-from fabench.examples import Examples
+from fabench.examples import Examples, standardized
 from fabench.precision import Operands
 from fabench.task.parity import Parity
 
@@ -182,6 +183,21 @@ def test_inputs_are_operands(build):
     ):
         assert torch.equal(x.float(), expected.bfloat16().float())
         assert y.dtype == torch.float32
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_s_pool_of_operands_gives_the_same_batches(build, monkeypatch, precision):
+    """To the last bit; also where bf16 is the format of memory, not only a rounding."""
+    monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: True)
+    examples = build(precision=precision)
+    epoch = examples.epoch("train", 1)
+    ready = replace(epoch, pool=standardized(epoch.pool, examples.operand))
+    assert ready.pool.values.dtype == examples.operand.dtype
+    assert epoch.pool.values.dtype == torch.uint8, "the data are as they were"
+    for ours, theirs in zip(
+        *(tensors(examples.batches(e, 16)) for e in (ready, epoch)), strict=True
+    ):
+        assert torch.equal(ours, theirs)
 
 
 # -- Drawn vectors ---------------------------------------------------------------------------
