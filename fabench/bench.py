@@ -75,15 +75,15 @@ def bench(args: Sequence[str], conf: Path) -> int:
     populations = settings.populations or [1, 3, 24, *_large(device)]
     precisions = settings.precisions or _precisions(device)
     contenders = list(_available(settings.contenders))
+    command = shlex.join(["fabench", "bench", *args])
+    folder = Path(config.general.output_dir) / "tables"
+    suffix = "" if device.type == "cpu" else f"_{device.type}"
     rows: list[dict[str, Any]] = []
     for rule, k, n in product(settings.rules, settings.k, populations):
         compared = compare(_changed(raw, rule, k), n, contenders, precisions, settings)
         _show(compared)
         rows += compared
-    command = shlex.join(["fabench", "bench", *args])
-    folder = Path(config.general.output_dir) / "tables"
-    suffix = "" if device.type == "cpu" else f"_{device.type}"
-    _write(folder / f"bench{suffix}", pd.DataFrame(rows), command, device)
+        _write(folder / f"bench{suffix}", pd.DataFrame(rows), command, device)
     if settings.scaling:
         scaling = [
             *start_up(conf, args),
