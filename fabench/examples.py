@@ -156,10 +156,12 @@ class Feed:
             self.pool = replace(epoch.pool, values=epoch.pool.values.clone())
         self.table, self.y = epoch.table.clone(), epoch.y.clone()
         self.buffers = Buffers(self.pool, self.table[:, :size], examples.operand)
-        self.at = torch.arange(size, device=examples.device)  # of the next batch's examples
+        self.at = torch.arange(size, device=examples.device)  # of the batch's examples
+        shape = (len(examples.stream_of_run), *epoch.y.shape[1:])
+        self.outputs = torch.empty(shape, device=examples.device)
 
     def load(self, epoch: Epoch, start: int) -> None:
-        """Stand before batch number ``start`` of ``epoch``."""
+        """Stand at batch number ``start`` of ``epoch``."""
         self.table.copy_(epoch.table)
         self.y.copy_(epoch.y)
         if not self.examples.data.fixed:
@@ -167,9 +169,12 @@ class Feed:
         torch.arange(start * self.size, (start + 1) * self.size, out=self.at)
 
     def take(self) -> tuple[Tensor, Tensor]:
-        """x [S, B, I], an operand, and y [R, B, C] of the next batch; the next call overwrites
-        x."""
+        """x [S, B, I], an operand, and y [R, B, C] of the batch; the next call overwrites x."""
         x = self.buffers.gather(self.table.index_select(1, self.at))
         y = self.y.index_select(1, self.at)
-        self.at += self.size
         return x, y if self.examples.one_each else y[self.examples.stream_of_run]
+
+    def keep(self, output: Tensor) -> None:
+        """Put the batch's output [R, B, C] into the epoch's, ``outputs`` [R, N, C], and move on."""
+        self.outputs.index_copy_(1, self.at, output)
+        self.at += self.size

@@ -1,24 +1,22 @@
-"""The loop over an epoch's batches: gather, train, score.
-
-Axes: R runs, S data streams, B batch, C outputs.
-"""
+"""The loop over an epoch's batches: gather, train, score."""
 
 from collections.abc import Callable, Iterator
 from itertools import takewhile
-
-from torch import Tensor
 
 from fabench.examples import Epoch, Examples, Feed
 from fabench.graph import Replayed
 from fabench.metrics import Score
 from fabench.population import AHEAD, Population
 
+SCORED = 4096
+"""Examples that are scored at a time."""
+
 
 class Loop:
     """Takes a population through its epochs' batches, and keeps the score of the epoch under way.
 
-    On a GPU a whole batch's way from the index table to the score is one CUDA graph, and nothing
-    waits for the device within an epoch.
+    On a GPU a whole batch's way from the index table to the output is one CUDA graph, nothing waits
+    for the device within an epoch, and outputs are scored when it ends.
     """
 
     def __init__(self, population: Population, examples: Examples, batch_size: int) -> None:
@@ -31,37 +29,39 @@ class Loop:
         self, epoch: Epoch, start: int = 0, wanted: Callable[[], bool] = lambda: True
     ) -> Iterator[int]:
         """Train on the batches from number ``start`` on, as long as they are ``wanted``: yields
-        each one's number of examples."""
+        each one's number of examples. The score is complete when the last one is out."""
         self.population.operand.activate()
         return (self._replay if self.population.replays else self._train)(epoch, start, wanted)
 
     def _train(self, epoch: Epoch, start: int, wanted: Callable[[], bool]) -> Iterator[int]:
         batches = self.examples.batches(epoch, self.batch_size, start, kept=AHEAD + 1)
-        for y, *results in self.population.train(takewhile(lambda _: wanted(), batches)):
-            self._count(y, *results)
+        wanted_ones = takewhile(lambda _: wanted(), batches)
+        for output, y in self.population.train(wanted_ones):
+            self.score.add(self.population.task, output, y)
             yield len(y[0])
 
     def _replay(self, epoch: Epoch, start: int, wanted: Callable[[], bool]) -> Iterator[int]:
-        whole = len(epoch) // self.batch_size
+        size, whole = self.batch_size, len(epoch) // self.batch_size
         if start < whole:
-            self.feed = self.feed or Feed(self.examples, epoch, self.batch_size)
+            self.feed = self.feed or Feed(self.examples, epoch, size)
             self.feed.load(epoch, start)
-        for _ in range(start, whole):
-            if not wanted():
+            done = start
+            while done < whole and wanted():
+                self.replayed()
+                done += 1
+                yield size
+            self._score(epoch, slice(start * size, done * size))
+            if done < whole:
                 return
-            self.replayed()
-            yield self.batch_size
-        start = max(start, whole)
-        for x, y in takewhile(
-            lambda _: wanted(), self.examples.batches(epoch, self.batch_size, start)
-        ):
-            self._count(y, *self.population.step(x, y))
-            yield len(y[0])
+        yield from self._train(epoch, max(start, whole), wanted)
 
     def _whole_batch(self) -> None:
         assert self.feed
-        x, y = self.feed.take()
-        self._count(y, *self.population.step(x, y))
+        self.feed.keep(self.population.step(*self.feed.take()))
 
-    def _count(self, y: Tensor, loss: Tensor, output: Tensor) -> None:
-        self.score.add(loss, self.population.task.correct(output, y))
+    def _score(self, epoch: Epoch, examples: slice) -> None:
+        """Score the outputs of some of an epoch's examples, so many at a time as fit."""
+        assert self.feed
+        outputs = self.feed.outputs[:, examples].split(SCORED, 1)
+        for output, y in zip(outputs, epoch.y[:, examples].split(SCORED, 1), strict=True):
+            self.score.add(self.population.task, output, y[self.examples.stream_of_run])

@@ -1,9 +1,10 @@
-"""Losses: the value per example and the error e, its gradient at the output's pre-activation.
+"""Losses: the value per example, and the error e, its gradient at the output's pre-activation.
 
 Axes: R runs, B batch, C outputs.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,47 +12,54 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, softplus
 
 
-def binary_cross_entropy(a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Sigmoid output with cross-entropy, from the logit: stable for any a.
+@dataclass(frozen=True)
+class Loss:
+    """What an output a [R, B, C] costs, given the target y [R, B, C].
 
-        loss = sum_c (1 - y_c) log(1 + exp(a_c)) + y_c log(1 + exp(-a_c))    (1)
-        e = sigmoid(a) - y                                                   (2)
-
-    a, y: [R, B, C] (y in [0, 1]). Returns loss [R, B] and e [R, B, C]. Demirbilek 2021, appendix A.
+    value(a, y): the loss of every example [R, B]; error(a, y): e, its gradient at a [R, B, C].
     """
-    loss = torch.lerp(softplus(a), softplus(-a), y).sum(-1)  # (1)
-    return loss, torch.sigmoid(a) - y  # (2)
+
+    value: Callable[[Tensor, Tensor], Tensor]
+    error: Callable[[Tensor, Tensor], Tensor]
 
 
-def softmax_cross_entropy(a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax output with cross-entropy, from the logits: stable for any a.
+BINARY_CROSS_ENTROPY = Loss(
+    value=lambda a, y: torch.lerp(softplus(a), softplus(-a), y).sum(-1),  # (1)
+    error=lambda a, y: torch.sigmoid(a) - y,  # (2)
+)
+"""Sigmoid outputs with cross-entropy, from the logits: stable for any a, y in [0, 1].
 
-        loss = -sum_c y_c log softmax(a)_c    (1)
-        e = softmax(a) - y                    (2)
+    loss = sum_c (1 - y_c) log(1 + exp(a_c)) + y_c log(1 + exp(-a_c))    (1)
+    e = sigmoid(a) - y                                                   (2)
 
-    a, y: [R, B, C] (y >= 0, of sum 1 over C). Returns loss [R, B] and e [R, B, C].
-    """
-    log_p = log_softmax(a, -1)
-    return -(y * log_p).sum(-1), log_p.exp() - y  # (1), (2)
+Demirbilek 2021, appendix A.
+"""
 
+SOFTMAX_CROSS_ENTROPY = Loss(
+    value=lambda a, y: -(y * log_softmax(a, -1)).sum(-1),  # (1)
+    error=lambda a, y: log_softmax(a, -1).exp() - y,  # (2)
+)
+"""A softmax output with cross-entropy, from the logits: stable for any a; y >= 0, of sum 1 over C.
 
-def squared_error(a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Half the squared error of a linear output.
+    loss = -sum_c y_c log softmax(a)_c    (1)
+    e = softmax(a) - y                    (2)
+"""
 
-        e = a - y               (1)
-        loss = sum_c e_c^2 / 2  (2)
+SQUARED_ERROR = Loss(
+    value=lambda a, y: (a - y).square().sum(-1) / 2,  # (2)
+    error=lambda a, y: a - y,  # (1)
+)
+"""Half the squared error of a linear output.
 
-    a, y: [R, B, C]. Returns loss [R, B] and e [R, B, C].
-    """
-    e = a - y  # (1)
-    return (e * e).sum(-1) / 2, e  # (2)
-
+    e = a - y               (1)
+    loss = sum_c e_c^2 / 2  (2)
+"""
 
 LossName = Literal["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"]
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
-    "softmax_cross_entropy": softmax_cross_entropy,
-    "sigmoid_cross_entropy": binary_cross_entropy,
-    "squared_error": squared_error,
+LOSSES: dict[str, Loss] = {
+    "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY,
+    "sigmoid_cross_entropy": BINARY_CROSS_ENTROPY,
+    "squared_error": SQUARED_ERROR,
 }
 """The losses of a classifier, by the name that a configuration gives them."""

@@ -31,6 +31,7 @@ from fabench.learning_rule.base import FeedbackRule, Signals
 from fabench.learning_rule.bp import sequential
 from fabench.network import ForwardPass, forward
 from fabench.population import Population
+from fabench.task.base import Task
 
 Metrics = dict[str, Tensor]
 """Named values, one per run: [R], float64, on the CPU."""
@@ -51,24 +52,21 @@ class Score:
     def __init__(self, n_runs: int, device: torch.device) -> None:
         self.loss = torch.zeros(n_runs, dtype=torch.float64, device=device)
         self.correct = torch.zeros(n_runs, dtype=torch.float64, device=device)
-        self.counted = torch.zeros((), dtype=torch.int64, device=device)
-
-    @property
-    def examples(self) -> int:
-        """How many examples of every network are counted."""
-        return int(self.counted)
+        self.examples = 0
 
     def reset(self) -> None:
         """Begin again."""
-        for total in (self.loss, self.correct, self.counted):
-            total.zero_()
+        self.loss.zero_()
+        self.correct.zero_()
+        self.examples = 0
 
-    def add(self, loss: Tensor, correct: Tensor | None) -> None:
-        """Count a batch: loss [R, B], correct [R, B]."""
-        self.loss += loss.sum(1)
+    def add(self, task: Task, output: Tensor, y: Tensor) -> None:
+        """Count a batch: output [R, B, C], y [R, B, C]."""
+        self.loss += task.objective.value(output, y).sum(1)
+        correct = task.correct(output, y)
         if correct is not None:
             self.correct += correct.sum(1)
-        self.counted += loss.shape[1]
+        self.examples += output.shape[1]
 
     def metrics(self, prefix: str, variance: Tensor | None = None) -> Metrics:
         """``<prefix>_loss`` and ``<prefix>_accuracy``; the accuracy of a diverged run is NaN.
@@ -89,8 +87,7 @@ def evaluate(population: Population, examples: Examples, epoch: Epoch) -> Score:
     """Loss and accuracy of every network on ``epoch``, with the weights as they are."""
     score = Score(len(population.rows), population.device)
     for output, y in _outputs(population, examples, epoch):
-        loss, _ = population.task.loss_and_error(output, y)
-        score.add(loss, population.task.correct(output, y))
+        score.add(population.task, output, y)
     return score
 
 
@@ -218,7 +215,7 @@ def _send(population: Population, x: Tensor, y: Tensor, rows: slice) -> Probe:
     x, y = x[population.streams[rows]], y[rows]
     passed = forward(population.layers, weights, x, population.operand)
     passed.y, passed.noise = population.operand(y), population.noise(rows)
-    e = population.operand(population.task.loss_and_error(passed.output.float(), y)[1])
+    e = population.operand(population.task.objective.error(passed.output.float(), y))
     hidden = range(len(population.layers) - 1)
     slopes = [passed.derivative(layer).detach().requires_grad_() for layer in hidden]
     traced = _Traced(**vars(passed), slopes=slopes)

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -52,7 +52,6 @@ PROBED = 64
 
 Snapshot = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
-Results = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,6 @@ class Row:
 
     seed: int
     scalars: dict[str, float]
-
-
-def _joined(results: Sequence[Results]) -> Results:
-    """The loss and the output of all rows from those of every part."""
-    losses, outputs = zip(*results, strict=True)
-    return torch.cat(losses), torch.cat(outputs)
 
 
 def streams(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -102,7 +95,10 @@ class Part:
     B: list[Tensor]
     state: dict[str, State]
     scalars: SimpleNamespace
-    step: int | None = None  # the number of the one under way, where the rows do not share it
+    # of the step under way: its number (None: the population's own), and what the optimizer makes
+    # of that and the scalars
+    step: int | None = None
+    numbers: SimpleNamespace = field(default_factory=SimpleNamespace)
 
 
 class Population:
@@ -302,17 +298,18 @@ class Population:
     def steps(self, number: int) -> None:
         self.t.fill_(number)
 
-    def step(self, x: Tensor, y: Tensor) -> Results:
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
         """One training step on x [S, B, I] (an operand), y [R, B, C].
 
-        Returns the loss [R, B] and the output [R, B, C] of the forward pass, before the update.
+        Returns the output [R, B, C] of the forward pass, before the update.
         """
         self.t += 1
         number = None if self.together else self.steps
-        return _joined([self._step(p, x[p.streams], y[p.rows], number) for p in self._parts])
+        outputs = [self._step(p, x[p.streams], y[p.rows], number) for p in self._parts]
+        return outputs[0] if self.together else torch.cat(outputs)
 
-    def train(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """A step on each x, y, as ``step`` takes them: yields y, the loss and the output, in order.
+    def train(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+        """A step on each x, y, as ``step`` takes them: yields the output and y, in order.
 
         On a CPU of several cores the rows of large networks train in threads of their own, up to
         AHEAD batches ahead of what is yielded; x must stay as it is for so long.
@@ -322,35 +319,36 @@ class Population:
         n_threads = min(cores, len(self._parts)) if large else 1
         if n_threads == 1:
             for x, y in batches:
-                yield y, *self.step(x, y)
+                yield self.step(x, y), y
             return
         torch.set_num_threads(cores // n_threads)
-        lanes: Lanes[Results] = Lanes(len(self._parts), n_threads)
-        pending: deque[tuple[Tensor, list[Future[Results]]]] = deque()
+        lanes: Lanes[Tensor] = Lanes(len(self._parts), n_threads)
+        pending: deque[tuple[list[Future[Tensor]], Tensor]] = deque()
         try:
             for x, y in batches:
                 self.t += 1
                 number = self.steps
                 each = [partial(self._step, p, x[p.streams], y[p.rows], number)
                         for p in self._parts]  # fmt: skip
-                pending.append((y, [lanes.submit(i, step) for i, step in enumerate(each)]))
+                pending.append(([lanes.submit(i, step) for i, step in enumerate(each)], y))
                 if len(pending) == AHEAD:
-                    y, results = pending.popleft()
-                    yield y, *_joined([result.result() for result in results])
-            for y, results in pending:
-                yield y, *_joined([result.result() for result in results])
+                    outputs, y = pending.popleft()
+                    yield torch.cat([output.result() for output in outputs]), y
+            for outputs, y in pending:
+                yield torch.cat([output.result() for output in outputs]), y
         finally:
             lanes.close()
             torch.set_num_threads(cores)
 
-    def _step(self, part: Part, x: Tensor, y: Tensor, number: int | None) -> Results:
+    def _step(self, part: Part, x: Tensor, y: Tensor, number: int | None) -> Tensor:
         part.step = number
+        part.numbers = self.optimizer.at_step(self.t if number is None else number, part.scalars)
         weights, B = self.operands(part.weights, part.B)
-        passed, loss, e, deltas = self._signals(part, x, y, weights, B)
+        passed, e, deltas = self._signals(part, x, y, weights, B)
         if self.adversarial and deltas[0] is not None:
             error = passed.back(0, deltas[0], weights.W[0].mT)
             x = self.operand(x + self.adversarial * error.sign())
-            passed, loss, e, deltas = self._signals(part, x, y, weights, B)
+            passed, e, deltas = self._signals(part, x, y, weights, B)
         if isinstance(self.rule, FeedbackRule):
             signals = [delta for delta in deltas if delta is not None]
             gradients = self.rule.feedback_gradients(passed, signals, e, weights.W, B)
@@ -360,18 +358,17 @@ class Population:
         for index, delta in enumerate(deltas):
             if delta is not None and self.layers[index].trained:
                 self._learn(part, index, passed, delta)
-        return loss, passed.output
+        return passed.output.float()
 
     def _signals(
         self, part: Part, x: Tensor, y: Tensor, weights: Weights, B: list[Tensor]
-    ) -> tuple[ForwardPass, Tensor, Tensor, Signals]:
-        """The forward pass, the loss [R, B], the error e and the teaching signals."""
+    ) -> tuple[ForwardPass, Tensor, Signals]:
+        """The forward pass, the error e and the teaching signals."""
         masks = self.masks(part.rows, x.shape[1], part.step)
         passed = forward(self.layers, weights, x, self.operand, masks)
         passed.y, passed.noise = self.operand(y), self.noise(part.rows, part.step)
-        loss, e = self.task.loss_and_error(passed.output.float(), y)
-        e = self.operand(e)
-        return passed, loss, e, self.rule.teaching_signals(e, passed, weights.W, B)
+        e = self.operand(self.task.objective.error(passed.output.float(), y))
+        return passed, e, self.rule.teaching_signals(e, passed, weights.W, B)
 
     def _learn(self, part: Part, index: int, passed: ForwardPass, delta: Tensor) -> None:
         """Update layer ``index`` by the batch mean of h^T delta, delta [R, B, units]."""
@@ -397,8 +394,7 @@ class Population:
 
     def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
         """The optimizer's step: on a CPU compiled, or in blocks that fit its cache."""
-        state = part.state[name]
-        h = self.optimizer.at_step(self.t if part.step is None else part.step, part.scalars)
+        state, h = part.state[name], part.numbers
         if self.compiled and W.numel() >= PAYS_FROM:
             self.compiled(self.optimizer, W, g, state, as_tensors(h), self._decays)
             return

@@ -305,7 +305,7 @@ class Training:
                 return
             self.epoch, self.batches, self.seconds = (saved[k] for k in PLACE)
             self.population.steps = saved["steps"]
-            self.score.counted.fill_(saved["examples"])
+            self.score.examples = saved["examples"]
             self.score.loss[rows] = saved["loss"].to(self.device)
             self.score.correct[rows] = saved["correct"].to(self.device)
             self.population.restore(rows, saved["tensors"])

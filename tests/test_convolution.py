@@ -119,7 +119,7 @@ def test_bp_is_autograd(net, loss, dropout):
                 kept = torch.rand(R, B, layer.n_inputs, generator=rng) > 0.3
                 masks[index] = kept.double() / 0.7
     passed = forward(layers, weights, x, masks=list(masks))
-    _, e = LOSSES[loss](passed.output, y)
+    e = LOSSES[loss].error(passed.output, y)
     deltas = build("bp").teaching_signals(e, passed, weights.W, [])
     in_W, in_b, in_x = autograd(net, weights, x, y, loss, masks)
     for index, (layer, delta) in enumerate(zip(layers, deltas, strict=True)):

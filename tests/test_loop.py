@@ -4,6 +4,8 @@ On a CPU a recording stands in for a CUDA graph: like a graph it repeats the sam
 same memory, sees Python's numbers as they were, and cannot ask the device for any.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -11,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 import fabench.population as module
 from fabench import registry
-from fabench.examples import Examples
+from fabench.examples import Examples, Feed, standardized
 from fabench.graph import WARM_UP, Replayed
 from fabench.loop import Loop
 from fabench.population import Population, Row
@@ -114,6 +116,25 @@ def test_a_graph_trains_as_single_steps_do(make_config, loops, optimizer):
     assert results[1][0] == [16, 16, 16, 16, 16, 5] * 2
     assert both[1].replayed.calls == 10 > WARM_UP
     assert (both[1].population.weights.W[0] - drawn).abs().max() > 1e-3
+
+
+VIEWS = (
+    "view", "_unsafe_view", "slice", "select", "expand", "transpose", "split", "squeeze",
+    "unsqueeze", "detach",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer, most", [("sgd", 18), ("adam", 43)])
+def test_a_graph_is_few_kernels(make_config, loops, optimizer, most):
+    """For small networks each takes as long as any other; the table of items holds operands."""
+    loop = loops(make_config(learning_rule="dfa", optimizer=optimizer, k=2))[1]
+    epoch = loop.examples.epoch("train", 1, 64)
+    epoch = replace(epoch, pool=standardized(epoch.pool, loop.population.operand))
+    loop.feed = Feed(loop.examples, epoch, 16)
+    with Recording() as recording:
+        loop._whole_batch()
+    names = [operation[0].overloadpacket.__name__ for operation in recording.operations]
+    assert sum(name not in VIEWS and "empty" not in name for name in names) <= most
 
 
 def test_rows_that_share_a_seed_have_their_own_rates(make_config, loops):

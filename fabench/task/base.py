@@ -12,6 +12,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fabench.loss import Loss
+
 
 class Task(ABC):
     """Examples are rows of an index table into the items: nothing is ever materialised."""
@@ -50,9 +52,10 @@ class Task(ABC):
         """Targets [..., C] as float32 from the labels of an example's items, [..., k] (a teacher's
         targets: [..., k, C])."""
 
+    @property
     @abstractmethod
-    def loss_and_error(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss per example [R, B] and its gradient e [R, B, C] with respect to ``output``."""
+    def objective(self) -> Loss:
+        """What an output [R, B, C] costs, given y [R, B, C]."""
 
     def correct(self, output: Tensor, y: Tensor) -> Tensor | None:
         """Which examples [R, B] the output [R, B, C] gets right (bool); None in regression."""

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fabench.loss import LOSSES, LossName
+from fabench.loss import LOSSES, Loss, LossName
 from fabench.schema import STRICT, Count
 from fabench.task.base import Task
 
@@ -47,8 +47,9 @@ class Classification(Task):
     def targets(self, labels: Tensor) -> Tensor:
         return one_hot(labels.squeeze(-1).long(), self.n_classes).float()  # (1)
 
-    def loss_and_error(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return LOSSES[self.loss](output, y)
+    @property
+    def objective(self) -> Loss:
+        return LOSSES[self.loss]
 
     def correct(self, output: Tensor, y: Tensor) -> Tensor:
         return output.argmax(-1) == y.argmax(-1)  # (2)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.loss import binary_cross_entropy
+from fabench.loss import BINARY_CROSS_ENTROPY, Loss
 from fabench.schema import STRICT, Count
 from fabench.task.base import Task
 
@@ -50,8 +50,9 @@ class Parity(Task):
     def targets(self, labels: Tensor) -> Tensor:
         return (labels.long().sum(-1, keepdim=True) % 2).float()  # (1)
 
-    def loss_and_error(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return binary_cross_entropy(output, y)
+    @property
+    def objective(self) -> Loss:
+        return BINARY_CROSS_ENTROPY
 
     def correct(self, output: Tensor, y: Tensor) -> Tensor:
         return ((output > 0) == (y > 0.5)).squeeze(-1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.loss import squared_error
+from fabench.loss import SQUARED_ERROR, Loss
 from fabench.schema import STRICT, Count
 from fabench.task.base import Task
 
@@ -47,8 +47,9 @@ class Regression(Task):
     def targets(self, labels: Tensor) -> Tensor:
         return labels.squeeze(-2)
 
-    def loss_and_error(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return squared_error(output, y)  # (1)
+    @property
+    def objective(self) -> Loss:
+        return SQUARED_ERROR  # (1)
 
     def variance(self, y: Tensor) -> Tensor:
         return y.double().var(1, correction=0).sum(1)

@@ -57,7 +57,7 @@ def test_backpropagated_error_is_the_gradient_of_each_examples_loss(
         task.targets(labels(task)).double(),
     )
     passed = forward(net.layers, net.weights, net.x)
-    value, e = task.loss_and_error(passed.output, y)
+    value, e = task.objective.value(passed.output, y), task.objective.error(passed.output, y)
     deltas = Bp(name="bp").teaching_signals(e, passed, net.weights.W, [])
 
     W = [w.clone().requires_grad_() for w in net.weights.W]

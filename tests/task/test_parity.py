@@ -57,7 +57,8 @@ def test_loss_and_error_are_cross_entropys():
     rng = torch.Generator().manual_seed(0)
     a = torch.randn(2, 9, 1, generator=rng).requires_grad_()
     y = (torch.randn(2, 9, 1, generator=rng) > 0).float()
-    loss, e = parity(3).loss_and_error(a.detach(), y)
+    objective = parity(3).objective
+    loss, e = objective.value(a.detach(), y), objective.error(a.detach(), y)
     expected = binary_cross_entropy_with_logits(a, y, reduction="none")
     expected.sum().backward()
     torch.testing.assert_close(loss, expected.detach().squeeze(-1))

@@ -51,8 +51,7 @@ def test_the_normalized_squared_error_follows_its_definition():
     score = Score(2, torch.device("cpu"))
     for part in (slice(0, 7), slice(7, 10)):
         output, target = torch.from_numpy(a[:, part]), torch.from_numpy(y[:, part])
-        loss, _ = REGRESSION.loss_and_error(output, target)
-        score.add(loss, REGRESSION.correct(output, target))
+        score.add(REGRESSION, output, target)
     found = score.metrics("test", REGRESSION.variance(torch.from_numpy(y)))
     assert list(found) == ["test_loss", "test_nse"]
     for r in range(2):
@@ -65,14 +64,13 @@ def test_the_normalized_squared_error_follows_its_definition():
 def test_the_mean_of_the_targets_has_an_error_of_one():
     y = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 50, 3)))
     score = Score(1, torch.device("cpu"))
-    loss, _ = REGRESSION.loss_and_error(y.mean(1, keepdim=True).expand_as(y), y)
-    score.add(loss, None)
+    score.add(REGRESSION, y.mean(1, keepdim=True).expand_as(y), y)
     assert score.metrics("test", REGRESSION.variance(y))["test_nse"].item() == pytest.approx(1)
 
 
 def test_a_diverged_run_has_no_error():
     score = Score(2, torch.device("cpu"))
-    score.add(torch.tensor([[torch.inf], [1.0]]), None)
+    score.add(REGRESSION, torch.tensor([torch.inf, 1.0]).view(2, 1, 1), torch.zeros(2, 1, 1))
     found = score.metrics("test", torch.ones(2))["test_nse"]
     assert found.isnan().tolist() == [True, False]
 
