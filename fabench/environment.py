@@ -1,5 +1,6 @@
 """Where a run ran: library versions, hardware, source commit."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -42,10 +43,16 @@ def describe(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "gpu": hardware(device) if gpu else None,
         "cuda": torch.version.cuda if gpu else None,
-        "driver": _output(*SMI) if gpu else None,
+        "driver": _driver() if gpu else None,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
     }
+
+
+@functools.cache
+def _driver() -> str | None:
+    """Asking takes a second."""
+    return _output(*SMI)
 
 
 def commit() -> str | None:

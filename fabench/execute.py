@@ -53,11 +53,13 @@ def find(config: Config) -> Outcome:
 
 
 @flushed_denormals()
-def execute(configs: Sequence[Config], command: str, draw: bool = True) -> list[Outcome]:
+def execute(
+    configs: Sequence[Config], command: str, draw: bool = True, keep_weights: bool = True
+) -> list[Outcome]:
     """Train, continue or find every configuration; one Outcome each, in order.
 
-    ``draw``: whether finished runs get their plots. A configuration that fails does not stop the
-    others. Raises Interrupted on a signal.
+    ``draw``, ``keep_weights``: whether finished runs have plots and a checkpoint. A configuration
+    that fails does not stop the others. Raises Interrupted on a signal.
     """
     outcomes: dict[Path, Outcome] = {}
     with ExitStack() as locks:
@@ -86,7 +88,7 @@ def execute(configs: Sequence[Config], command: str, draw: bool = True) -> list[
                 if len(configs) > 1:
                     jobs = f"{len(group)} job{'s' if len(group) > 1 else ''}"
                     console.print(f"population {number} of {len(groups)}: {jobs}")
-                _train(group, command, progress)
+                _train(group, command, progress, keep_weights)
                 progress.finish()
         for outcome in outcomes.values():
             if outcome.error is None:
@@ -154,11 +156,11 @@ def _unwritable(folder: RunFolder, error: OSError) -> RunFailed:
     )
 
 
-def _train(group: Sequence[Outcome], command: str, progress: Reporter) -> None:
+def _train(group: Sequence[Outcome], command: str, progress: Reporter, keep_weights: bool) -> None:
     """Train one population; an error becomes the outcome of all its runs."""
     folders = [outcome.folder for outcome in group]
     try:
-        training = Training(folders, command)
+        training = Training(folders, command, keep_weights)
         show_plan(plan([o.config for o in group], training.population.n_parameters()))
         training.run(progress)
     except UserError as error:

@@ -115,6 +115,7 @@ class Population:
         self.seeds, stream = streams([row.seed for row in rows])
         self.streams = torch.tensor(stream, device=device)
         self.weights = self._draw_weights()
+        self.fixed = self._fixed()
         self.B = self._draw_feedback(config.init_of_B)
         learns_feedback = isinstance(self.rule, FeedbackRule) and self.rule.learns_feedback
         learning = {**self.trained(), **(self._feedback() if learns_feedback else {})}
@@ -259,19 +260,37 @@ class Population:
         size = PROBED if self.together else 1
         return [slice(r, r + size) for r in range(0, len(self.rows), size)]
 
-    def operands(self, weights: Weights, B: list[Tensor]) -> tuple[Weights, list[Tensor]]:
-        """Weights and feedback as operands of matrix products, until the next call."""
+    def weight_operands(self, rows: slice) -> Weights:
+        """Some rows' weights as operands of matrix products, until the next call."""
+        w = self.weights
+        W, b, G = (self._operands(name, getattr(w, name), rows) for name in ("W", "b", "G"))
+        return Weights(W, b, G)
 
-        def operand(name: str, m: Tensor) -> Tensor:
-            if not self.operand.native:
-                return self.operand(m)
-            return self.operand(m, self._buffer(f"operand {name}", m, self.operand.dtype))
+    def operands(self, rows: slice) -> tuple[Weights, list[Tensor]]:
+        """Some rows' weights and feedback as operands of matrix products, until the next call."""
+        return self.weight_operands(rows), self._operands("B", self.B, rows)
 
-        def each(name: str, matrices: Sequence[Tensor | None]) -> list[Any]:
-            return [None if m is None else operand(f"{name}{i}", m) for i, m in enumerate(matrices)]
+    def _operands(self, name: str, matrices: Sequence[Tensor | None], rows: slice) -> list[Any]:
+        return [
+            None if m is None else self._operand(f"{name}{i}", m, rows)
+            for i, m in enumerate(matrices)
+        ]
 
-        operands = Weights(each("W", weights.W), each("b", weights.b), each("G", weights.G))
-        return operands, each("B", B)
+    def _operand(self, name: str, m: Tensor, rows: slice) -> Tensor:
+        if name in self.fixed:
+            return self.fixed[name][rows]
+        own = m[rows]
+        if not self.operand.native:
+            return self.operand(own)
+        return self.operand(own, self._buffer(f"operand {name}", own, self.operand.dtype))
+
+    def _fixed(self) -> dict[str, Tensor]:
+        """Operands of all rows that stay as they are: of gates and of layers that do not learn."""
+        matrices = {f"G{i}": G for i, G in enumerate(self.weights.G)}
+        for i, layer in enumerate(self.layers):
+            if not layer.trained:
+                matrices |= {f"W{i}": self.weights.W[i], f"b{i}": self.weights.b[i]}
+        return {name: self.operand(m) for name, m in matrices.items() if m is not None}
 
     def _buffer(self, name: str, like: Tensor, dtype: torch.dtype) -> Tensor:
         """Memory for an operand or a gradient of this shape: new memory of a weight's size at every
@@ -285,7 +304,7 @@ class Population:
         """The output [R, B, C] of every network on x [S, B, I], an operand."""
         parts = []
         for part in self._parts:
-            weights, _ = self.operands(part.weights, [])
+            weights = self.weight_operands(part.rows)
             parts.append(forward(self.layers, weights, x[part.streams], self.operand).output)
         return torch.cat(parts).float()
 
@@ -343,7 +362,7 @@ class Population:
     def _step(self, part: Part, x: Tensor, y: Tensor, number: int | None) -> Tensor:
         part.step = number
         part.numbers = self.optimizer.at_step(self.t if number is None else number, part.scalars)
-        weights, B = self.operands(part.weights, part.B)
+        weights, B = self.operands(part.rows)
         passed, e, deltas = self._signals(part, x, y, weights, B)
         if self.adversarial and deltas[0] is not None:
             error = passed.back(0, deltas[0], weights.W[0].mT)
@@ -413,6 +432,10 @@ class Population:
     def snapshot(self, rows: slice) -> Snapshot:
         """Everything that the rows' training has changed, on the CPU, to continue from."""
         return {name: tensor[rows].cpu().clone() for name, tensor in self._changing().items()}
+
+    def n_bytes(self) -> int:
+        """Of the snapshot of all rows."""
+        return sum(tensor.nbytes for tensor in self._changing().values())
 
     def restore(self, rows: slice, snapshot: Snapshot) -> None:
         """Put a snapshot back."""

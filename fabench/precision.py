@@ -17,7 +17,7 @@ PAYS_FROM = 2**18
 
 def fastest(device: torch.device, layers: Sequence[Layer]) -> Precision:
     """The fastest format in which BP and DFA end within float32's interval of test accuracy
-    (outputs/tables/table_precision.md has bf16; tf32 keeps three bits more)."""
+    (outputs/tables/table_precision.md: bf16 on a CPU; table_precision_cuda.md: tf32 and bf16)."""
     if device.type == "cuda":
         return "tf32"
     pays = max(layer.fan_in * layer.fan_out for layer in layers) >= PAYS_FROM

@@ -173,6 +173,10 @@ class RunFolder:
         with whole_file(self.path / "checkpoint.pt") as file:
             file.write(buffer.getbuffer())
 
+    def remove_checkpoint(self) -> None:
+        """Of a finished run whose weights nobody asks for."""
+        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
     def write_summary(self, class_accuracy: NDArray[np.float64] | None = None) -> None:
         """summary.json, from metrics.csv and the test accuracy of each class [S, C], if any."""
         content = summary(self.metrics())

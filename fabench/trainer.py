@@ -95,11 +95,16 @@ def resolve_device(config: Config) -> torch.device:
     return device
 
 
+DISK = 1e8
+"""Bytes a second that a disk is thought to take before it has been tried."""
+
+
 class Chore:
     """What may be done again and again, in a small part of the time."""
 
-    def __init__(self, function: Callable[[], None]) -> None:
-        self.function, self.ended, self.seconds = function, 0.0, 0.0
+    def __init__(self, function: Callable[[], None], seconds: float = 0.0) -> None:
+        """``seconds``: how long it is thought to take."""
+        self.function, self.ended, self.seconds = function, time.perf_counter(), seconds
 
     @property
     def is_due(self) -> bool:
@@ -121,9 +126,12 @@ class Training:
     under way ``batches``, their ``score`` and the ``seconds`` they took.
     """
 
-    def __init__(self, folders: Sequence[RunFolder], command: str) -> None:
-        """``folders``: locked jobs that differ only in seeds and scalars, all at one place."""
-        self.folders = folders
+    def __init__(
+        self, folders: Sequence[RunFolder], command: str, keep_weights: bool = True
+    ) -> None:
+        """``folders``: locked jobs that differ only in seeds and scalars, all at one place;
+        ``keep_weights``: whether there is a checkpoint when they are finished."""
+        self.folders, self.keep_weights = folders, keep_weights
         self.config = folders[0].config
         self.device = resolve_device(self.config)
         data = self.config.dataset.load(self.config.general.data_dir)
@@ -149,7 +157,8 @@ class Training:
         self.score = self.loop.score
         self.metrics: list[list[pd.DataFrame]] = [[] for _ in folders]  # of every job, by epoch
         self.diverged = np.zeros(len(self.rows), dtype=bool)
-        self.write_metrics, self.save = Chore(self._write_metrics), Chore(self._save)
+        self.write_metrics = Chore(self._write_metrics)
+        self.save = Chore(self._save, self.population.n_bytes() / DISK)
         self._following: tuple[int, Epoch] | None = None
         self._restore()
 
@@ -182,6 +191,8 @@ class Training:
                 reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
                 status = {"status": "failed", "reason": reason}
             self._close(folder, **status)
+            if not self.keep_weights:
+                folder.remove_checkpoint()
         if signals.received is not None:  # too late to stop this, in time to stop what follows
             raise Interrupted("Stopped; this run is finished.", signals.received)
 
@@ -235,7 +246,7 @@ class Training:
         saves = self._is_due(self.config.trainer.checkpoint_every) and self.save.is_due
         if saves or self.write_metrics.is_due or self._ended:
             self.write_metrics()
-        if saves or self._ended:
+        if self.keep_weights if self._ended else saves:
             self.save()
 
     def _finish_epoch(self, epoch: Epoch, train: Score) -> None:

@@ -293,7 +293,8 @@ def _scores(
 ) -> list[Score]:
     configs = [_changed(raw, point) for point in points]
     scores = []
-    for point, outcome in zip(points, execute(configs, command, draw=False), strict=True):
+    outcomes = execute(configs, command, draw=False, keep_weights=False)
+    for point, outcome in zip(points, outcomes, strict=True):
         if outcome.error is not None and outcome.folder.status != "failed":
             raise outcome.error
         metrics = outcome.folder.metrics()

@@ -2,11 +2,17 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from fabench import cli
+from fabench.config import parse
+from fabench.statistics import summarize
+from fabench.tune import Score
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Makefile").read_text()
@@ -90,3 +96,27 @@ def test_clean_keeps_results(make, tmp_path):
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"Makefile", "pyproject.toml", "outputs/result", "fabench/code.py"}
     assert not (tmp_path / ".venv").exists()
+
+
+def test_make_tuned_chooses_every_rate_of_the_figures(make, stamps, monkeypatch, workdir):
+    """Each of its searches is a valid request, and together they write the files in conf/tuned."""
+    found = []
+
+    def note(raw, search, name, command, conf):
+        raw["trainer"]["evaluate_on"] = search.split
+        assert parse(raw).seeds in ([0, 1, 2], list(range(10)))
+        assert (search.method, search.points, search.save) == ("grid", 7, True)
+        found.append(name)
+        return Score({"optimizer.lr": 1.0}, summarize([0.5]), 0)
+
+    monkeypatch.setattr("fabench.tune.tune", note)
+    commands = make("-n", "tuned")
+    assert len(commands) == 7
+    for command in commands:
+        program, *args = shlex.split(command)
+        assert program == ".venv/bin/fabench"
+        assert cli.main(args) == 0
+    folder = ROOT / "conf/tuned"
+    written = {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml")}
+    own = {name for name in written if not name.startswith("table_alignment_family/")}
+    assert sorted(found) == sorted(own)

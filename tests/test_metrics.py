@@ -479,3 +479,19 @@ def test_rows_never_mix(setup, rule):
     for name, values in network_metrics(people, examples, epoch).items():
         torch.testing.assert_close(values[[0, 2]], found[name][[0, 2]], rtol=0, atol=0)
         assert name.startswith("dead_units") or values[1].isnan()
+
+
+@pytest.mark.parametrize("rule", ["dfa", "brsf"])
+@pytest.mark.parametrize("probed", [2, 64])
+def test_rows_of_a_gpu_are_looked_at_a_few_at_a_time(setup, monkeypatch, rule, probed):
+    """Three rows, two and one: what a CPU finds row by row."""
+    settings = {"learning_rule": rule, "model__hidden": [6, 4], "seed": [3, 0, 5]}
+    people, examples = setup(**settings)
+    expected = network_metrics(people, examples, examples.epoch("train", 1))
+    monkeypatch.setattr("fabench.population.computes_together", lambda *_: True)
+    monkeypatch.setattr("fabench.population.PROBED", probed)
+    together, own = setup(**settings)
+    found = network_metrics(together, own, own.epoch("train", 1))
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-5, atol=1e-7, msg=name)

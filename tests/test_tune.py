@@ -93,6 +93,7 @@ def test_the_score_is_the_mean_of_the_last_epochs_on_held_out_images(tune, tmp_p
         [run] = tmp_path.glob(f"outputs/runs/*_lr{row['optimizer.lr']:g}-*")
         metrics = pd.read_csv(run / "metrics.csv")
         assert not (run / "plots").exists(), "drawn when `fabench run` shows it"
+        assert not (run / "checkpoint.pt").exists(), "nobody asks for a search's weights"
         config = yaml.safe_load((run / "config.yaml").read_text())
         assert config["trainer"]["evaluate_on"] == "validation"
         expected = metrics[metrics.epoch.isin([2, 3])].groupby("seed").test_accuracy.mean()

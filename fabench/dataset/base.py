@@ -58,7 +58,7 @@ class Data(Protocol):
 
     @property
     def fixed(self) -> bool:
-        """Whether a split's items are the same whatever the epoch and the seeds."""
+        """Whether a split's items are the same in every epoch."""
 
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
         """The items of ``split`` in one epoch."""
@@ -137,7 +137,10 @@ class Draws:
 
     dataset: "DrawnDataset"
     test: Literal["test", "validation"] = "test"
-    fixed = False
+
+    @property
+    def fixed(self) -> bool:
+        return not self.dataset.fresh
 
     @property
     def source(self) -> str:
@@ -209,6 +212,9 @@ class Dataset(ABC):
 
 class DrawnDataset(Dataset):
     """Vectors and labels as functions of the seed: an example is one vector."""
+
+    fresh: ClassVar[bool] = True
+    """Whether every epoch has vectors of its own."""
 
     @abstractmethod
     def draw(self, seed: int, stream: str, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:

@@ -44,6 +44,7 @@ class Clusters(DrawnDataset):
     zeros: Annotated[list[Cluster], Field(min_length=1)] | None
 
     n_classes = 2
+    fresh = False
 
     @property
     def n_inputs(self) -> int:
@@ -53,7 +54,7 @@ class Clusters(DrawnDataset):
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         n = self.n_train if stream == "train" else self.n_test
-        rng = generator(seed, f"clusters {stream}")  # no epoch: the same set in each
+        rng = generator(seed, f"clusters {stream}")
         cluster = rng.integers(CLUSTERS, size=n)
         centre = RADIUS * (1 + 3 * np.stack([cluster // GRID, cluster % GRID], axis=1)) - 0.5
         radius, angle = rng.uniform(0, RADIUS, n), rng.uniform(0, 2 * np.pi, n)
