@@ -180,7 +180,7 @@ def compare(
     """One row per contender (fabench: one per precision), measured in turns."""
     built: list[Contender] = []
     peaks: list[int | None] = []
-    device = resolve_device(parse({key: v for key, v in raw.items() if key != "bench"}))
+    device = resolve_device(parse(raw))
     for name in names:
         if CONTENDERS[name].one_by_one and n_networks > MOST_ONE_BY_ONE:
             continue
@@ -285,7 +285,7 @@ def against_size(
     cases: list[tuple[str, int | str, dict[str, Any], int]] = []
     for name in ("sgd", "momentum", "rmsprop", "adam", "adadelta"):
         cases.append(("optimizer", name, _changed(with_optimizer(name), "dfa", 3), 3))
-    device = resolve_device(parse(copy.deepcopy(raw)))
+    device = resolve_device(parse(raw))
     for n in (3, 6, 12, 24, *_large(device)):
         cases.append(("networks", n, _changed(raw, "dfa", 3), n))
     for k in (1, 2, 3, 5):

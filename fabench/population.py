@@ -163,9 +163,11 @@ class Population:
         scalars: dict[str, float | Tensor] = {}
         for name in self.rows[0].scalars:
             values = [row.scalars[name] for row in self.rows[rows]]
-            shared = len(set(values)) == 1
-            own = torch.tensor(values, device=self.device).view(-1, 1, 1)
-            scalars[name] = values[0] if shared else own
+            scalars[name] = (
+                values[0]
+                if len(set(values)) == 1
+                else torch.tensor(values, device=self.device).view(-1, 1, 1)
+            )
         return SimpleNamespace(**scalars)
 
     # -- Drawing -----------------------------------------------------------------------------

@@ -45,6 +45,9 @@ KEEPING = 0.05
 """The most of its time that a run spends on each kind of file that it brings up to date after an
 epoch: where epochs are short, not after every one."""
 
+DISK = 1e8
+"""Bytes a second that a disk is thought to take before it has been tried."""
+
 PLACE = ("epoch", "batches", "seconds")
 """Where a training is: whole epochs, and batches and seconds of the one under way."""
 
@@ -93,10 +96,6 @@ def resolve_device(config: Config) -> torch.device:
     if config.trainer.precision == "tf32" and device.type == "cpu":
         raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
     return device
-
-
-DISK = 1e8
-"""Bytes a second that a disk is thought to take before it has been tried."""
 
 
 class Chore:
