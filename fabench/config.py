@@ -150,6 +150,12 @@ class Config:
             del science["init_of_B"]
         return science
 
+    def course(self) -> str:
+        """Equal for runs of which the longer goes, at first, as the shorter does."""
+        science = self.science()
+        del science["trainer"]["epochs"]
+        return json.dumps(science, sort_keys=True)
+
     def architecture(self) -> str:
         """Equal for runs that can train as one population: seeds and scalars may differ."""
         shared = {**self.science(), "device": self.trainer.device}

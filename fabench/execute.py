@@ -26,6 +26,7 @@ class Outcome:
     config: Config
     folder: RunFolder
     place: tuple[int, int] = (-1, 0)  # whole epochs, batches of the next: see RunFolder.place
+    beginning: "Outcome | None" = None  # a shorter run, at whose end this one's training begins
     error: UserError | RunFailed | None = None
     trained: bool = False
 
@@ -79,8 +80,7 @@ def execute(
                 except UserError as error:
                     outcome.error = error
             outcomes[folder.path] = outcome
-        waiting = [o for o in outcomes.values() if o.error is None and not o.finished]
-        groups = populations(waiting)
+        groups = populations(list(outcomes.values()))
         costs = [sum(multiply_adds(o.config, o.config.trainer.epochs) for o in g) for g in groups]
         left = [sum(multiply_adds(o.config, o.epochs_left) for o in group) for group in groups]
         with reporter(costs, left) as progress:
@@ -96,13 +96,16 @@ def execute(
     return [outcomes[RunFolder(config).path] for config in configs]
 
 
-def populations(waiting: Sequence[Outcome]) -> list[list[Outcome]]:
-    """Group runs that can train side by side: equal architecture and place, memory permitting."""
+def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
+    """Group the runs that are to be trained and can be side by side: equal architecture and place,
+    memory permitting. A run that goes on from another comes after it."""
+    _chain([o for o in outcomes if o.error is None])
+    waiting = [o for o in outcomes if o.error is None and not o.finished]
     groups: dict[object, list[list[Outcome]]] = {}
-    for outcome in waiting:
+    for outcome in sorted(waiting, key=lambda o: o.config.trainer.epochs if o.beginning else 0):
         config = outcome.config
         shared = (config.general.data_dir, config.trainer.checkpoint_every)
-        key = (config.architecture(), shared, outcome.place)
+        key = (config.architecture(), shared, outcome.place, outcome.beginning is None)
         chunks = groups.setdefault(key, [[]])
         most = max(1, memory(resolve_device(config)) // row_bytes(config))
         rows = sum(len(o.config.seeds) for o in chunks[-1])
@@ -110,6 +113,26 @@ def populations(waiting: Sequence[Outcome]) -> list[list[Outcome]]:
             chunks.append([])
         chunks[-1].append(outcome)
     return [chunk for chunks in groups.values() for chunk in chunks]
+
+
+def _chain(outcomes: Sequence[Outcome]) -> None:
+    """Let new runs go on from those that are the same for fewer epochs: it is what they would do
+    themselves (to the last digit, if both or neither compile their update)."""
+    shorter: dict[str, Outcome] = {}
+    for outcome in sorted(outcomes, key=lambda o: o.config.trainer.epochs):
+        course = outcome.config.course()
+        if course in shorter and outcome.place == (-1, 0) and not outcome.finished:
+            outcome.beginning = shorter[course]
+            outcome.place = (shorter[course].config.trainer.epochs, 0)
+        shorter[course] = outcome
+
+
+def _go_on(group: Sequence[Outcome]) -> None:
+    """Where every run of the group has a beginning that is trained, they take it up."""
+    pairs = [(o.folder, o.beginning.folder) for o in group if o.beginning]
+    if pairs and all(shorter.place() == group[0].place for _, shorter in pairs):
+        for folder, shorter in pairs:
+            folder.go_on_from(shorter)
 
 
 def memory(device: torch.device) -> int:
@@ -160,6 +183,7 @@ def _train(group: Sequence[Outcome], command: str, progress: Reporter, keep_weig
     """Train one population; an error becomes the outcome of all its runs."""
     folders = [outcome.folder for outcome in group]
     try:
+        _go_on(group)
         training = Training(folders, command, keep_weights)
         show_plan(plan([o.config for o in group], training.population.n_parameters()))
         training.run(progress)

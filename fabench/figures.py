@@ -129,8 +129,8 @@ def _show_plan(needed: dict[str, list[Config]]) -> None:
         shown.add_row(name, str(len(configs)), str(finished))
     console.print(shown)
     every = {c.identity(): c for configs in needed.values() for c in configs}
-    waiting = [o for o in map(find, every.values()) if o.error is None and not o.finished]
-    groups = populations(waiting)
+    groups = populations(list(map(find, every.values())))
+    waiting = [outcome for group in groups for outcome in group]
     epochs = sum(o.epochs_left * len(o.config.seeds) for o in waiting)
     text = f"{len(waiting)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
     if waiting:

@@ -79,8 +79,7 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
 def show_dry_run(jobs: Sequence[Job]) -> None:
     """What would run: every job's status and its population."""
     fresh = {j.outcome.folder.path: j.outcome for j in jobs if j.outcome and not j.error}
-    waiting = [o for o in fresh.values() if not o.finished]
-    groups = populations(waiting)
+    groups = populations(list(fresh.values()))
     number = {o.folder.path: n for n, group in enumerate(groups, 1) for o in group}
     keys = swept_keys(jobs)
     shown = Table(*keys, "status", "population", "seeds", "epochs")
@@ -100,7 +99,7 @@ def show_dry_run(jobs: Sequence[Job]) -> None:
     console.print(shown)
     rows = [sum(len(o.config.seeds) for o in group) for group in groups]
     console.print(
-        f"{len(waiting)} of {len(jobs)} jobs would train, in {len(groups)} populations "
+        f"{sum(map(len, groups))} of {len(jobs)} jobs would train, in {len(groups)} populations "
         f"of {', '.join(map(str, rows)) or 'no'} networks."
     )
 

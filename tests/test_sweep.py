@@ -3,6 +3,7 @@
 Oracles: the runs of Hydra's own launcher, which knows no populations; hand-made tables.
 """
 
+import json
 import re
 
 import numpy as np
@@ -14,7 +15,7 @@ from fabench import cli
 from fabench import sweep as sweeps
 from fabench.dataset.mnist import Mnist
 from fabench.errors import UserError
-from fabench.execute import Outcome, multiply_adds, populations, row_bytes
+from fabench.execute import Outcome, execute, multiply_adds, populations, row_bytes
 from fabench.figure.sweep_plot import sweep_plot
 from fabench.store import TIMES, RunFolder
 
@@ -282,3 +283,62 @@ def test_words_are_bars():
 def test_nothing_to_draw():
     assert sweep_plot(frame(lr=["1"]), []) is None
     assert sweep_plot(pd.DataFrame({"lr": ["1"]}), ["lr"]) is None
+
+
+# -- Longer runs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["", "without the shorter run's weights"])
+def test_a_longer_run_goes_on_from_a_shorter_one(make_config, tmp_path, kept):
+    """And is in every file but for times what it would be alone."""
+
+    def run(folder, *epochs):
+        configs = [
+            make_config(learning_rule=rule, trainer__epochs=n, trainer__metrics_every=2,
+                        optimizer="adam", output_dir=str(tmp_path / folder))
+            for n in epochs for rule in ("dfa", "fa")
+        ]  # fmt: skip
+        return execute(configs, "a test", draw=False, keep_weights=kept)[0].folder
+
+    alone, after = run("alone", 5), run("after", 5, 3)
+    assert alone.metrics().epoch.unique().tolist() == [0, 2, 4, 5]
+    pd.testing.assert_frame_equal(
+        after.metrics().drop(columns=TIMES), alone.metrics().drop(columns=TIMES), check_exact=True
+    )
+    assert (after.path / "config.yaml").read_text() == (
+        (alone.path / "config.yaml").read_text().replace("alone", "after")
+    )
+    summaries = [json.loads((f.path / "summary.json").read_text()) for f in (alone, after)]
+    for name in TIMES:
+        for found in summaries:
+            del found["final"][name]
+    assert summaries[0] == summaries[1]
+    shorter = next(path for path in after.path.parent.glob("dfa*") if path != after.path)
+    assert after.manifest().get("goes_on_from") == (shorter.name if kept else None)
+    assert "goes_on_from" not in alone.manifest()
+    if kept:
+        one, other = alone.checkpoint(), after.checkpoint()
+        assert one["steps"] == other["steps"]
+        torch.testing.assert_close(other["tensors"], one["tensors"], rtol=0, atol=0)
+
+
+def test_what_goes_on_comes_after_what_it_goes_on_from(make_config):
+    configs = {
+        (epochs, lr): make_config(trainer__epochs=epochs, optimizer__lr=lr)
+        for epochs in (9, 2, 4) for lr in (0.1, 0.2)
+    }  # fmt: skip
+    configs[7, 0.3] = make_config(trainer__epochs=7, optimizer__lr=0.3)  # has no shorter run
+    outcomes = {key: Outcome(c, RunFolder(c)) for key, c in configs.items()}
+    groups = populations(list(outcomes.values()))
+    keys = {o.folder.path: key for key, o in outcomes.items()}
+    assert [[keys[o.folder.path] for o in group] for group in groups] == [
+        [(2, 0.1), (2, 0.2)], [(7, 0.3)], [(4, 0.1), (4, 0.2)], [(9, 0.1), (9, 0.2)],
+    ]  # fmt: skip
+    assert [group[0].epochs_left for group in groups] == [2, 7, 2, 5]
+
+
+def test_a_run_that_has_begun_goes_on_from_its_own_place(make_config):
+    short, long = (make_config(trainer__epochs=n) for n in (2, 4))
+    begun = Outcome(long, RunFolder(long), place=(1, 3))
+    populations([Outcome(short, RunFolder(short)), begun])
+    assert (begun.beginning, begun.place) == (None, (1, 3))
