@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from fabench.dataset.base import Data, Pool, Split
-from fabench.population import streams
 from fabench.precision import Operands
-from fabench.randomness import generator
+from fabench.randomness import generator, streams
 from fabench.task.base import Task
 
 

@@ -13,21 +13,20 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
-from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS, Init
+from fabench.drawing import Draws
 from fabench.lanes import Lanes
 from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
 from fabench.network import ForwardPass, Layer, Noise, Weights, forward
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
 from fabench.precision import PAYS_FROM, Operands
-from fabench.randomness import generator
+from fabench.randomness import streams
 
 BLOCK = 2**18
 """Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
@@ -62,12 +61,6 @@ class Row:
     scalars: dict[str, float]
 
 
-def streams(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The distinct seeds, in order, and for every row which of them is its own."""
-    distinct = list(dict.fromkeys(seeds))
-    return distinct, [distinct.index(seed) for seed in seeds]
-
-
 def computes_together(device: torch.device, layers: Sequence[Layer]) -> bool:
     """Whether all rows are computed at once, as a GPU likes it, or one after the other, as a CPU
     does unless the network has very many small layers."""
@@ -75,10 +68,14 @@ def computes_together(device: torch.device, layers: Sequence[Layer]) -> bool:
     return device.type != "cpu" or (len(layers) >= DEEP and small)
 
 
+def drops(layers: Sequence[Layer]) -> bool:
+    """Whether any layer has dropout."""
+    return any(layer.input_dropout for layer in layers)
+
+
 def is_a_graph(device: torch.device, rule: LearningRule, layers: Sequence[Layer]) -> bool:
     """Whether a step is the same kernels each time: on a GPU, where nothing is drawn in it."""
-    drops = any(layer.input_dropout for layer in layers)
-    return device.type == "cuda" and not rule.uses_noise and not drops
+    return device.type == "cuda" and not rule.uses_noise and not drops(layers)
 
 
 @dataclass
@@ -112,11 +109,12 @@ class Population:
         self.device, self.together = device, computes_together(device, self.layers)
         self.operand = Operands(config.precision, device)
         self.t = torch.zeros((), dtype=torch.float64, device=device)  # steps taken
-        self.seeds, stream = streams([row.seed for row in rows])
-        self.streams = torch.tensor(stream, device=device)
-        self.weights = self._draw_weights()
+        seeds = [row.seed for row in rows]
+        self.streams = torch.tensor(streams(seeds)[1], device=device)
+        self.draws = Draws(self.layers, seeds, device)
+        self.weights = self.draws.weights()
         self.fixed = self._fixed()
-        self.B = self._draw_feedback(config.init_of_B)
+        self.B = self._initial_feedback(config.init_of_B)
         learns_feedback = isinstance(self.rule, FeedbackRule) and self.rule.learns_feedback
         learning = {**self.trained(), **(self._feedback() if learns_feedback else {})}
         self.state: dict[str, State] = {
@@ -170,42 +168,12 @@ class Population:
             )
         return SimpleNamespace(**scalars)
 
-    # -- Drawing -----------------------------------------------------------------------------
-
-    def _stack(self, matrices: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(matrices)).to(self.device)
-
-    def _drawn(self, stream: str, init: Init, i: int, o: int, scale: float = 1.0) -> Tensor:
-        """A matrix [R, i, o] (a bias: [R, 1, o]), drawn once for every seed."""
-        matrices = [init(generator(seed, stream), i, o) for seed in self.seeds]
-        return (self._stack(matrices) * scale)[self.streams]
-
-    def _draw_weights(self) -> Weights:
-        weights = Weights([], [], [])
-        for index, layer in enumerate(self.layers):
-            i, o, scale = layer.fan_in, layer.fan_out, layer.weight_scale
-            init, bias_init = WEIGHT_INITS[layer.weight_init], layer.bias_init
-            weights.W.append(self._drawn(f"weights {index}", init, i, o, scale))
-            weights.b.append(
-                None
-                if bias_init is None
-                else self._drawn(f"biases {index}", BIAS_INITS[bias_init], i, o)
-            )
-            weights.G.append(
-                None if layer.gate is None else self._drawn(f"gates {index}", init, i, o, scale)
-            )
-        return weights
-
-    def _draw_feedback(self, init: InitOfB) -> list[Tensor]:
+    def _initial_feedback(self, init: InitOfB) -> list[Tensor]:
         if not isinstance(self.rule, FeedbackRule) or len(self.layers) == 1:
             return []
         if init.name == "transported":
             return [init.scale * b for b in self.rule.transported(self.weights.W)]
-        draw = FEEDBACK_INITS[init.name]
-        return [
-            self._drawn(f"feedback {index}", draw, to, source, init.scale).mT.contiguous()
-            for index, (source, to) in enumerate(self.rule.feedback_shapes(self.layers))
-        ]
+        return self.draws.feedback(init, self.rule.feedback_shapes(self.layers))
 
     def noise(self, rows: slice, step: int | None = None) -> Noise | None:
         """Normal noise for some rows' step (None: the present one), as operands, if the rule uses
@@ -213,28 +181,14 @@ class Population:
         if not self.rule.uses_noise:
             return None
         number = self.steps if step is None else step
-
-        def draw(stream: str, shape: tuple[int, ...]) -> Tensor:
-            rngs = [generator(row.seed, stream, number) for row in self.rows[rows]]
-            return self.operand(
-                self._stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs])
-            )
-
-        return draw
+        return lambda name, shape: self.operand(self.draws.noise(rows, name, shape, number))
 
     def masks(self, rows: slice, n_examples: int, step: int | None = None) -> list[Tensor | None]:
         """Dropout's factors of every layer's inputs [R, B, n_inputs] in some rows' step (None: the
         present one)."""
-        masks: list[Tensor | None] = []
-        for index, layer in enumerate(self.layers):
-            p, shape, mask = layer.input_dropout, (n_examples, layer.n_inputs), None
-            if p:
-                number = self.steps if step is None else step
-                rngs = [generator(r.seed, f"dropout {index}", number) for r in self.rows[rows]]
-                kept = self._stack([rng.random(shape, dtype=np.float32) >= p for rng in rngs])
-                mask = kept / (1 - p)
-            masks.append(mask)
-        return masks
+        if not drops(self.layers):
+            return [None] * len(self.layers)
+        return self.draws.masks(rows, n_examples, self.steps if step is None else step)
 
     # -- Training ----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ alone, and a GPU sees the same numbers as a CPU (all are drawn on the CPU and th
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,3 +17,9 @@ def generator(seed: int, stream: str, epoch: int = 0) -> np.random.Generator:
     """
     name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, name, epoch])))
+
+
+def streams(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The distinct seeds, in order, and for every row which of them is its own."""
+    distinct = list(dict.fromkeys(seeds))
+    return distinct, [distinct.index(seed) for seed in seeds]
