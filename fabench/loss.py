@@ -55,11 +55,26 @@ SQUARED_ERROR = Loss(
     loss = sum_c e_c^2 / 2  (2)
 """
 
-LossName = Literal["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"]
+SIGMOID_SQUARED_ERROR = Loss(
+    value=lambda a, y: (torch.sigmoid(a) - y).square().sum(-1) / 2,  # (1)
+    error=lambda a, y: (torch.sigmoid(a) - y) * torch.sigmoid(a) * torch.sigmoid(-a),  # (2)
+)
+"""Half the squared error of sigmoid outputs.
+
+    loss = sum_c (sigmoid(a_c) - y_c)^2 / 2                                   (1)
+    e = (sigmoid(a) - y) ⊙ sigmoid'(a),  sigmoid'(a) = sigmoid(a) sigmoid(-a) (2)
+
+Lillicrap et al. 2016, arXiv:1411.0247 (MNIST).
+"""
+
+LossName = Literal[
+    "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "sigmoid_squared_error"
+]
 
 LOSSES: dict[str, Loss] = {
     "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY,
     "sigmoid_cross_entropy": BINARY_CROSS_ENTROPY,
     "squared_error": SQUARED_ERROR,
+    "sigmoid_squared_error": SIGMOID_SQUARED_ERROR,
 }
 """The losses of a classifier, by the name that a configuration gives them."""

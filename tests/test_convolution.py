@@ -79,6 +79,8 @@ def autograd(net, weights, x, y, loss, masks=None):
         a = plain(net, [w[r] for w in W], [None if v is None else v[r] for v in b], x[r], own)
         if loss == "squared_error":
             total = ((a - y[r]) ** 2).sum() / 2
+        elif loss == "sigmoid_squared_error":
+            total = ((a.sigmoid() - y[r]) ** 2).sum() / 2
         elif loss == "softmax_cross_entropy":
             total = F.cross_entropy(a, y[r], reduction="sum")
         else:

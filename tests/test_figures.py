@@ -36,6 +36,7 @@ from fabench.recipe import (
     table_nokland,
     table_parity,
     table_precision,
+    table_published,
     table_random_data,
 )
 from fabench.store import RunFolder
@@ -96,6 +97,11 @@ def test_every_recipe_says_what_it_is_and_names_its_experiments():
         ("fig_align_then_memorise", 10, {("dfa", "sgd", 3, 100)}),
         ("table_nokland", 9, {("bp", "rmsprop", 3, 10)}),
         ("table_alignment_family", 26, {("shallow", "sgd", 3, 20), ("drtp", "sgd", 3, 20)}),
+        ("table_published_lillicrap", 2, {("fa", "sgd", 3, 25)}),
+        ("table_published_nokland", 3, {("bp", "rmsprop", 3, 40), ("dfa", "rmsprop", 3, 40)}),
+        ("table_published_akrout", 4, {("kolen_pollack", "sgd", 3, 100)}),
+        ("table_published_frenkel", 3, {("drtp", "nesterov", 3, 100)}),
+        ("table_published_sanfiz", 6, {("brsf", "momentum", 3, 10)}),
     ],
 )
 def test_experiments_list_their_runs(experiment, n, expected):
@@ -209,6 +215,7 @@ SMOKE = {
     "fig_align_then_memorise": ["task.p=0.5"],
     "table_nokland": [],
     "table_alignment_family": [],
+    "table_published": [],
 }
 
 
@@ -605,6 +612,35 @@ def test_table_alignment_family_is_paired_with_bp_of_the_same_dataset():
     assert fashion.difference_to_bp_mean == pytest.approx(6)
     assert (np.isnan(fashion.published_mlp), fashion.published_lenet) == (True, 13.06)
     assert np.isnan(table.loc["mnist", "bp"].difference_to_bp_mean)
+
+
+def test_table_published_has_a_row_per_run_beside_its_papers_number():
+    net = {"hidden": "500", "activation": "sigmoid"}
+    frame = pd.concat(
+        [
+            runs("fa", level=0.97).assign(**net, folder="a"),
+            runs("fa", level=0.95).assign(**net | {"hidden": "1000"}, folder="b"),
+            runs("drtp", level=0.9).assign(**net | {"hidden": "4"}, folder="c"),
+        ]
+    )
+    table = table_published.tabulate(frame)
+    assert table.paper.tolist() == ["A", "L", ""]
+    assert table.test_error_mean.tolist() == pytest.approx([2, 4, 9])
+    assert table.test_error_sd.tolist() == pytest.approx([1, 1, 1])
+    assert table.epochs.tolist() == [20, 20, 20]
+    np.testing.assert_equal(table.published.tolist(), [2.2, 2.1, np.nan])
+
+
+def test_published_networks_are_told_apart():
+    """Every run of the table has its paper, and every published number its run."""
+    found = [
+        (("-".join(map(str, c.model.hidden)), c.model.activation), c.learning_rule.name)
+        for c in figures._configs(table_published.EXPERIMENTS, [], cli.conf_dir())
+    ]
+    named = {(net, rule) for net, (_, rules) in table_published.PAPERS.items() for rule in rules}
+    assert len(set(found)) == len(found)
+    assert {net for net, _ in found} == table_published.PAPERS.keys()
+    assert named <= set(found)
 
 
 def test_markdown_has_a_row_per_row():

@@ -3,7 +3,13 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from fabench.loss import BINARY_CROSS_ENTROPY, LOSSES, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR
+from fabench.loss import (
+    BINARY_CROSS_ENTROPY,
+    LOSSES,
+    SIGMOID_SQUARED_ERROR,
+    SOFTMAX_CROSS_ENTROPY,
+    SQUARED_ERROR,
+)
 
 
 def normal(*shape, sd=1.0, dtype=torch.float64):
@@ -67,6 +73,7 @@ TORCH = {
         a, y, reduction="none"
     ).sum(2),
     "squared_error": lambda a, y: mse_loss(a, y, reduction="none").sum(2) / 2,
+    "sigmoid_squared_error": lambda a, y: mse_loss(a.sigmoid(), y, reduction="none").sum(2) / 2,
 }
 
 
@@ -97,6 +104,15 @@ def test_softmax_and_squares_by_hand():
     a, y = (torch.tensor(v).view(1, 1, 2) for v in ([3.0, -1.0], [1.0, 0.0]))
     loss, e = value_and_error(SQUARED_ERROR, a, y)
     assert (loss.tolist(), e.tolist()) == ([[2.5]], [[[2.0, -1.0]]])
+
+
+def test_squares_of_sigmoids_by_hand():
+    """Logits 0 and log 3: sigmoids 1/2 and 3/4, with slopes 1/4 and 3/16."""
+    a = torch.tensor([0.0, np.log(3)]).double().view(1, 1, 2)
+    y = torch.tensor([1.0, 0.0]).double().view(1, 1, 2)
+    loss, e = value_and_error(SIGMOID_SQUARED_ERROR, a, y)
+    np.testing.assert_allclose(loss, [[1 / 8 + 9 / 32]])
+    np.testing.assert_allclose(e[0, 0], [-1 / 8, 9 / 64])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -5,7 +5,7 @@
 
 An example is one item, whatever k is; an epoch is a permutation of the items. ``loss``: softmax
 with cross-entropy; a sigmoid with cross-entropy for every class; half the squared error of the
-linear output.
+linear output or of sigmoids.
 
 Reference: A. Nøkland, "Direct feedback alignment provides learning in deep neural networks", 2016,
 arXiv:1609.01596 (its code: ten sigmoids with cross-entropy on MNIST).

@@ -11,7 +11,12 @@ from fabench.errors import UserError
 from fabench.registry import build
 from fabench.store import RunFolder
 
-LOSSES = ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"]
+LOSSES = [
+    "softmax_cross_entropy",
+    "sigmoid_cross_entropy",
+    "squared_error",
+    "sigmoid_squared_error",
+]
 
 
 def classification(n_classes=10, loss="softmax_cross_entropy"):
@@ -71,7 +76,7 @@ def test_k_is_no_part_of_the_run(make_config):
 
 def test_the_loss_decides_the_identity(make_config):
     configs = [make_config(task="classification", task__loss=loss) for loss in LOSSES]
-    assert len({config.identity() for config in [*configs, make_config()]}) == 4
+    assert len({config.identity() for config in [*configs, make_config()]}) == 5
 
 
 @pytest.mark.parametrize("value", ["hinge", 1, None])

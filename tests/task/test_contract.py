@@ -21,6 +21,7 @@ LOSSES = {  # of one example's output a [C] and target y [C], by torch
     "sigmoid_cross_entropy": lambda a, y: binary_cross_entropy_with_logits(a, y, reduction="sum"),
     "softmax_cross_entropy": lambda a, y: cross_entropy(a, y.argmax()),
     "squared_error": lambda a, y: mse_loss(a, y, reduction="sum") / 2,
+    "sigmoid_squared_error": lambda a, y: mse_loss(a.sigmoid(), y, reduction="sum") / 2,
 }
 TASKS = [({"name": "parity", "k": 2}, "sigmoid_cross_entropy")] + [
     ({"name": name, "loss": loss, "n_classes": 4, **settings}, loss)
