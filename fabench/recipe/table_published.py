@@ -8,9 +8,9 @@ arXiv:1609.01596, table 1; 40 epochs instead of 300. Its other networks: table_n
 A: M. Akrout, C. Wilson, P. Humphreys, T. Lillicrap, D. Tweed, "Deep learning without weight
 transport", 2019, arXiv:1904.05391, logs of the authors' code: one seed, after 400 epochs (after the
 100 that we train, 1.75, 3.66, 2.03 and 1.72). Its biases learn 128 times more slowly.
-F: C. Frenkel, M. Lefebvre, D. Bol, "Learning without feedback", 2021, arXiv:1909.01311; DRTP's error
-is quoted from memory. Learning rates from conf/tuned: the code's hidden layers, whose signals it
-sums over a batch, learn faster than its output layer.
+F: C. Frenkel, M. Lefebvre, D. Bol, "Learning without feedback", 2021, arXiv:1909.01311; DRTP's
+error is quoted from memory. Learning rates from conf/tuned: the code's hidden layers, whose signals
+it sums over a batch, learn faster than its output layer.
 S: A. Sanfiz, M. Akrout, "Benchmarking the accuracy and robustness of feedback alignment
 algorithms", 2021, arXiv:2108.13446: the best epoch on the very images that are reported. Ours: the
 last of 10 epochs, learning rates from conf/tuned (theirs are not published); their convolutions pad
