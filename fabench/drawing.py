@@ -16,7 +16,7 @@ from fabench.network import Layer, Weights
 from fabench.randomness import generator, streams
 
 
-class Draws:
+class NetworkDraws:
     """Draws for networks of these layers, a seed for each, on a device."""
 
     def __init__(self, layers: Sequence[Layer], seeds: Sequence[int], device: torch.device) -> None:

@@ -210,7 +210,7 @@ def _first(population: Population, examples: Examples, epoch: Epoch) -> tuple[Te
 
 def _send(population: Population, x: Tensor, y: Tensor, rows: slice) -> Probe:
     """Run the rule and backpropagation on x and y with some rows."""
-    weights, B = population.operands(rows)
+    weights, B = population.operands.weights(rows), population.operands.feedback(rows)
     x, y = x[population.streams[rows]], y[rows]
     passed = forward(population.layers, weights, x, population.operand)
     passed.y, passed.noise = population.operand(y), population.noise(rows)

@@ -4,14 +4,12 @@ Axes: R runs (rows), S data streams (distinct seeds), B batch, I fan-in, O fan-o
 own seed and its own scalar hyper-parameters; rows never mix.
 """
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +17,11 @@ from torch import Tensor
 from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
-from fabench.drawing import Draws
+from fabench.drawing import NetworkDraws
 from fabench.lanes import Lanes
 from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
 from fabench.network import ForwardPass, Layer, Noise, Weights, forward
+from fabench.operands import NetworkOperands, Scratch
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
 from fabench.precision import PAYS_FROM, Operands
@@ -111,10 +110,13 @@ class Population:
         self.t = torch.zeros((), dtype=torch.float64, device=device)  # steps taken
         seeds = [row.seed for row in rows]
         self.streams = torch.tensor(streams(seeds)[1], device=device)
-        self.draws = Draws(self.layers, seeds, device)
+        self.draws = NetworkDraws(self.layers, seeds, device)
         self.weights = self.draws.weights()
-        self.fixed = self._fixed()
         self.B = self._initial_feedback(config.init_of_B)
+        self.scratch = Scratch()
+        self.operands = NetworkOperands(
+            self.layers, self.weights, self.B, self.operand, self.scratch
+        )
         learns_feedback = isinstance(self.rule, FeedbackRule) and self.rule.learns_feedback
         learning = {**self.trained(), **(self._feedback() if learns_feedback else {})}
         self.state: dict[str, State] = {
@@ -123,7 +125,6 @@ class Population:
         self._decays = any(row.scalars["weight_decay"] for row in rows)
         self._parts = self._divide()
         self.compiled = self._compile(config)
-        self._memory = threading.local()  # of weights' size; one set a thread serves all parts
         self.replays = is_a_graph(device, self.rule, self.layers)
 
     def _divide(self) -> list[Part]:
@@ -216,51 +217,11 @@ class Population:
         size = PROBED if self.together else 1
         return [slice(r, r + size) for r in range(0, len(self.rows), size)]
 
-    def weight_operands(self, rows: slice) -> Weights:
-        """Some rows' weights as operands of matrix products, until the next call."""
-        w = self.weights
-        W, b, G = (self._operands(name, getattr(w, name), rows) for name in ("W", "b", "G"))
-        return Weights(W, b, G)
-
-    def operands(self, rows: slice) -> tuple[Weights, list[Tensor]]:
-        """Some rows' weights and feedback as operands of matrix products, until the next call."""
-        return self.weight_operands(rows), self._operands("B", self.B, rows)
-
-    def _operands(self, name: str, matrices: Sequence[Tensor | None], rows: slice) -> list[Any]:
-        return [
-            None if m is None else self._operand(f"{name}{i}", m, rows)
-            for i, m in enumerate(matrices)
-        ]
-
-    def _operand(self, name: str, m: Tensor, rows: slice) -> Tensor:
-        if name in self.fixed:
-            return self.fixed[name][rows]
-        own = m[rows]
-        if not self.operand.native:
-            return self.operand(own)
-        return self.operand(own, self._buffer(f"operand {name}", own, self.operand.dtype))
-
-    def _fixed(self) -> dict[str, Tensor]:
-        """Operands of all rows that stay as they are: of gates and of layers that do not learn."""
-        matrices = {f"G{i}": G for i, G in enumerate(self.weights.G)}
-        for i, layer in enumerate(self.layers):
-            if not layer.trained:
-                matrices |= {f"W{i}": self.weights.W[i], f"b{i}": self.weights.b[i]}
-        return {name: self.operand(m) for name, m in matrices.items() if m is not None}
-
-    def _buffer(self, name: str, like: Tensor, dtype: torch.dtype) -> Tensor:
-        """Memory for an operand or a gradient of this shape: new memory of a weight's size at every
-        step costs a CPU as much in page faults as arithmetic."""
-        buffers, key = vars(self._memory), f"{name} {tuple(like.shape)}"
-        if key not in buffers:
-            buffers[key] = torch.empty_like(like, dtype=dtype)
-        return buffers[key]
-
     def outputs(self, x: Tensor) -> Tensor:
         """The output [R, B, C] of every network on x [S, B, I], an operand."""
         parts = []
         for part in self._parts:
-            weights = self.weight_operands(part.rows)
+            weights = self.operands.weights(part.rows)
             parts.append(forward(self.layers, weights, x[part.streams], self.operand).output)
         return torch.cat(parts).float()
 
@@ -318,7 +279,7 @@ class Population:
     def _step(self, part: Part, x: Tensor, y: Tensor, number: int | None) -> Tensor:
         part.step = number
         part.numbers = self.optimizer.at_step(self.t if number is None else number, part.scalars)
-        weights, B = self.operands(part.rows)
+        weights, B = self.operands.weights(part.rows), self.operands.feedback(part.rows)
         passed, e, deltas = self._signals(part, x, y, weights, B)
         if self.adversarial and deltas[0] is not None:
             error = passed.back(0, deltas[0], weights.W[0].mT)
@@ -354,7 +315,7 @@ class Population:
                 W *= 1 - lr * part.scalars.weight_decay
             W.baddbmm_(h.mT, lr / size * delta, alpha=-1)
         else:
-            out = self._buffer(f"gradient {name}", W, self.operand.dtype)
+            out = self.scratch(f"gradient {name}", W, self.operand.dtype)
             gradient = layer.gradient(h, self.operand(delta / size), passed.places[index], out)
             self._update(part, name, W, gradient)
         b = part.weights.b[index]
@@ -381,7 +342,7 @@ class Population:
 
     def _float32(self, g: Tensor) -> Tensor:
         """A gradient in its weights' format, until the next call."""
-        return g if g.dtype == torch.float32 else self._buffer("block", g, torch.float32).copy_(g)
+        return g if g.dtype == torch.float32 else self.scratch("block", g, torch.float32).copy_(g)
 
     # -- Saving ------------------------------------------------------------------------------
 

@@ -62,6 +62,6 @@ def hidden_layers(folder: Path) -> tuple[list[Array], list[Array], NDArray[Any]]
 
 
 def _activations(population: Population, x: Any) -> list[Array]:
-    weights = population.weight_operands(slice(None))
+    weights = population.operands.weights(slice(None))
     passed = forward(population.layers, weights, x[population.streams], population.operand)
     return [np.asarray(h[0].float().cpu()) for h in passed.h[1:]]
