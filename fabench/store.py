@@ -130,13 +130,11 @@ class RunFolder:
     def go_on_from(self, shorter: "RunFolder") -> None:
         """Begin with what a shorter run has trained: its checkpoint and metrics."""
         metrics, every = shorter.metrics(), self.config.trainer.metrics_every
+        saved = shorter.checkpoint()
+        assert saved is not None
         self.write_metrics(metrics[metrics.epoch % every == 0])  # its last epoch is always there
         self.update_manifest(goes_on_from=shorter.path.name)
-        with (
-            (shorter.path / "checkpoint.pt").open("rb") as source,
-            whole_file(self.path / "checkpoint.pt") as file,
-        ):
-            shutil.copyfileobj(source, file)
+        self.write_checkpoint(saved)
 
     def place(self) -> tuple[int, int]:
         """Where training stands: whole epochs (-1: not begun) and batches of the next one."""
