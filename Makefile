@@ -15,12 +15,13 @@ figures: .venv/installed  ## compute what is missing and draw the thesis's figur
 	$(BIN)/fabench figures all
 
 TUNE := $(BIN)/fabench tune -m
-TUNED := $(addprefix tuned-,optimizers feedback lazy long clusters-sgd clusters-rmsprop bits)
+OPTIMIZERS := $(addprefix tuned-,sgd momentum nesterov adagrad adadelta rmsprop adam adamax nadam amsgrad)
+TUNED := $(addprefix tuned-,long lazy feedback clusters-sgd clusters-rmsprop bits) $(OPTIMIZERS)
 
-tuned: $(TUNED)  ## choose the figures' learning rates anew, into conf/tuned (for a GPU: -j 4)
+tuned: $(TUNED)  ## choose the figures' learning rates anew, into conf/tuned (for a GPU: -j 8)
 
-tuned-optimizers: .venv/installed
-	$(TUNE) learning_rule=bp,dfa optimizer=sgd,momentum,nesterov,adagrad,adadelta,rmsprop,adam,adamax,nadam,amsgrad
+$(OPTIMIZERS): tuned-%: .venv/installed
+	$(TUNE) learning_rule=bp,dfa optimizer=$*
 
 tuned-feedback: .venv/installed
 	$(TUNE) learning_rule=dfa optimizer=sgd init_of_B=standard_uniform,gaussian,standard_gaussian

@@ -68,6 +68,7 @@ class General:
     data_dir: str | None
     overwrite: bool
     dry_run: bool
+    workers: Count = 1  # runs from before it was there have none
 
 
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
@@ -142,7 +143,8 @@ class Config:
     def science(self) -> dict[str, Any]:
         """The settings that decide the results."""
         science = self.resolved()
-        for key in ("k", "output_dir", "data_dir", "overwrite", "dry_run"):  # k: task or dataset
+        del science["k"]  # the task or the dataset has it
+        for key in ("output_dir", "data_dir", "overwrite", "dry_run", "workers"):
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]

@@ -1,8 +1,9 @@
 """Runs from checked configurations: train what is not finished, side by side where possible."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,9 +12,10 @@ from fabench.config import Config
 from fabench.errors import RunFailed, UserError
 from fabench.figure.run_plots import write_plots
 from fabench.precision import flushed_denormals
-from fabench.report import console, plan, reporter, show_plan
+from fabench.report import plan, shown
 from fabench.store import RunFolder
 from fabench.trainer import Reporter, Training, resolve_device
+from fabench.workers import side_by_side
 
 CPU_BYTES = 4 * 2**30
 """The most memory that a population may take on a CPU."""
@@ -39,6 +41,12 @@ class Outcome:
     def epochs_left(self) -> int:
         """The one under way included."""
         return self.config.trainer.epochs - max(0, self.place[0])
+
+
+Group = Sequence[Outcome]
+"""Runs that train as one population."""
+
+Train = Callable[[Group, Reporter], UserError | RunFailed | None]
 
 
 def find(config: Config) -> Outcome:
@@ -80,20 +88,37 @@ def execute(
                 except UserError as error:
                     outcome.error = error
             outcomes[folder.path] = outcome
-        groups = populations(list(outcomes.values()))
-        costs = [sum(multiply_adds(o.config, o.config.trainer.epochs) for o in g) for g in groups]
-        left = [sum(multiply_adds(o.config, o.epochs_left) for o in group) for group in groups]
-        with reporter(costs, left) as progress:
-            for number, group in enumerate(groups, 1):
-                if len(configs) > 1:
-                    jobs = f"{len(group)} job{'s' if len(group) > 1 else ''}"
-                    console.print(f"population {number} of {len(groups)}: {jobs}")
-                _train(group, command, progress, keep_weights)
-                progress.finish()
+        _train_all(populations(list(outcomes.values())), partial(_train, command, keep_weights))
         for outcome in outcomes.values():
             if outcome.error is None:
                 _finish(outcome, draw)
     return [outcomes[RunFolder(config).path] for config in configs]
+
+
+def _train_all(groups: Sequence[Group], train: Train) -> None:
+    """Train populations, as many at a time as there are workers."""
+    costs = [sum(multiply_adds(o.config, o.config.trainer.epochs) for o in g) for g in groups]
+    left = [sum(multiply_adds(o.config, o.epochs_left) for o in group) for group in groups]
+    workers = min(len(groups), groups[0][0].config.general.workers) if groups else 0
+    with shown(costs, left) as progress:
+        if workers > 1:
+            errors = side_by_side(train, groups, _earlier(groups), progress, workers)
+        else:
+            errors = []
+            for number, group in enumerate(groups):
+                reporter = progress.population(number)
+                errors.append(train(group, reporter))
+                reporter.finish()
+    for group, error in zip(groups, errors, strict=True):
+        for outcome in group:
+            outcome.error, outcome.trained = error, error is None
+
+
+def _earlier(groups: Sequence[Group]) -> list[set[int]]:
+    """The groups, by number, that hold what each group's runs go on from."""
+    number = {o.folder.path: number for number, group in enumerate(groups) for o in group}
+    beginnings = ([o.beginning.folder.path for o in group if o.beginning] for group in groups)
+    return [{number[path] for path in paths if path in number} for paths in beginnings]
 
 
 def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
@@ -107,7 +132,8 @@ def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
         shared = (config.general.data_dir, config.trainer.checkpoint_every)
         key = (config.architecture(), shared, outcome.place, outcome.beginning is None)
         chunks = groups.setdefault(key, [[]])
-        most = max(1, memory(resolve_device(config)) // row_bytes(config))
+        memory = memory_of(resolve_device(config)) // config.general.workers
+        most = max(1, memory // row_bytes(config))
         rows = sum(len(o.config.seeds) for o in chunks[-1])
         if chunks[-1] and rows + len(config.seeds) > most:
             chunks.append([])
@@ -127,7 +153,7 @@ def _chain(outcomes: Sequence[Outcome]) -> None:
         shorter[course] = outcome
 
 
-def _go_on(group: Sequence[Outcome]) -> None:
+def _go_on(group: Group) -> None:
     """Where every run of the group has a beginning that is trained, they take it up."""
     pairs = [(o.folder, o.beginning.folder) for o in group if o.beginning]
     if pairs and all(shorter.place() == group[0].place for _, shorter in pairs):
@@ -135,7 +161,7 @@ def _go_on(group: Sequence[Outcome]) -> None:
             folder.go_on_from(shorter)
 
 
-def memory(device: torch.device) -> int:
+def memory_of(device: torch.device) -> int:
     """Bytes that a population may take: on a GPU, most of what is free."""
     return CPU_BYTES if device.type == "cpu" else int(0.8 * torch.cuda.mem_get_info(device)[0])
 
@@ -179,21 +205,19 @@ def _unwritable(folder: RunFolder, error: OSError) -> RunFailed:
     )
 
 
-def _train(group: Sequence[Outcome], command: str, progress: Reporter, keep_weights: bool) -> None:
-    """Train one population; an error becomes the outcome of all its runs."""
+def _train(
+    command: str, keep_weights: bool, group: Group, reporter: Reporter
+) -> UserError | RunFailed | None:
+    """Train one population; returns what went wrong, for all its runs."""
     folders = [outcome.folder for outcome in group]
     try:
         _go_on(group)
         training = Training(folders, command, keep_weights)
-        show_plan(plan([o.config for o in group], training.population.n_parameters()))
-        training.run(progress)
+        lines = plan([o.config for o in group], training.population.n_parameters())
+        reporter.introduce(len(group), lines)
+        training.run(reporter)
     except UserError as error:
-        failure: UserError | RunFailed = error
+        return error
     except OSError as error:
-        failure = _unwritable(folders[0], error)
-    else:
-        for outcome in group:
-            outcome.trained = True
-        return
-    for outcome in group:
-        outcome.error = failure
+        return _unwritable(folders[0], error)
+    return None

@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -74,13 +75,16 @@ def significant(value: float | None) -> str:
     return "-" if value is None or pd.isna(value) else f"{value:.3g}"
 
 
-class PlanReporter:
-    """How far a plan is: populations that train one after the other, each with its cost."""
+class Plan:
+    """How far populations are that train one after the other or side by side, each with its cost.
+
+    On a terminal it is shown by bars (BarPlan), elsewhere by lines.
+    """
 
     def __init__(self, costs: Sequence[float], left: Sequence[float]) -> None:
         """``costs``: of each population, in any unit; ``left``: how much of it is to be done."""
         self.costs, self.left = costs, list(left)
-        self.finished, self.worked, self.began = 0, 0.0, 0.0
+        self.latest, self.worked, self.began = 0, 0.0, 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -88,31 +92,19 @@ class PlanReporter:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
-        cost = self.costs[self.finished]
-        self.batch_cost = cost / (epochs * batches)
-        self.left[self.finished] = cost - done * self.batch_cost
-        if not self.worked:
-            self.began = time.perf_counter()
-
-    def batch(self, examples: int) -> None:
-        self.left[self.finished] -= self.batch_cost
-        self.worked += self.batch_cost
-
-    def finish(self) -> None:
-        """The population is done, or does not get any further."""
-        self.left[self.finished] = 0
-        self.finished += 1
+    def population(self, number: int) -> "PopulationReporter":
+        """Who is told how a population's training goes."""
+        self.latest = number
+        return LineReporter(self, number)
 
     @property
     def several(self) -> bool:
         """Whether there is more to tell of the plan than of its only population."""
         return len(self.costs) > 1
 
-    @property
-    def population(self) -> str:
-        """Which one trains, in words."""
-        return f"population {min(self.finished + 1, len(self.costs))} of {len(self.costs)}"
+    def place(self, number: int) -> str:
+        """A population among the others, in words."""
+        return f"population {number + 1} of {len(self.costs)}"
 
     @property
     def done(self) -> float:
@@ -128,12 +120,43 @@ class PlanReporter:
         return f"{timedelta(seconds=round(pace * sum(self.left)))} left"
 
 
-class LineReporter(PlanReporter):
+class PopulationReporter:
+    """What a population's training adds to the plan."""
+
+    def __init__(self, plan: Plan, number: int) -> None:
+        self.plan, self.number = plan, number
+
+    def introduce(self, jobs: int, lines: dict[str, str]) -> None:
+        """Say what is about to train: see ``plan``."""
+        if self.plan.several or jobs > 1:
+            place = self.plan.place(self.number)
+            console.print(f"{place}: {jobs} job{'s' if jobs > 1 else ''}")
+        show_plan(lines)
+
+    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
+        cost = self.plan.costs[self.number]
+        self.epochs, self.batch_cost = epochs, cost / (epochs * batches)
+        self.plan.left[self.number] = cost - done * self.batch_cost
+        if not self.plan.worked:
+            self.plan.began = time.perf_counter()
+
+    def batch(self, examples: int, count: int = 1) -> None:
+        self.plan.left[self.number] -= count * self.batch_cost
+        self.plan.worked += count * self.batch_cost
+
+    def epoch(self, metrics: pd.DataFrame) -> None:
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """The population is done, or does not get any further."""
+        self.plan.left[self.number] = 0
+
+
+class LineReporter(PopulationReporter):
     """One plain line per epoch, for logs and pipes."""
 
     def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
         super().start(epochs, batches, runs, done)
-        self.epochs = epochs
         if done:
             console.print(f"continuing after {done // batches} of {epochs} epochs")
 
@@ -143,16 +166,18 @@ class LineReporter(PlanReporter):
             f"epoch {int(mean.epoch)}/{self.epochs}  {_scores(mean)}  "
             f"{mean.examples_per_second:,.0f} examples/s"
         )
-        if self.several:
-            line += f"  ({self.population}: {100 * self.done:.0f} % of the plan, {self.time_left})"
+        plan = self.plan
+        if plan.several:
+            place = plan.place(self.number)
+            line += f"  ({place}: {100 * plan.done:.0f} % of the plan, {plan.time_left})"
         console.print(line, soft_wrap=True)
 
 
-class BarReporter(PlanReporter):
-    """A bar with epoch, accuracies, throughput and time left; above it that of the whole plan."""
+class BarPlan(Plan):
+    """A bar of the whole plan, and below it one of every population that trains."""
 
     def __enter__(self) -> Self:
-        self.bar = Progress(
+        self.bars = Progress(
             SpinnerColumn(),
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -167,48 +192,64 @@ class BarReporter(PlanReporter):
     def __exit__(self, *error: object) -> None:
         self.live.stop()
 
+    def population(self, number: int) -> "BarReporter":
+        self.latest = number
+        return BarReporter(self, number)
+
     def _lines(self) -> RenderableType:
         """What stays at the bottom of the terminal."""
         if not self.several:
-            return self.bar
+            return self.bars
         plan = Table.grid(padding=(0, 1))
         share = f"[progress.percentage]{self.done:4.0%}"
         left = f"[progress.remaining]{self.time_left}"
-        plan.add_row(self.population, ProgressBar(1, self.done, width=40), share, left)
-        return Group(plan, self.bar)
+        plan.add_row(self.place(self.latest), ProgressBar(1, self.done, width=40), share, left)
+        return Group(plan, self.bars)
+
+
+class BarReporter(PopulationReporter):
+    """A bar with epoch, accuracies, throughput and time left."""
+
+    def __init__(self, plan: BarPlan, number: int) -> None:
+        super().__init__(plan, number)
+        self.live, self.bars = plan.live, plan.bars
+        self.task: TaskID | None = None
 
     def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
         super().start(epochs, batches, runs, done)
-        self.epochs, self.runs, self.examples = epochs, runs, 0
+        self.runs, self.examples = runs, 0
         self.started = time.perf_counter()
         label = f"{min(done // batches + 1, epochs)}/{epochs}"
-        self.task = self.bar.add_task(
+        self.task = self.bars.add_task(
             "", total=epochs * batches, completed=done, epoch=label, text="", rate=""
         )
         self.live.start()  # not before: what fetches data writes to the terminal too
 
-    def batch(self, examples: int) -> None:
-        super().batch(examples)
+    def batch(self, examples: int, count: int = 1) -> None:
+        super().batch(examples, count)
+        assert self.task is not None
         self.examples += examples * self.runs
         rate = self.examples / (time.perf_counter() - self.started)
-        self.bar.update(self.task, advance=1, rate=f"{rate:,.0f} examples/s")
+        self.bars.update(self.task, advance=count, rate=f"{rate:,.0f} examples/s")
 
     def epoch(self, metrics: pd.DataFrame) -> None:
+        assert self.task is not None
         mean = metrics.mean(numeric_only=True)
         following = min(int(mean.epoch) + 1, self.epochs)
-        self.bar.update(self.task, epoch=f"{following}/{self.epochs}", text=_scores(mean))
+        self.bars.update(self.task, epoch=f"{following}/{self.epochs}", text=_scores(mean))
 
     def finish(self) -> None:
         super().finish()
-        if self.several and self.bar.tasks:
-            line = self.bar.get_renderable()
-            self.bar.remove_task(self.task)
+        if self.plan.several and self.task is not None:
+            [task] = [task for task in self.bars.tasks if task.id == self.task]
+            line = self.bars.make_tasks_table([task])
+            self.bars.remove_task(self.task)
             console.print(line)  # it stays, above the live lines
 
 
-def reporter(costs: Sequence[float], left: Sequence[float]) -> BarReporter | LineReporter:
-    """Bars on a terminal, lines elsewhere; see PlanReporter."""
-    return (BarReporter if console.is_terminal else LineReporter)(costs, left)
+def shown(costs: Sequence[float], left: Sequence[float]) -> Plan:
+    """A plan with bars on a terminal, with lines elsewhere."""
+    return (BarPlan if console.is_terminal else Plan)(costs, left)
 
 
 def show_results(folder: RunFolder, trained: bool) -> None:

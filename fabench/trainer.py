@@ -31,11 +31,14 @@ from fabench.task.classification import Classification
 class Reporter(Protocol):
     """Who is told how training goes."""
 
+    def introduce(self, jobs: int, lines: dict[str, str]) -> None:
+        """What a population of so many jobs is about to do: see report.plan."""
+
     def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
         """``runs`` networks train; of ``epochs`` times ``batches``, ``done`` batches are done."""
 
-    def batch(self, examples: int) -> None:
-        """One more batch is done: so many examples for every network."""
+    def batch(self, examples: int, count: int = 1) -> None:
+        """``count`` more batches are done: in all, so many examples for every network."""
 
     def epoch(self, metrics: pd.DataFrame) -> None:
         """An epoch is done: its rows of metrics.csv."""
@@ -56,8 +59,11 @@ class Interrupted(KeyboardInterrupt):
     """A signal stopped the run; everything is saved."""
 
     def __init__(self, message: str, signum: int) -> None:
-        super().__init__(message)
+        super().__init__(message, signum)
         self.exit_code = 128 + signum
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass

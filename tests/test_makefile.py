@@ -111,7 +111,7 @@ def test_make_tuned_chooses_every_rate_of_the_figures(make, stamps, monkeypatch,
 
     monkeypatch.setattr("fabench.tune.tune", note)
     commands = make("-n", "tuned")
-    assert len(commands) == 7
+    assert len(commands) == 16
     for command in commands:
         program, *args = shlex.split(command)
         assert program == ".venv/bin/fabench"

@@ -5,7 +5,7 @@ Oracles: the text itself, with numbers worked out by hand.
 
 import io
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pandas as pd
@@ -90,8 +90,15 @@ def epoch(number, train=(0.25, 0.75), test=(0.5, 0.75)):
     })  # fmt: skip
 
 
+@contextmanager
+def one_population(left=1):
+    """The reporter of a plan's only population, of which so much is to be done."""
+    with report.shown([1], [left]) as plan:
+        yield plan.population(0)
+
+
 def test_lines_for_logs(capsys):
-    with report.LineReporter([1], [1]) as lines:
+    with one_population() as lines:
         lines.start(epochs=2, batches=3, runs=2, done=0)
         lines.batch(16)
         lines.epoch(epoch(1))
@@ -104,7 +111,7 @@ def test_lines_for_logs(capsys):
 
 
 def test_lines_tell_that_a_run_continues(capsys):
-    with report.LineReporter([1], [1]) as lines:
+    with one_population() as lines:
         lines.start(epochs=20, batches=3, runs=2, done=7)
     assert capsys.readouterr().out == "continuing after 2 of 20 epochs\n"
 
@@ -118,12 +125,14 @@ def clock(monkeypatch):
 
 
 def test_lines_of_several_populations_tell_how_far_all_are(capsys, clock):
-    with report.LineReporter([10, 30], [10, 15]) as lines:  # of the second, half is done before
+    with report.shown([10, 30], [10, 15]) as plan:  # of the second, half is done before
+        lines = plan.population(0)
         lines.start(epochs=2, batches=1, runs=2, done=0)
         clock.now += 10
         lines.batch(16)
         lines.epoch(epoch(1))  # 20 of 40 are done, 5 of them in 10 seconds; 20 are left
         lines.finish()  # early: of a population that diverged, nothing is left
+        lines = plan.population(1)
         lines.start(epochs=10, batches=1, runs=2, done=6)  # 10 + 18 are done, 12 are left
         clock.now += 10
         lines.batch(16)
@@ -137,16 +146,17 @@ def test_lines_of_several_populations_tell_how_far_all_are(capsys, clock):
 
 
 def test_the_clock_of_a_plan_starts_with_training(clock):
-    plan = report.PlanReporter([1, 1], [1, 1])
+    plan = report.Plan([1, 1], [1, 1])
     clock.now += 1000  # loading data
     assert plan.time_left == "-:--:-- left"
-    plan.finish()  # it could not even start
-    plan.start(epochs=1, batches=4, runs=1, done=0)
+    plan.population(0).finish()  # it could not even start
+    population = plan.population(1)
+    population.start(epochs=1, batches=4, runs=1, done=0)
     clock.now += 3600
-    plan.batch(16)
+    population.batch(16)
     assert plan.time_left == "3:00:00 left"
     assert plan.done == pytest.approx(5 / 8)
-    plan.finish()
+    population.finish()
     assert plan.done == 1
     assert plan.time_left == "0:00:00 left"
 
@@ -178,7 +188,7 @@ def shown(text):
 
 
 def test_the_bar_shows_epoch_accuracies_and_throughput(terminal):
-    with report.reporter([1], [1]) as bar:
+    with one_population() as bar:
         assert isinstance(bar, report.BarReporter)
         bar.start(epochs=2, batches=2, runs=3, done=0)
         terminal.clock.now += 4
@@ -195,7 +205,7 @@ def test_the_bar_shows_epoch_accuracies_and_throughput(terminal):
 
 
 def test_the_bar_of_a_continued_run_starts_where_it_stopped(terminal):
-    with report.reporter([1], [0.5]) as bar:
+    with one_population(left=0.5) as bar:
         bar.start(epochs=4, batches=2, runs=1, done=5)
         terminal.clock.now += 2
         bar.batch(16)
@@ -206,7 +216,7 @@ def test_the_bar_of_a_continued_run_starts_where_it_stopped(terminal):
 
 
 def test_the_bar_stays_at_the_last_epoch(terminal):
-    with report.reporter([1], [1]) as bar:
+    with one_population() as bar:
         bar.start(epochs=1, batches=1, runs=1, done=0)
         terminal.clock.now += 1
         bar.batch(16)
@@ -216,7 +226,8 @@ def test_the_bar_stays_at_the_last_epoch(terminal):
 
 
 def test_a_bar_of_the_plan_stands_above_that_of_the_population(terminal):
-    with suppress(KeyboardInterrupt), report.reporter([1, 3], [1, 3]) as bars:
+    with suppress(KeyboardInterrupt), report.shown([1, 3], [1, 3]) as plan:
+        bars = plan.population(0)
         bars.start(epochs=2, batches=1, runs=1, done=0)
         terminal.clock.now += 10
         bars.batch(16)
@@ -229,8 +240,9 @@ def test_a_bar_of_the_plan_stands_above_that_of_the_population(terminal):
 
 
 def test_a_population_leaves_its_bar_and_the_last_fills_that_of_the_plan(terminal):
-    with report.reporter([1, 1, 2], [1, 1, 2]) as bars:
-        for batches in (4, 1):  # the second diverges
+    with report.shown([1, 1, 2], [1, 1, 2]) as plan:
+        for place, batches in enumerate((4, 1)):  # the second diverges
+            bars = plan.population(place)
             bars.start(epochs=4, batches=1, runs=1, done=0)
             report.console.print(f"{batches} to come")
             terminal.clock.now += 1
@@ -238,7 +250,7 @@ def test_a_population_leaves_its_bar_and_the_last_fills_that_of_the_plan(termina
                 bars.batch(16)
                 bars.epoch(epoch(number + 1))
             bars.finish()
-        bars.finish()  # the third has no data
+        plan.population(2).finish()  # it has no data
     patterns = [
         "4 to come",
         "epoch 4/4 .* 100% train 50.00 %",
@@ -252,7 +264,25 @@ def test_a_population_leaves_its_bar_and_the_last_fills_that_of_the_plan(termina
 
 
 def test_a_pipe_gets_lines(capsys):
-    assert isinstance(report.reporter([1], [1]), report.LineReporter)
+    assert isinstance(report.shown([1], [1]).population(0), report.LineReporter)
+
+
+def test_populations_side_by_side_have_a_bar_each(terminal):
+    with suppress(KeyboardInterrupt), report.shown([2, 2], [2, 2]) as plan:
+        first, second = plan.population(0), plan.population(1)
+        for bars in (first, second):
+            bars.start(epochs=2, batches=2, runs=1, done=0)
+        terminal.clock.now += 1
+        second.batch(32, count=2)
+        second.epoch(epoch(1))
+        first.batch(16)
+        second.batch(32, count=2)
+        second.finish()
+        raise KeyboardInterrupt
+    finished, whole, running, *_ = terminal.lines()
+    assert re.match(".*epoch 2/2 ━.* 100% train 50.00 % .* 64 examples/s", finished)
+    assert re.fullmatch("population 2 of 2 ━.* 62% 0:00:01 left", whole)  # 5 of 8 batches
+    assert re.match(".*epoch 1/2 ━.* 25%", running)
 
 
 # -- Results ---------------------------------------------------------------------------------

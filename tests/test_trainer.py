@@ -89,6 +89,9 @@ class Silent:
     def __init__(self, at=lambda batches: None):
         self.at, self.batches, self.examples = at, 0, []
 
+    def introduce(self, jobs, lines):
+        pass
+
     def start(self, epochs, batches, runs, done):
         pass
 

@@ -1,0 +1,181 @@
+"""Tasks in processes of their own, several at a time: ``workers`` in conf/config.yaml."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import pandas as pd
+import torch
+
+from fabench import report
+from fabench.errors import RunFailed
+from fabench.precision import flushed_denormals
+from fabench.report import Plan, PopulationReporter
+from fabench.trainer import Interrupted, Reporter, stop_signals
+
+Task = TypeVar("Task")
+
+EVERY = 0.1
+"""Seconds between two words of a worker on the batches that it has done, and between two looks at
+whether all are to stop."""
+
+
+class Remote:
+    """A reporter in a worker: passes everything on to one in the parent process."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe, self.count, self.examples, self.sent = pipe, 0, 0, time.perf_counter()
+
+    def introduce(self, jobs: int, lines: dict[str, str]) -> None:
+        self.pipe.send(("introduce", jobs, lines))
+
+    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
+        self.pipe.send(("start", epochs, batches, runs, done))
+
+    def batch(self, examples: int, count: int = 1) -> None:
+        self.count += count
+        self.examples += examples
+        if time.perf_counter() - self.sent >= EVERY:
+            self._pass_on()
+
+    def epoch(self, metrics: pd.DataFrame) -> None:
+        self._pass_on()
+        self.pipe.send(("epoch", metrics))
+
+    def _pass_on(self) -> None:
+        self.pipe.send(("batch", self.examples, self.count))
+        self.count, self.examples, self.sent = 0, 0, time.perf_counter()
+
+
+class Worker:
+    """A process that does one task after the other."""
+
+    def __init__(self, threads: int) -> None:
+        spawn = get_context("spawn")  # a fork would inherit a GPU's context, which it cannot use
+        self.pipe, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=_serve, args=(theirs, threads), daemon=True)
+        self.process.start()
+        theirs.close()  # so that its end is the pipe's
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.pipe.close()  # it ends when it wants the next task
+        if error is not None:
+            self.process.kill()
+        self.process.join()
+
+
+def _serve(pipe: Connection, threads: int) -> None:
+    """A worker's life: do what arrives, until the parent closes the pipe."""
+    os.setsid()  # Ctrl-C in the terminal reaches the parent alone, which passes it on
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    report.console.quiet = True
+    with suppress(EOFError), flushed_denormals():
+        while True:
+            work, task = pipe.recv()
+            try:
+                answer = work(task, Remote(pipe))
+            except Interrupted as interrupted:
+                answer = interrupted
+            pipe.send(("answer", answer))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@dataclass
+class Doing(Generic[Task]):
+    """A task under way."""
+
+    number: int
+    worker: Worker
+    reporter: PopulationReporter
+
+
+def side_by_side(
+    work: Callable[[Task, Reporter], Any],
+    tasks: Sequence[Task],
+    prerequisites: Sequence[set[int]],
+    plan: Plan,
+    workers: int,
+) -> list[Any]:
+    """What ``work`` answers to every task; RunFailed for one whose process was killed.
+
+    ``prerequisites``: by number, the tasks that must be done before each. What takes longest, with
+    what waits for it, comes first. Raises Interrupted on a signal, when every worker has stopped
+    and saved.
+    """
+
+    def cost(number: int) -> float:
+        waits = [other for other in waiting if number in prerequisites[other]]
+        return plan.left[number] + sum(map(cost, waits))
+
+    answers: dict[int, Any] = {}
+    waiting = list(range(len(tasks)))
+    threads = max(1, torch.get_num_threads() // workers)
+    idle: list[Worker] = []
+    busy: dict[Connection, Doing[Task]] = {}
+    told = False
+    with ExitStack() as stack, stop_signals() as signals:
+        while busy or (waiting and signals.received is None):
+            ready = [number for number in waiting if prerequisites[number] <= answers.keys()]
+            for number in sorted(ready, key=cost, reverse=True)[: workers - len(busy)]:
+                worker = idle.pop() if idle else stack.enter_context(Worker(threads))
+                worker.pipe.send((work, tasks[number]))
+                busy[worker.pipe] = Doing(number, worker, plan.population(number))
+                waiting.remove(number)
+            for pipe in connection.wait(list(busy), EVERY):
+                assert isinstance(pipe, Connection)
+                doing = busy[pipe]
+                try:
+                    what, *values = pipe.recv()
+                except EOFError:
+                    what, values = "answer", [_death(doing.worker)]
+                else:
+                    if what == "answer":
+                        idle.append(doing.worker)
+                if what != "answer":
+                    getattr(doing.reporter, what)(*values)
+                    continue
+                del busy[pipe]
+                doing.reporter.finish()
+                [answers[doing.number]] = values
+                if isinstance(values[0], Interrupted):  # somebody has stopped a worker: stop all
+                    signals.received = signals.received or signal.SIGTERM
+            if signals.received is not None and not told:
+                told = True
+                for doing in busy.values():
+                    doing.worker.process.terminate()  # it saves, and answers
+    if signals.received is not None:
+        raise Interrupted(
+            "Stopped; everything is saved and the same command continues.", signals.received
+        )
+    return [answers[number] for number in range(len(tasks))]
+
+
+def _death(worker: Worker) -> RunFailed:
+    worker.process.join()
+    return RunFailed(
+        f"Its process ended with code {worker.process.exitcode} (out of memory?): the same command "
+        "continues after the last saved epoch."
+    )
