@@ -7,12 +7,13 @@ init_of_B, k and folder, and every other setting of the optimizer, dataset, task
 under its own name (lr, p, weight_scale, epochs, ...; a list as text: 800-800).
 """
 
+import functools
 import importlib
 import json
 import pkgutil
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -64,8 +65,14 @@ def figures(args: Sequence[str], conf: Path) -> int:
     for name in names:
         if name not in known:
             raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
+    composed = functools.cache(lambda experiment: _configs([experiment], overrides, conf))
     with refusals():
-        needed = {name: _configs(known[name].EXPERIMENTS, overrides, conf) for name in names}
+        needed = {
+            name: _distinct(
+                c for experiment in known[name].EXPERIMENTS for c in composed(experiment)
+            )
+            for name in names
+        }
     every = [config for configs in needed.values() for config in configs]
     _show_plan(needed)
     if every[0].general.dry_run:
@@ -87,7 +94,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
 
 def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
     """The runs of the experiments' sweeps, each once; an override may sweep, too."""
-    configs: dict[str, Config] = {}
+    configs = []
     given = [numbered_override(override, conf) for override in overrides]
     parsed = OverridesParser.create().parse_overrides(given)
     sweeps = [text for text, o in zip(given, parsed, strict=True) if o.is_sweep_override()]
@@ -96,9 +103,12 @@ def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -
         for experiment in experiments:
             base = [f"experiment={experiment}", *fixed]
             for job in _jobs(base, sweeps):
-                config = parse(plain(compose("config", [*base, *job])))
-                configs.setdefault(config.identity(), config)
-    return list(configs.values())
+                configs.append(parse(plain(compose("config", [*base, *job]))))
+    return _distinct(configs)
+
+
+def _distinct(configs: Iterable[Config]) -> list[Config]:
+    return list({config.identity(): config for config in configs}.values())
 
 
 def _jobs(base: list[str], sweeps: Sequence[str] = ()) -> list[list[str]]:

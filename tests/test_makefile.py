@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Makefile").read_text()
 RUN = ".venv/bin/fabench run learning_rule=dfa k=3"
 TEST = ".venv/bin/python -m pytest -q -n 2"
+ON_REQUEST = ("table_alignment_family/", "table_published_")
+"""What is tuned for tables that make figures leaves out."""
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -118,5 +120,5 @@ def test_make_tuned_chooses_every_rate_of_the_figures(make, stamps, monkeypatch,
         assert cli.main(args) == 0
     folder = ROOT / "conf/tuned"
     written = {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml")}
-    own = {name for name in written if not name.startswith("table_alignment_family/")}
+    own = {name for name in written if not name.startswith(ON_REQUEST)}
     assert sorted(found) == sorted(own)
