@@ -68,7 +68,7 @@ class General:
     data_dir: str | None
     overwrite: bool
     dry_run: bool
-    workers: Count = 1  # runs from before it was there have none
+    workers: Count | None = None
 
 
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")

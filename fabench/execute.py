@@ -11,6 +11,7 @@ import torch
 from fabench.config import Config
 from fabench.errors import RunFailed, UserError
 from fabench.figure.run_plots import write_plots
+from fabench.population import LANES_FROM
 from fabench.precision import flushed_denormals
 from fabench.report import plan, shown
 from fabench.store import RunFolder
@@ -19,6 +20,10 @@ from fabench.workers import side_by_side
 
 CPU_BYTES = 4 * 2**30
 """The most memory that a population may take on a CPU."""
+
+PROCESSES_FROM = 2**17
+"""Steps of small networks (about 0.5 ms each) from which processes of their own, each of which
+takes seconds to start, pay."""
 
 
 @dataclass
@@ -42,9 +47,18 @@ class Outcome:
         """The one under way included."""
         return self.config.trainer.epochs - max(0, self.place[0])
 
+    @property
+    def network_steps_left(self) -> int:
+        """Steps of all its networks."""
+        steps = self.config.steps() // self.config.trainer.epochs * self.epochs_left
+        return steps * len(self.config.seeds)
+
 
 Group = Sequence[Outcome]
 """Runs that train as one population."""
+
+Numbered = dict[int, Group]
+"""By their places in the plan."""
 
 Train = Callable[[Group, Reporter], UserError | RunFailed | None]
 
@@ -96,22 +110,43 @@ def execute(
 
 
 def _train_all(groups: Sequence[Group], train: Train) -> None:
-    """Train populations, as many at a time as there are workers."""
+    """Train populations, one after the other or, in processes of their own, side by side."""
     costs = [sum(multiply_adds(o.config, o.config.trainer.epochs) for o in g) for g in groups]
     left = [sum(multiply_adds(o.config, o.epochs_left) for o in group) for group in groups]
-    workers = min(len(groups), groups[0][0].config.general.workers) if groups else 0
+    numbered = dict(enumerate(groups))
+    workers, aside = _in_processes(numbered)
+    errors = {}
     with shown(costs, left) as progress:
-        if workers > 1:
-            errors = side_by_side(train, groups, _earlier(groups), progress, workers)
-        else:
-            errors = []
-            for number, group in enumerate(groups):
+        for number, group in enumerate(groups):
+            if number not in aside:
                 reporter = progress.population(number)
-                errors.append(train(group, reporter))
+                errors[number] = train(group, reporter)
                 reporter.finish()
-    for group, error in zip(groups, errors, strict=True):
-        for outcome in group:
+        errors |= side_by_side(train, aside, _earlier(groups), progress, workers)
+    for number, error in errors.items():
+        for outcome in groups[number]:
             outcome.error, outcome.trained = error, error is None
+
+
+def _in_processes(groups: Numbered) -> tuple[int, Numbered]:
+    """How many populations train at a time in processes of their own, and which ones.
+
+    All, where ``workers`` is more than one; where it is null those that keep only one core busy, if
+    there is enough of them.
+    """
+    wanted = groups[0][0].config.general.workers if groups else 1
+    if wanted is not None:
+        return wanted, groups if min(wanted, len(groups)) > 1 else {}
+    cores = torch.get_num_threads()
+    small = {number: group for number, group in groups.items() if _is_small(group[0].config)}
+    steps = sum(o.network_steps_left for group in small.values() for o in group)
+    return cores, small if min(cores, len(small)) > 1 and steps >= PROCESSES_FROM else {}
+
+
+def _is_small(config: Config) -> bool:
+    """Whether a population keeps only one core busy: its networks are too small for threads."""
+    largest = max(layer.fan_in * layer.fan_out for layer in config.layers())
+    return resolve_device(config).type == "cpu" and largest < LANES_FROM
 
 
 def _earlier(groups: Sequence[Group]) -> list[set[int]]:
@@ -132,7 +167,7 @@ def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
         shared = (config.general.data_dir, config.trainer.checkpoint_every)
         key = (config.architecture(), shared, outcome.place, outcome.beginning is None)
         chunks = groups.setdefault(key, [[]])
-        memory = memory_of(resolve_device(config)) // config.general.workers
+        memory = memory_of(resolve_device(config)) // (config.general.workers or 1)
         most = max(1, memory // row_bytes(config))
         rows = sum(len(o.config.seeds) for o in chunks[-1])
         if chunks[-1] and rows + len(config.seeds) > most:

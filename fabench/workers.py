@@ -114,16 +114,16 @@ class Doing(Generic[Task]):
 
 def side_by_side(
     work: Callable[[Task, Reporter], Any],
-    tasks: Sequence[Task],
+    tasks: dict[int, Task],
     prerequisites: Sequence[set[int]],
     plan: Plan,
     workers: int,
-) -> list[Any]:
+) -> dict[int, Any]:
     """What ``work`` answers to every task; RunFailed for one whose process was killed.
 
-    ``prerequisites``: by number, the tasks that must be done before each. What takes longest, with
-    what waits for it, comes first. Raises Interrupted on a signal, when every worker has stopped
-    and saved.
+    ``tasks``: by their numbers in the plan; ``prerequisites``: the ones that must be done before
+    each. What takes longest, with what waits for it, comes first. Raises Interrupted on a signal,
+    when every worker has stopped and saved.
     """
 
     def cost(number: int) -> float:
@@ -131,14 +131,18 @@ def side_by_side(
         return plan.left[number] + sum(map(cost, waits))
 
     answers: dict[int, Any] = {}
-    waiting = list(range(len(tasks)))
+    waiting = list(tasks)
     threads = max(1, torch.get_num_threads() // workers)
     idle: list[Worker] = []
     busy: dict[Connection, Doing[Task]] = {}
     told = False
     with ExitStack() as stack, stop_signals() as signals:
         while busy or (waiting and signals.received is None):
-            ready = [number for number in waiting if prerequisites[number] <= answers.keys()]
+            ready = [
+                number
+                for number in waiting
+                if prerequisites[number] & tasks.keys() <= answers.keys()
+            ]
             for number in sorted(ready, key=cost, reverse=True)[: workers - len(busy)]:
                 worker = idle.pop() if idle else stack.enter_context(Worker(threads))
                 worker.pipe.send((work, tasks[number]))
@@ -170,7 +174,7 @@ def side_by_side(
         raise Interrupted(
             "Stopped; everything is saved and the same command continues.", signals.received
         )
-    return [answers[number] for number in range(len(tasks))]
+    return answers
 
 
 def _death(worker: Worker) -> RunFailed:

@@ -163,6 +163,7 @@ NOT_SCIENCE = [
     {"data_dir": "here"},
     {"overwrite": True},
     {"dry_run": True},
+    {"workers": 2},
 ]
 SAME_NUMBERS = [
     {"optimizer__lr": 1},
@@ -282,6 +283,7 @@ WRONG = {
     "data_dir": [3],
     "overwrite": [1, "yes", None],
     "dry_run": [1, "yes", None],
+    "workers": COUNT,
     "trainer.epochs": [*COUNT, None],
     "trainer.batch_size": [*COUNT, None],
     "trainer.adversarial": [-1e-9, NAN, INF, "0", True, None],

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fabench import cli
+from fabench import cli, execute
 from fabench.store import TIMES, RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -105,6 +105,29 @@ def test_workers_train_what_one_process_trains(whole, capsys):
     assert sorted(re.findall(r"population (\d) of 3: 1 job\n +rule  dfa", out)) == ["1", "2", "3"]
     assert re.search(r"population \d of 3: 100 % of the plan, 0:00:00 left\)\n┏", out)
     assert len(re.findall("epoch 600/600", out)) == 3
+
+
+@pytest.mark.parametrize(
+    "workers, cores, pays, aside",
+    [
+        (None, 2, 4 * 3 * 2, (2, [1, 2])),  # 40 examples in batches of 16: three steps an epoch
+        (None, 2, 4 * 3 * 2 + 1, (2, [])),
+        (None, 1, 1, (1, [])),
+        (1, 2, 1, (1, [])),
+        (3, 2, 1e9, (3, [0, 1, 2])),
+    ],
+)
+def test_which_populations_have_processes_of_their_own(
+    make_config, monkeypatch, use_cores, workers, cores, pays, aside
+):
+    use_cores(cores)
+    monkeypatch.setattr(execute, "PROCESSES_FROM", pays)
+    changes = [{"model__hidden": [171], "k": 3}, {"k": 1}, {"k": 2}]  # 192 * 171 > 2^15
+    configs = [make_config(trainer__epochs=4, seed=[5], workers=workers, **c) for c in changes]
+    groups = {n: [execute.Outcome(c, RunFolder(c))] for n, c in enumerate(configs)}
+    number, found = execute._in_processes(groups)
+    assert (number, sorted(found)) == aside
+    assert execute._in_processes({}) == (1, {})
 
 
 def test_what_goes_on_from_another_run_waits_for_it(capsys):
