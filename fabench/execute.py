@@ -102,21 +102,22 @@ def execute(
                 except UserError as error:
                     outcome.error = error
             outcomes[folder.path] = outcome
-        _train_all(populations(list(outcomes.values())), partial(_train, command, keep_weights))
+        groups = populations(list(outcomes.values()))
+        _train_all(groups, partial(_train, command, keep_weights), len(configs) > 1)
         for outcome in outcomes.values():
             if outcome.error is None:
                 _finish(outcome, draw)
     return [outcomes[RunFolder(config).path] for config in configs]
 
 
-def _train_all(groups: Sequence[Group], train: Train) -> None:
+def _train_all(groups: Sequence[Group], train: Train, numbered: bool) -> None:
     """Train populations, one after the other or, in processes of their own, side by side."""
     costs = [sum(multiply_adds(o.config, o.config.trainer.epochs) for o in g) for g in groups]
     left = [sum(multiply_adds(o.config, o.epochs_left) for o in group) for group in groups]
     numbered = dict(enumerate(groups))
     workers, aside = _in_processes(numbered)
     errors = {}
-    with shown(costs, left) as progress:
+    with shown(costs, left, numbered) as progress:
         for number, group in enumerate(groups):
             if number not in aside:
                 reporter = progress.population(number)

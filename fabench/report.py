@@ -81,9 +81,12 @@ class Plan:
     On a terminal it is shown by bars (BarPlan), elsewhere by lines.
     """
 
-    def __init__(self, costs: Sequence[float], left: Sequence[float]) -> None:
-        """``costs``: of each population, in any unit; ``left``: how much of it is to be done."""
-        self.costs, self.left = costs, list(left)
+    def __init__(
+        self, costs: Sequence[float], left: Sequence[float], numbered: bool = False
+    ) -> None:
+        """``costs``: of each population, in any unit; ``left``: how much of it is to be done;
+        ``numbered``: whether even a population that is the only one is told from others."""
+        self.costs, self.left, self.numbered = costs, list(left), numbered
         self.latest, self.worked, self.began = 0, 0.0, 0.0
 
     def __enter__(self) -> Self:
@@ -128,7 +131,7 @@ class PopulationReporter:
 
     def introduce(self, jobs: int, lines: dict[str, str]) -> None:
         """Say what is about to train: see ``plan``."""
-        if self.plan.several or jobs > 1:
+        if self.plan.several or self.plan.numbered:
             place = self.plan.place(self.number)
             console.print(f"{place}: {jobs} job{'s' if jobs > 1 else ''}")
         show_plan(lines)
@@ -247,9 +250,9 @@ class BarReporter(PopulationReporter):
             console.print(line)  # it stays, above the live lines
 
 
-def shown(costs: Sequence[float], left: Sequence[float]) -> Plan:
+def shown(costs: Sequence[float], left: Sequence[float], numbered: bool = False) -> Plan:
     """A plan with bars on a terminal, with lines elsewhere."""
-    return (BarPlan if console.is_terminal else Plan)(costs, left)
+    return (BarPlan if console.is_terminal else Plan)(costs, left, numbered)
 
 
 def show_results(folder: RunFolder, trained: bool) -> None:
