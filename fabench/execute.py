@@ -114,8 +114,7 @@ def _train_all(groups: Sequence[Group], train: Train, numbered: bool) -> None:
     """Train populations, one after the other or, in processes of their own, side by side."""
     costs = [sum(multiply_adds(o.config, o.config.trainer.epochs) for o in g) for g in groups]
     left = [sum(multiply_adds(o.config, o.epochs_left) for o in group) for group in groups]
-    numbered = dict(enumerate(groups))
-    workers, aside = _in_processes(numbered)
+    workers, aside = _in_processes(dict(enumerate(groups)))
     errors = {}
     with shown(costs, left, numbered) as progress:
         for number, group in enumerate(groups):

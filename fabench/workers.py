@@ -9,7 +9,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import pandas as pd
@@ -65,15 +64,23 @@ class Worker:
         self.process.start()
         theirs.close()  # so that its end is the pipe's
 
+    def says(self) -> tuple[Any, ...]:
+        """Its next word: a reporter's method with arguments, or "answer" with what came of the
+        task, RunFailed if that killed the process."""
+        try:
+            return tuple(self.pipe.recv())
+        except EOFError:
+            self.process.join()
+            failure = RunFailed(
+                f"Its process ended with code {self.process.exitcode} (out of memory?): the same "
+                "command continues after the last saved epoch."
+            )
+            return "answer", failure
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, at: object) -> None:
         self.pipe.close()  # it ends when it wants the next task
         if error is not None:
             self.process.kill()
@@ -134,7 +141,7 @@ def side_by_side(
     waiting = list(tasks)
     threads = max(1, torch.get_num_threads() // workers)
     idle: list[Worker] = []
-    busy: dict[Connection, Doing[Task]] = {}
+    busy: dict[Any, Doing[Task]] = {}  # by the worker's pipe
     told = False
     with ExitStack() as stack, stop_signals() as signals:
         while busy or (waiting and signals.received is None):
@@ -149,21 +156,16 @@ def side_by_side(
                 busy[worker.pipe] = Doing(number, worker, plan.population(number))
                 waiting.remove(number)
             for pipe in connection.wait(list(busy), EVERY):
-                assert isinstance(pipe, Connection)
                 doing = busy[pipe]
-                try:
-                    what, *values = pipe.recv()
-                except EOFError:
-                    what, values = "answer", [_death(doing.worker)]
-                else:
-                    if what == "answer":
-                        idle.append(doing.worker)
+                what, *values = doing.worker.says()
                 if what != "answer":
                     getattr(doing.reporter, what)(*values)
                     continue
                 del busy[pipe]
                 doing.reporter.finish()
                 [answers[doing.number]] = values
+                if doing.worker.process.is_alive():
+                    idle.append(doing.worker)
                 if isinstance(values[0], Interrupted):  # somebody has stopped a worker: stop all
                     signals.received = signals.received or signal.SIGTERM
             if signals.received is not None and not told:
@@ -175,11 +177,3 @@ def side_by_side(
             "Stopped; everything is saved and the same command continues.", signals.received
         )
     return answers
-
-
-def _death(worker: Worker) -> RunFailed:
-    worker.process.join()
-    return RunFailed(
-        f"Its process ended with code {worker.process.exitcode} (out of memory?): the same command "
-        "continues after the last saved epoch."
-    )
