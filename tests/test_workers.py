@@ -143,7 +143,7 @@ def test_what_goes_on_from_another_run_waits_for_it(capsys):
     "send, signum, code",
     [
         (os.killpg, signal.SIGINT, 130),  # as Ctrl-C in a terminal does
-        (os.kill, signal.SIGTERM, 143),
+        pytest.param(os.kill, signal.SIGTERM, 143, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_stops_all_and_the_same_command_continues(
@@ -158,7 +158,7 @@ def test_a_signal_stops_all_and_the_same_command_continues(
     begun_ones = [path.parent for path in Path("outputs/runs").glob("*/config.yaml")]
     states = {RunFolder.at(path).status for path in begun_ones}
     assert "interrupted" in states and "running" not in states
-    assert cli.main(["run", *LONG, "workers=2"]) == 0
+    assert cli.main(["run", *LONG]) == 0
     assert_same(runs("outputs"), whole)
 
 
