@@ -11,7 +11,7 @@ import torch
 from fabench.config import Config
 from fabench.errors import RunFailed, UserError
 from fabench.figure.run_plots import write_plots
-from fabench.population import LANES_FROM
+from fabench.population import takes_threads
 from fabench.precision import flushed_denormals
 from fabench.report import plan, shown
 from fabench.store import RunFolder
@@ -145,8 +145,7 @@ def _in_processes(groups: Numbered) -> tuple[int, Numbered]:
 
 def _is_small(config: Config) -> bool:
     """Whether a population keeps only one core busy: its networks are too small for threads."""
-    largest = max(layer.fan_in * layer.fan_out for layer in config.layers())
-    return resolve_device(config).type == "cpu" and largest < LANES_FROM
+    return resolve_device(config).type == "cpu" and not takes_threads(config.layers())
 
 
 def _earlier(groups: Sequence[Group]) -> list[set[int]]:

@@ -5,7 +5,7 @@ W_{l+1}. Rows never mix: every product is batched over R. Between layers every s
 [R, B, units], whatever the layers are: see ``fabench.convolution``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,6 +99,11 @@ class Layer:
     def bias_gradient(self, delta: Tensor) -> Tensor:
         """sum over examples of delta [R, 1, O], in float32."""
         return delta.sum(1, keepdim=True, dtype=torch.float32)
+
+
+def largest_weight(layers: Sequence[Layer]) -> int:
+    """Elements of the largest weight matrix."""
+    return max(layer.fan_in * layer.fan_out for layer in layers)
 
 
 @dataclass

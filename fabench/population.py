@@ -20,7 +20,7 @@ from fabench.convolution import Convolution
 from fabench.drawing import NetworkDraws
 from fabench.lanes import Lanes
 from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
-from fabench.network import ForwardPass, Layer, Noise, Weights, forward
+from fabench.network import ForwardPass, Layer, Noise, Weights, forward, largest_weight
 from fabench.operands import NetworkOperands, Scratch
 from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
@@ -63,8 +63,13 @@ class Row:
 def computes_together(device: torch.device, layers: Sequence[Layer]) -> bool:
     """Whether all rows are computed at once, as a GPU likes it, or one after the other, as a CPU
     does unless the network has very many small layers."""
-    small = max(layer.fan_in * layer.fan_out for layer in layers) < PAYS_FROM
+    small = largest_weight(layers) < PAYS_FROM
     return device.type != "cpu" or (len(layers) >= DEEP and small)
+
+
+def takes_threads(layers: Sequence[Layer]) -> bool:
+    """Whether, on a CPU, rows are large enough for threads of their own."""
+    return largest_weight(layers) >= LANES_FROM
 
 
 def drops(layers: Sequence[Layer]) -> bool:
@@ -251,8 +256,7 @@ class Population:
         AHEAD batches ahead of what is yielded; x must stay as it is for so long.
         """
         cores = torch.get_num_threads()
-        large = max(W[0].numel() for W in self.weights.W) >= LANES_FROM
-        n_threads = min(cores, len(self._parts)) if large else 1
+        n_threads = min(cores, len(self._parts)) if takes_threads(self.layers) else 1
         if n_threads == 1:
             for x, y in batches:
                 yield self.step(x, y), y

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fabench.network import Layer
+from fabench.network import Layer, largest_weight
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -20,7 +20,7 @@ def fastest(device: torch.device, layers: Sequence[Layer]) -> Precision:
     (outputs/tables/table_precision.md: bf16 on a CPU; table_precision_cuda.md: tf32 and bf16)."""
     if device.type == "cuda":
         return "tf32"
-    pays = max(layer.fan_in * layer.fan_out for layer in layers) >= PAYS_FROM
+    pays = largest_weight(layers) >= PAYS_FROM
     return "bf16" if pays and cpu_has_bf16() else "fp32"
 
 

@@ -121,6 +121,7 @@ def test_which_populations_have_processes_of_their_own(
     make_config, monkeypatch, use_cores, workers, cores, pays, aside
 ):
     use_cores(cores)
+    monkeypatch.setattr("fabench.population.LANES_FROM", 2**15)  # as it is: use_cores changes it
     monkeypatch.setattr(execute, "PROCESSES_FROM", pays)
     changes = [{"model__hidden": [171], "k": 3}, {"k": 1}, {"k": 2}]  # 192 * 171 > 2^15
     configs = [make_config(trainer__epochs=4, seed=[5], workers=workers, **c) for c in changes]
