@@ -146,34 +146,55 @@ class Examples:
 
 class Feed:
     """The whole batches of one epoch after the other, each by the same operations on the same
-    memory, as a CUDA graph wants them: where it stands is a tensor that every batch moves on."""
+    memory, as a CUDA graph wants them: where it stands is a tensor that every batch moves on.
+
+    Tables of an epoch lie batch by batch, T of them, so that a batch is one block.
+    """
 
     def __init__(self, examples: Examples, epoch: Epoch, size: int) -> None:
         """``epoch``: one of those to come, which are all of its shape."""
         self.examples, self.size, self.pool = examples, size, epoch.pool
         if not examples.data.fixed:
             self.pool = replace(epoch.pool, values=epoch.pool.values.clone())
-        self.table, self.y = epoch.table.clone(), epoch.y.clone()
-        self.buffers = Buffers(self.pool, self.table[:, :size], examples.operand)
-        self.at = torch.arange(size, device=examples.device)  # of the batch's examples
-        shape = (len(examples.stream_of_run), *epoch.y.shape[1:])
-        self.outputs = torch.empty(shape, device=examples.device)
+        self.table, self.y = (
+            self._batches(t).clone(memory_format=torch.contiguous_format)
+            for t in (epoch.table, epoch.y)
+        )
+        self.buffers = Buffers(self.pool, self.table[0], examples.operand)
+        self.at = torch.zeros(1, dtype=torch.long, device=examples.device)  # the batch's number
+        n_batches, _, *shape = self.y.shape
+        n_runs = len(examples.stream_of_run)
+        self.outputs = torch.empty((n_batches, n_runs, *shape), device=examples.device)
+
+    def _batches(self, table: Tensor) -> Tensor:
+        """The whole batches [T, S, B, ...] of a table [S, N, ...]: a view."""
+        whole = table.shape[1] // self.size * self.size
+        return table[:, :whole].unflatten(1, (-1, self.size)).transpose(0, 1)
 
     def load(self, epoch: Epoch, start: int) -> None:
         """Stand at batch number ``start`` of ``epoch``."""
-        self.table.copy_(epoch.table)
-        self.y.copy_(epoch.y)
+        self.table.copy_(self._batches(epoch.table))
+        self.y.copy_(self._batches(epoch.y))
         if not self.examples.data.fixed:
             self.pool.values.copy_(epoch.pool.values)
-        torch.arange(start * self.size, (start + 1) * self.size, out=self.at)
+        self.at.fill_(start)
 
     def take(self) -> tuple[Tensor, Tensor]:
         """x [S, B, I], an operand, and y [R, B, C] of the batch; the next call overwrites x."""
-        x = self.buffers.gather(self.table.index_select(1, self.at))
-        y = self.y.index_select(1, self.at)
+        x = self.buffers.gather(self.table.index_select(0, self.at)[0])
+        y = self.y.index_select(0, self.at)[0]
         return x, y if self.examples.one_each else y[self.examples.stream_of_run]
 
     def keep(self, output: Tensor) -> None:
-        """Put the batch's output [R, B, C] into the epoch's, ``outputs`` [R, N, C], and move on."""
-        self.outputs.index_copy_(1, self.at, output)
-        self.at += self.size
+        """Put the batch's output [R, B, C] into the epoch's, ``outputs`` [T, R, B, C], and go on to
+        the next."""
+        self.outputs.index_copy_(0, self.at, output[None])
+        self.at += 1
+
+    def results(self, batches: slice, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Outputs and y [R, n, C] of some batches, about ``most`` examples at a time."""
+        each = max(1, most // self.size)
+        parts = (table[batches].split(each) for table in (self.outputs, self.y))
+        for tables in zip(*parts, strict=True):
+            output, y = (table.transpose(0, 1).flatten(1, 2) for table in tables)
+            yield output, y[self.examples.stream_of_run]

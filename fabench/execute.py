@@ -25,6 +25,9 @@ PROCESSES_FROM = 2**17
 """Steps of small networks (about 0.5 ms each) from which processes of their own, each of which
 takes seconds to start, pay."""
 
+STEP = {"cpu": 2**26, "cuda": 2**30}
+"""Multiplications in whose time a step (on a CPU, of one network) does everything else, roughly."""
+
 
 @dataclass
 class Outcome:
@@ -112,8 +115,8 @@ def execute(
 
 def _train_all(groups: Sequence[Group], train: Train, numbered: bool) -> None:
     """Train populations, one after the other or, in processes of their own, side by side."""
-    costs = [sum(multiply_adds(o.config, o.config.trainer.epochs) for o in g) for g in groups]
-    left = [sum(multiply_adds(o.config, o.epochs_left) for o in group) for group in groups]
+    costs = [sum(cost(o.config, o.config.trainer.epochs) for o in group) for group in groups]
+    left = [sum(cost(o.config, o.epochs_left) for o in group) for group in groups]
     workers, aside = _in_processes(dict(enumerate(groups)))
     errors = {}
     with shown(costs, left, numbered) as progress:
@@ -207,6 +210,15 @@ def row_bytes(config: Config) -> int:
     weights = sum(layer.fan_in * layer.fan_out for layer in layers)
     widths = layers[0].n_inputs + 3 * sum(layer.width for layer in layers)
     return 4 * (4 * weights + 2 * config.trainer.batch_size * widths)
+
+
+def cost(config: Config, epochs: int) -> float:
+    """What so many epochs of a run take, in multiplications: those of its matrix products, and
+    those in whose time its steps do everything else."""
+    device = resolve_device(config).type
+    steps = config.steps() // config.trainer.epochs * epochs
+    networks = len(config.seeds) if device == "cpu" else 1
+    return multiply_adds(config, epochs) + steps * networks * STEP[device]
 
 
 def multiply_adds(config: Config, epochs: int) -> float:

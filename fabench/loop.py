@@ -9,7 +9,7 @@ from fabench.metrics import Score
 from fabench.population import AHEAD, Population
 
 SCORED = 4096
-"""Examples that are scored at a time."""
+"""Examples that a GPU scores at a time."""
 
 
 class Loop:
@@ -50,7 +50,8 @@ class Loop:
                 self.replayed()
                 done += 1
                 yield size
-            self._score(epoch, slice(start * size, done * size))
+            for output, y in self.feed.results(slice(start, done), SCORED):
+                self.score.add(self.population.task, output, y)
             if done < whole:
                 return
         yield from self._train(epoch, max(start, whole), wanted)
@@ -58,10 +59,3 @@ class Loop:
     def _whole_batch(self) -> None:
         assert self.feed
         self.feed.keep(self.population.step(*self.feed.take()))
-
-    def _score(self, epoch: Epoch, examples: slice) -> None:
-        """Score the outputs of some of an epoch's examples, so many at a time as fit."""
-        assert self.feed
-        outputs = self.feed.outputs[:, examples].split(SCORED, 1)
-        for output, y in zip(outputs, epoch.y[:, examples].split(SCORED, 1), strict=True):
-            self.score.add(self.population.task, output, y[self.examples.stream_of_run])
