@@ -14,7 +14,6 @@ import pkgutil
 import shlex
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import ModuleType
 
@@ -23,7 +22,6 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from joblib import Parallel, delayed
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
@@ -80,16 +78,17 @@ def figures(args: Sequence[str], conf: Path) -> int:
     if every[0].general.dry_run:
         return 0
     errors = {o.config.identity(): o.error for o in execute(every, command, draw=False) if o.error}
-    complete = {}
+    failed = 0
     for name, configs in needed.items():
         reasons = [str(errors[c.identity()]) for c in configs if c.identity() in errors]
         if reasons:
             console.print(f"{name}: not made: {reasons[0]}", soft_wrap=True)
+            failed += 1
         else:
-            complete[name] = configs
-    _make_all(complete, known, command)
-    if len(complete) < len(names):
-        raise RunFailed(f"{len(names) - len(complete)} of {len(names)} figures could not be made.")
+            for path in make(name, known[name], configs, command):
+                console.print(f"{name}: {path}", soft_wrap=True)
+    if failed:
+        raise RunFailed(f"{failed} of {len(names)} figures could not be made.")
     return 0
 
 
@@ -192,23 +191,6 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["data_dir"] = configs[0].general.data_dir
     return frame
-
-
-def _make_all(needed: dict[str, list[Config]], known: dict[str, ModuleType], command: str) -> None:
-    """Make the figures and tables, several at a time: on every core, or ``workers`` of them."""
-    if not needed:
-        return
-    wanted = next(iter(needed.values()))[0].general.workers or torch.get_num_threads()
-    side_by_side = Parallel(min(wanted, len(needed)), return_as="generator")
-    made = side_by_side(delayed(make)(n, known[n], c, command) for n, c in needed.items())
-    try:
-        for name, paths in zip(needed, made, strict=True):
-            for path in paths:
-                console.print(f"{name}: {path}", soft_wrap=True)
-    except BrokenProcessPool:
-        raise RunFailed(
-            "A process that drew was killed (out of memory?): the same command draws again."
-        ) from None
 
 
 def make(name: str, module: ModuleType, configs: Sequence[Config], command: str) -> list[Path]:

@@ -4,9 +4,6 @@ Oracles: the experiments' own text, hand-made dataframes, SciPy.
 """
 
 import json
-import os
-import signal
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +15,6 @@ from scipy import stats
 
 from fabench import cli, figures
 from fabench.dataset.mnist import Mnist
-from fabench.errors import RunFailed
 from fabench.execute import execute
 from fabench.figure.embedding import neighbour_accuracy
 from fabench.initialization import WEIGHT_INITS
@@ -264,29 +260,6 @@ def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):
     assert "fig_3_1: not made: every seed diverged" in out
     assert "1 of 1 figures could not be made." in err
     assert not (tmp_path / "outputs/figures").exists()
-
-
-def test_figures_drawn_side_by_side_are_the_same(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    paths = [tmp_path / f"outputs/figures/{name}.png" for name in ("fig_3_1", "fig_3_3")]
-    drawn = []
-    for workers in (1, 2):
-        given = ["fig_3_1", "fig_3_3", *SMALL, f"workers={workers}"]
-        assert cli.main(["figures", *given]) == 0
-        drawn.append([np.asarray(Image.open(path)) for path in paths])
-        for path in paths:
-            path.unlink()
-    np.testing.assert_equal(drawn[1], drawn[0])
-    made = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if "png" in line]
-    assert made == ["fig_3_1", "fig_3_3"] * 2
-
-
-def test_a_process_that_draws_may_be_killed(make_config, tmp_path):
-    config = make_config(output_dir=str(tmp_path), workers=2)
-    execute([config], "a test")
-    deadly = SimpleNamespace(draw=lambda frame: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(RunFailed, match="A process that drew was killed"):
-        figures._make_all({"a": [config], "b": [config]}, {"a": deadly, "b": deadly}, "a test")
 
 
 def test_wrong_requests(capsys):

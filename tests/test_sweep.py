@@ -15,7 +15,7 @@ from fabench import cli
 from fabench import sweep as sweeps
 from fabench.dataset.mnist import Mnist
 from fabench.errors import UserError
-from fabench.execute import Outcome, execute, multiply_adds, populations, row_bytes
+from fabench.execute import STEP, Outcome, cost, execute, multiply_adds, populations, row_bytes
 from fabench.figure.sweep_plot import sweep_plot
 from fabench.store import TIMES, RunFolder
 
@@ -125,6 +125,11 @@ def test_work_is_that_of_the_matrix_products(make_config, changes, forward, grad
     assert multiply_adds(make_config(seed=[0, 1], **changes), epochs=7) == 14 * expected
 
 
+def test_a_run_costs_its_products_and_its_steps(make_config):
+    config = make_config(seed=[0, 1])  # 40 examples in batches of 16
+    assert cost(config, epochs=7) == multiply_adds(config, epochs=7) + 2 * 7 * 3 * STEP["cpu"]
+
+
 def plan_shares(out):
     """After every epoch of a sweep: the population and the percentage of the plan."""
     found = re.findall(r"\(population (\d) of 2: (\d+) % of the plan, \d:\d\d:\d\d left\)", out)
@@ -132,14 +137,14 @@ def plan_shares(out):
 
 
 def test_populations_count_in_the_plan_as_much_as_they_cost(sweep):
-    _, out, _ = sweep("k=1,3")  # 325 and 965 weights, two epochs each
-    assert plan_shares(out) == [(1, 13), (1, 25), (2, 63), (2, 100)]
+    _, out, _ = sweep("trainer.batch_size=16,8")  # 3 and 5 steps in each of two epochs
+    assert plan_shares(out) == [(1, 19), (1, 38), (2, 69), (2, 100)]
 
 
 def test_a_population_that_ends_early_counts_whole(sweep):
     args = ["learning_rule=bp", "model.activation=linear", "optimizer.lr=1e30"]
-    _, out, _ = sweep("k=1,3", *args)  # both diverge in the first epoch of two
-    assert plan_shares(out) == [(1, 13), (2, 63)]
+    _, out, _ = sweep("trainer.batch_size=16,8", *args)  # both diverge in the first epoch
+    assert plan_shares(out) == [(1, 19), (2, 69)]
 
 
 def test_a_population_that_cannot_train_counts_whole(sweep, monkeypatch):
@@ -147,8 +152,8 @@ def test_a_population_that_cannot_train_counts_whole(sweep, monkeypatch):
         raise UserError("There is no MNIST.")
 
     monkeypatch.setattr(Mnist, "load", load)
-    _, out, _ = sweep("dataset=mnist,digits")  # 11765 and 965 weights
-    assert plan_shares(out) == [(2, 96), (2, 100)]
+    _, out, _ = sweep("dataset=mnist,digits")  # as many steps
+    assert plan_shares(out) == [(2, 75), (2, 100)]
 
 
 def test_one_population_has_no_place_in_a_plan(sweep):
