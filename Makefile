@@ -18,7 +18,7 @@ TUNE := $(BIN)/fabench tune -m
 OPTIMIZERS := $(addprefix tuned-,sgd momentum nesterov adagrad adadelta rmsprop adam adamax nadam amsgrad)
 TUNED := $(addprefix tuned-,long lazy feedback clusters-sgd clusters-rmsprop bits) $(OPTIMIZERS)
 
-tuned: $(TUNED)  ## choose the figures' learning rates anew, into conf/tuned (for a GPU: -j 8)
+tuned: $(TUNED)  ## choose the figures' learning rates anew, into conf/tuned (for a GPU: -j 16)
 
 $(OPTIMIZERS): tuned-%: .venv/installed
 	$(TUNE) learning_rule=bp,dfa optimizer=$*
