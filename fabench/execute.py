@@ -11,6 +11,7 @@ import torch
 from fabench.config import Config
 from fabench.errors import RunFailed, UserError
 from fabench.figure.run_plots import write_plots
+from fabench.lanes import threads_an_operation
 from fabench.population import takes_threads
 from fabench.precision import flushed_denormals
 from fabench.report import plan, shown
@@ -256,12 +257,15 @@ def _train(
 ) -> UserError | RunFailed | None:
     """Train one population; returns what went wrong, for all its runs."""
     folders = [outcome.folder for outcome in group]
+    # Small networks take one, in a process of their own or not, so that sums round alike.
+    threads = 1 if _is_small(group[0].config) else torch.get_num_threads()
     try:
         _go_on(group)
-        training = Training(folders, command, keep_weights)
-        lines = plan([o.config for o in group], training.population.n_parameters())
-        reporter.introduce(len(group), lines)
-        training.run(reporter)
+        with threads_an_operation(threads):
+            training = Training(folders, command, keep_weights)
+            lines = plan([o.config for o in group], training.population.n_parameters())
+            reporter.introduce(len(group), lines)
+            training.run(reporter)
     except UserError as error:
         return error
     except OSError as error:

@@ -28,7 +28,7 @@ from rich.table import Table
 from fabench import environment, recipe
 from fabench.config import Config, parse
 from fabench.errors import RunFailed, UserError
-from fabench.execute import execute, find, multiply_adds, populations
+from fabench.execute import cost, execute, find, populations
 from fabench.figure import style
 from fabench.hydra_app import numbered_override, plain, refusals
 from fabench.precision import Operands
@@ -36,6 +36,9 @@ from fabench.registry import nearest
 from fabench.report import console
 from fabench.store import RunFolder, now, whole_file, write_text
 from fabench.trainer import resolve_device
+
+PRODUCTS = 0.7
+"""The part of a large network's training that its matrix products take, roughly."""
 
 
 def recipes() -> dict[str, ModuleType]:
@@ -144,9 +147,9 @@ def _show_plan(needed: dict[str, list[Config]]) -> None:
     epochs = sum(o.epochs_left * len(o.config.seeds) for o in waiting)
     text = f"{len(waiting)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
     if waiting:
-        rate = _multiply_adds_per_second(waiting[0].config)
-        minutes = sum(multiply_adds(o.config, o.epochs_left) for o in waiting) / rate / 60
-        text += f", about {minutes:.0f} min of matrix products on this machine"
+        rate = PRODUCTS * _multiply_adds_per_second(waiting[0].config)
+        minutes = sum(cost(o.config, o.epochs_left) for o in waiting) / rate / 60
+        text += f", about {minutes:.0f} min on this machine"
     console.print(text + ".", soft_wrap=True)
 
 

@@ -1,13 +1,28 @@
-"""Threads for functions that come in lanes: those of one lane in order, lanes side by side."""
+"""Threads: of torch's operations, and for functions that come in lanes (those of one lane in order,
+lanes side by side)."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import copy_context
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+import torch
+
 Result = TypeVar("Result")
+
+
+@contextmanager
+def threads_an_operation(number: int) -> Iterator[None]:
+    """Let torch use so many threads for an operation, then as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Lanes(Generic[Result]):

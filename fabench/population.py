@@ -7,6 +7,7 @@ own seed and its own scalar hyper-parameters; rows never mix.
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
 from fabench.drawing import NetworkDraws
-from fabench.lanes import Lanes
+from fabench.lanes import Lanes, threads_an_operation
 from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
 from fabench.network import ForwardPass, Layer, Noise, Weights, forward, largest_weight
 from fabench.operands import NetworkOperands, Scratch
@@ -261,10 +262,10 @@ class Population:
             for x, y in batches:
                 yield self.step(x, y), y
             return
-        torch.set_num_threads(cores // n_threads)
-        lanes: Lanes[Tensor] = Lanes(len(self._parts), n_threads)
         pending: deque[tuple[list[Future[Tensor]], Tensor]] = deque()
-        try:
+        with threads_an_operation(cores // n_threads), ExitStack() as stack:
+            lanes: Lanes[Tensor] = Lanes(len(self._parts), n_threads)
+            stack.callback(lanes.close)
             for x, y in batches:
                 self.t += 1
                 number = self.steps
@@ -276,9 +277,6 @@ class Population:
                     yield torch.cat([output.result() for output in outputs]), y
             for outputs, y in pending:
                 yield torch.cat([output.result() for output in outputs]), y
-        finally:
-            lanes.close()
-            torch.set_num_threads(cores)
 
     def _step(self, part: Part, x: Tensor, y: Tensor, number: int | None) -> Tensor:
         part.step = number

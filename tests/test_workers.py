@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from fabench import cli, execute
+from fabench.population import Population
 from fabench.store import TIMES, RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -129,6 +131,19 @@ def test_which_populations_have_processes_of_their_own(
     number, found = execute._in_processes(groups)
     assert (number, sorted(found)) == aside
     assert execute._in_processes({}) == (1, {})
+
+
+def test_small_networks_have_one_thread_in_this_process_too(make_config, monkeypatch, use_cores):
+    """Two would round sums otherwise, and a run alone differ from the same one in a sweep."""
+    use_cores(2)
+    seen, step = set(), Population.step
+    monkeypatch.setattr(
+        Population, "step", lambda *args: seen.add(torch.get_num_threads()) or step(*args)
+    )
+    monkeypatch.setattr("fabench.population.LANES_FROM", 2**15)
+    execute.execute([make_config(output_dir="small")], "a test")
+    assert seen == {1}
+    assert torch.get_num_threads() == 2
 
 
 def test_what_goes_on_from_another_run_waits_for_it(capsys):
