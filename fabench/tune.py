@@ -5,6 +5,7 @@ The protocol of D. C. Demirbilek, "The Dynamics of Learning Beyond Stochastic Gr
 epochs, take the highest. Differences from the thesis:
 1. The accuracy is that on validation data (``tune.split=validation``); the thesis used test data.
 2. The grid is refined around the best value, and extended where the best lies at an edge.
+3. Of several values with the highest accuracy (all examples right, say) the middle one wins.
 
 A regression's score is its normalized squared error, negated. A whole grid trains as one
 population. With ``tune.method=optuna``, Optuna searches several settings at once instead
@@ -145,7 +146,7 @@ def next_grid(scores: Sequence[Score], refinements_left: int, extensions_left: i
     both neighbours of the best value.
     """
     values = [s.values[0] for s in scores]
-    best = int(np.argmax([s.mean for s in scores]))
+    best = scores.index(_best(scores))
     if best in (0, len(values) - 1):
         if not extensions_left:
             return []
@@ -228,7 +229,10 @@ def tune(raw: dict[str, Any], search: Search, name: str, command: str, conf: Pat
 
 
 def _best(scores: Sequence[Score]) -> Score:
-    return max(scores, key=lambda s: s.mean)
+    """The highest; of equals the one in the middle, where all diverge the first."""
+    highest = max(s.mean for s in scores)
+    equals = [s for s in scores if s.mean == highest]
+    return scores[0] if highest == -np.inf else equals[(len(equals) - 1) // 2]
 
 
 def _method(

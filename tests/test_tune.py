@@ -68,6 +68,14 @@ def test_a_diverging_value_is_no_winner():
     assert next_grid(found, 1, 4) == [0.0316, 0.316]  # 0.1 is the best, and inside
 
 
+def test_the_middle_of_equals_wins():
+    """Where every example is right the first would be the one that is closest to failing."""
+    found = scores({0.01: 0.5, 0.1: 1, 1: 1, 10: 1})
+    assert next_grid(found, 1, 4) == [0.316, 3.16]
+    found = scores({0.01: 1, 0.1: 0.5, 1: 0.6}, diverged=[0.01, 0.1, 1])
+    assert next_grid(found, 1, 4) == [0.001, 0.0001]  # nothing else is known of these
+
+
 @pytest.fixture
 def tune(workdir, tmp_path, monkeypatch, capsys):
     """``fabench tune ARGS`` with a copy of conf/ to write to: exit code, stdout, stderr."""
