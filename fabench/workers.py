@@ -61,15 +61,23 @@ class Worker:
         spawn = get_context("spawn")  # a fork would inherit a GPU's context, which it cannot use
         self.pipe, theirs = spawn.Pipe()
         self.process = spawn.Process(target=_serve, args=(theirs, threads), daemon=True)
+        # Ctrl-C is the parent's, which passes it on: a worker blocks it from its first moment.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that its end is the pipe's
+
+    def take(self, work: object, task: object) -> None:
+        """Give it ``work`` to do on ``task``; what keeps it from that it ``says``."""
+        with suppress(BrokenPipeError):
+            self.pipe.send((work, task))
 
     def says(self) -> tuple[Any, ...]:
         """Its next word: a reporter's method with arguments, or "answer" with what came of the
         task, RunFailed if that killed the process."""
         try:
             return tuple(self.pipe.recv())
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # reset: it never read its task
             self.process.join()
             failure = RunFailed(
                 f"Its process ended with code {self.process.exitcode} (out of memory?): the same "
@@ -89,7 +97,7 @@ class Worker:
 
 def _serve(pipe: Connection, threads: int) -> None:
     """A worker's life: do what arrives, until the parent closes the pipe."""
-    os.setsid()  # Ctrl-C in the terminal reaches the parent alone, which passes it on
+    os.setsid()  # what is sent to the parent's group is the parent's
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     report.console.quiet = True
@@ -152,7 +160,7 @@ def side_by_side(
             ]
             for number in sorted(ready, key=cost, reverse=True)[: workers - len(busy)]:
                 worker = idle.pop() if idle else stack.enter_context(Worker(threads))
-                worker.pipe.send((work, tasks[number]))
+                worker.take(work, tasks[number])
                 busy[worker.pipe] = Doing(number, worker, plan.population(number))
                 waiting.remove(number)
             for pipe in connection.wait(list(busy), EVERY):

@@ -3,6 +3,7 @@
 Oracles: the CSVs and weights of the same command with one process.
 """
 
+import operator
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ import torch
 from fabench import cli, execute
 from fabench.population import Population
 from fabench.store import TIMES, RunFolder
+from fabench.workers import Worker
 
 ROOT = Path(__file__).parents[1]
 ARGS = [
@@ -189,6 +191,24 @@ def test_a_killed_worker_fails_its_jobs_alone(started, make_config, whole):
     assert statuses.to_dict() == {1: "finished", 2: "finished", 3: "failed"}
     assert cli.main(["run", *LONG]) == 0
     assert_same(runs("outputs"), whole)
+
+
+def test_a_worker_killed_before_it_has_read_its_task_says_so():
+    with Worker(1) as worker:
+        worker.take(operator.is_, "a task")
+        worker.process.kill()
+        worker.process.join()
+        what, failure = worker.says()
+        worker.take(operator.is_, "another")
+        assert what == "answer" and "ended with code -9" in str(failure)
+        assert worker.says()[0] == "answer"
+
+
+def test_ctrl_c_does_not_reach_a_worker_that_starts():
+    with Worker(1) as worker:
+        os.kill(worker.process.pid, signal.SIGINT)
+        worker.take(operator.is_, "a task")  # the same object as its reporter
+        assert worker.says() == ("answer", False)
 
 
 def test_workers_end_with_their_parent(started, make_config):
