@@ -12,7 +12,6 @@ import importlib
 import json
 import pkgutil
 import shlex
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -28,17 +27,18 @@ from rich.table import Table
 from fabench import environment, recipe
 from fabench.config import Config, parse
 from fabench.errors import RunFailed, UserError
-from fabench.execute import cost, execute, find, populations
+from fabench.execute import execute, find, multiply_adds, populations
 from fabench.figure import style
 from fabench.hydra_app import numbered_override, plain, refusals
+from fabench.measure import alternate
 from fabench.precision import Operands
 from fabench.registry import nearest
 from fabench.report import console
 from fabench.store import RunFolder, now, whole_file, write_text
 from fabench.trainer import resolve_device
 
-PRODUCTS = 0.7
-"""The part of a large network's training that its matrix products take, roughly."""
+PRODUCTS = 0.5
+"""The part of a plan's time that matrix products take, roughly."""
 
 
 def recipes() -> dict[str, ModuleType]:
@@ -148,7 +148,7 @@ def _show_plan(needed: dict[str, list[Config]]) -> None:
     text = f"{len(waiting)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
     if waiting:
         rate = PRODUCTS * _multiply_adds_per_second(waiting[0].config)
-        minutes = sum(cost(o.config, o.epochs_left) for o in waiting) / rate / 60
+        minutes = sum(multiply_adds(o.config, o.epochs_left) for o in waiting) / rate / 60
         text += f", about {minutes:.0f} min on this machine"
     console.print(text + ".", soft_wrap=True)
 
@@ -159,12 +159,13 @@ def _multiply_adds_per_second(config: Config) -> float:
     operand = Operands(config.precision, device)
     x = operand(torch.randn(3, 128, 2352, device=device))
     W = operand(torch.randn(3, 2352, 512, device=device))
-    (x @ W).sum().item()
-    began, n = time.perf_counter(), 20
-    for _ in range(n):
-        h = x @ W
-    h.sum().item()
-    return n * 3 * 128 * 2352 * 512 / (time.perf_counter() - began)
+
+    def multiply(n: int) -> None:
+        for _ in range(n):
+            x @ W
+
+    [seconds] = alternate([multiply], 0.02, 5, device)
+    return 3 * 128 * 2352 * 512 / seconds
 
 
 # -- The figures -----------------------------------------------------------------------------
