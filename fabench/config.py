@@ -125,10 +125,10 @@ class Config:
             for number, layer in enumerate(layers, 1)
         )
 
-    def steps(self) -> int:
-        """Steps of training, all epochs together (a sixth less with validation data held out)."""
+    def steps(self, epochs: int) -> int:
+        """Steps of so many epochs of training (a sixth less with validation data held out)."""
         t = self.trainer
-        return t.epochs * math.ceil((t.train_examples or self.dataset.n_train) / t.batch_size)
+        return epochs * math.ceil((t.train_examples or self.dataset.n_train) / t.batch_size)
 
     def scalars(self) -> dict[str, float]:
         """What every row of a population has its own of."""

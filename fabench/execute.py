@@ -54,8 +54,7 @@ class Outcome:
     @property
     def network_steps_left(self) -> int:
         """Steps of all its networks."""
-        steps = self.config.steps() // self.config.trainer.epochs * self.epochs_left
-        return steps * len(self.config.seeds)
+        return self.config.steps(self.epochs_left) * len(self.config.seeds)
 
 
 Group = Sequence[Outcome]
@@ -217,9 +216,8 @@ def cost(config: Config, epochs: int) -> float:
     """What so many epochs of a run take, in multiplications: those of its matrix products, and
     those in whose time its steps do everything else."""
     device = resolve_device(config).type
-    steps = config.steps() // config.trainer.epochs * epochs
     networks = len(config.seeds) if device == "cpu" else 1
-    return multiply_adds(config, epochs) + steps * networks * STEP[device]
+    return multiply_adds(config, epochs) + config.steps(epochs) * networks * STEP[device]
 
 
 def multiply_adds(config: Config, epochs: int) -> float:

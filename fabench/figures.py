@@ -30,7 +30,7 @@ from fabench.errors import RunFailed, UserError
 from fabench.execute import execute, find, multiply_adds, populations
 from fabench.figure import style
 from fabench.hydra_app import numbered_override, plain, refusals
-from fabench.measure import alternate
+from fabench.measure import alternate, repeated
 from fabench.precision import Operands
 from fabench.registry import nearest
 from fabench.report import console
@@ -159,12 +159,7 @@ def _multiply_adds_per_second(config: Config) -> float:
     operand = Operands(config.precision, device)
     x = operand(torch.randn(3, 128, 2352, device=device))
     W = operand(torch.randn(3, 2352, 512, device=device))
-
-    def multiply(n: int) -> None:
-        for _ in range(n):
-            x @ W
-
-    [seconds] = alternate([multiply], 0.02, 5, device)
+    [seconds] = alternate([repeated(lambda: x @ W)], 0.02, 5, device)
     return 3 * 128 * 2352 * 512 / seconds
 
 

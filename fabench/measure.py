@@ -132,12 +132,12 @@ def _product_seconds(
             gradient.append(lambda: np.matmul(arrays[0].T, arrays[2], out=arrays[4]))
     at_once = 20 if device.type == "cuda" else 1  # a launch may take longer than a product
     return tuple(  # type: ignore[return-value]
-        min(alternate([_repeat(kernel, at_once) for kernel in kernels], 0.05, 5, device)) / at_once
+        min(alternate([repeated(kernel, at_once) for kernel in kernels], 0.05, 5, device)) / at_once
         for kernels in (forward, gradient)
     )
 
 
-def _repeat(kernel: Callable[[], object], at_once: int = 1) -> Callable[[int], None]:
+def repeated(kernel: Callable[[], object], at_once: int = 1) -> Callable[[int], None]:
     """A function that calls ``kernel`` n times ``at_once`` times: several as one CUDA graph."""
     step = kernel if at_once == 1 else Replayed(lambda: [kernel() for _ in range(at_once)])
 
@@ -153,5 +153,5 @@ def bandwidth(device: torch.device) -> float:
     """Bytes a second that a copy larger than any cache reads and writes."""
     source = torch.zeros(2**26, device=device)
     target = torch.empty_like(source)
-    [seconds] = alternate([_repeat(lambda: target.copy_(source))], 0.2, 5, device)
+    [seconds] = alternate([repeated(lambda: target.copy_(source))], 0.2, 5, device)
     return 2 * source.nbytes / seconds

@@ -153,7 +153,8 @@ class Population:
         operation (plain descent of a GPU's rounded gradients is a cast more)."""
         part, device = self._parts[0], self.device
         largest = max(W.numel() for W in part.weights.W)
-        pays = largest >= PAYS_FROM and largest * config.steps() >= COMPILES_FROM[device.type]
+        steps = config.steps(config.trainer.epochs)
+        pays = largest >= PAYS_FROM and largest * steps >= COMPILES_FROM[device.type]
         casts = device.type == "cuda" and self.operand.native
         several = casts or any(self.state.values())
         on_cpu_together = self.together and device.type == "cpu"
