@@ -34,13 +34,13 @@ from fabench.graph import Replayed
 from fabench.hydra_app import numbered_override, plain, refusals
 from fabench.measure import alternate, bound_of_step, peak_bytes, reset_peak
 from fabench.metrics import evaluate
-from fabench.population import Population, Row
+from fabench.population import Row
 from fabench.precision import Precision, cpu_has_bf16
 from fabench.registry import validated
 from fabench.report import console
 from fabench.schema import STRICT, Count, Rate
 from fabench.store import now, write_text
-from fabench.trainer import resolve_device
+from fabench.trainer import population_of, resolve_device
 
 ContenderName = Literal["fabench", "autograd", "dataloader", "vmap", "jax"]
 
@@ -154,10 +154,13 @@ def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = 
         raise UserError("fabench bench compares networks of one hidden layer, without biases.")
     device, seeds = resolve_device(config), config.seeds[:n_networks]
     rows = [
-        Row(seeds[i % len(seeds)], config.scalars() | {"lr": config.optimizer.lr / (1 + i // 3)})
+        Row(
+            seeds[i % len(seeds)],
+            config.scalars() | {"optimizer.lr": config.optimizer.lr / (1 + i // 3)},
+        )
         for i in range(n_networks)
     ]
-    population = Population(config, rows, device)
+    population = population_of(config, rows, device)
     data = _data(config.dataset, config.general.data_dir)
     own = [row.seed for row in rows]
     examples = Examples(data, config.task, own, device, population.operand)

@@ -13,13 +13,14 @@ from pydantic.dataclasses import dataclass
 from fabench import registry
 from fabench.dataset.base import Dataset, ImageDataset, Teacher
 from fabench.errors import UserError
-from fabench.initialization import FEEDBACK_INITS
-from fabench.learning_rule.base import FeedbackRule, LazyRule, LearningRule
+from fabench.initialization import InitOfB
+from fabench.learning_rule.base.feedback import FeedbackRule
+from fabench.learning_rule.base.rule import LazyRule, LearningRule
 from fabench.model.base import Model
 from fabench.network import Layer
 from fabench.optimizer.base import Optimizer
 from fabench.precision import Precision, fastest
-from fabench.schema import STRICT, Count, NonNegative, Rate, scalars
+from fabench.schema import STRICT, Count, NonNegative, scalars
 from fabench.task.base import Task
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -41,21 +42,6 @@ class Trainer:
     adversarial: NonNegative
     train_examples: Count | None
     test_examples: Count | None
-
-
-@dataclass(frozen=True, config=STRICT)
-class InitOfB:
-    """How feedback matrices are drawn: a distribution's name and a factor."""
-
-    name: str
-    scale: Rate
-
-    def __post_init__(self) -> None:
-        known = [*FEEDBACK_INITS, "transported"]
-        if self.name not in known:
-            raise UserError(
-                f"init_of_B.name={self.name} is unknown{registry.nearest(self.name, known)}"
-            )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -131,9 +117,19 @@ class Config:
         return epochs * math.ceil((t.train_examples or self.dataset.n_train) / t.batch_size)
 
     def scalars(self) -> dict[str, float]:
-        """What every row of a population has its own of."""
-        values = {name: getattr(self.optimizer, name) for name in scalars(type(self.optimizer))}
-        return {**values, "weight_decay": self.trainer.weight_decay}
+        """What every row of a population has its own of: the numbers of these settings, by key."""
+        of_rows: dict[str, list[str]] = {
+            "learning_rule": scalars(type(self.learning_rule)),
+            "optimizer": scalars(type(self.optimizer)),
+            "trainer": ["weight_decay"],
+            "model": ["weight_scale"],
+            "init_of_B": ["scale"],
+        }
+        return {
+            f"{group}.{name}": getattr(getattr(self, group), name)
+            for group, names in of_rows.items()
+            for name in names
+        }
 
     def resolved(self) -> dict[str, Any]:
         """Every setting as plain containers: what config.yaml holds."""
@@ -161,9 +157,10 @@ class Config:
     def architecture(self) -> str:
         """Equal for runs that can train as one population: seeds and scalars may differ."""
         shared = {**self.science(), "device": self.trainer.device}
-        del shared["seed"], shared["trainer"]["weight_decay"]
-        for name in scalars(type(self.optimizer)):
-            del shared["optimizer"][name]
+        del shared["seed"]
+        for key in self.scalars():
+            group, name = key.split(".")
+            shared.get(group, {}).pop(name, None)  # science may not have it
         return json.dumps(shared, sort_keys=True)
 
     def identity(self) -> str:

@@ -56,13 +56,13 @@ class Problem:
     @property
     def rates(self) -> list[float]:
         """The learning rate of every network."""
-        return [row.scalars["lr"] for row in self.population.rows]
+        return [row.scalars["optimizer.lr"] for row in self.population.rows]
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Copies of W [R, I, H], of the output's W [R, H, 1] and of B [R, 1, H] (0 for BP)."""
-        W, V = (w.clone() for w in self.population.weights.W)
-        B = self.population.B[0].clone() if self.population.B else torch.zeros_like(V.mT)
-        return W, V, B
+        W, V = (w.clone() for w in self.population.matrices("W"))
+        B = [b.clone() for b in self.population.matrices("B")] or [torch.zeros_like(V.mT)]
+        return W, V, B[0]
 
     def rows(self, number: int) -> slice:
         """Where batch ``number`` stands in the table; after the last comes the first."""
@@ -113,7 +113,7 @@ class Fabench(Contender):
             done += n
 
     def weights(self) -> Weights:
-        W, V = self.problem.population.weights.W
+        W, V = self.problem.population.matrices("W")
         return W, V
 
 

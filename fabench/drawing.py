@@ -1,6 +1,6 @@
-"""What is drawn for R networks: initial weights, feedback matrices, noise, dropout's masks.
+"""What is drawn for R networks: parameters' first values, noise, dropout's masks.
 
-Axes: R runs (rows), B batch, I fan-in, O fan-out. Every number is a function of a row's seed, the
+Axes: R runs (rows), B batch. Every number is a function of a row's seed, the
 name of what is drawn and, in training, the step: see fabench.randomness.
 """
 
@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fabench.config import InitOfB
-from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS, Init
-from fabench.network import Layer, Weights
+from fabench.network import Layer
+from fabench.parameter import Parameter
 from fabench.randomness import generator, streams
 
 
@@ -26,36 +25,11 @@ class NetworkDraws:
     def _stack(self, matrices: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(matrices)).to(self.device)
 
-    def _matrix(self, name: str, init: Init, i: int, o: int, scale: float = 1.0) -> Tensor:
-        """A matrix [R, i, o] (a bias: [R, 1, o]), drawn once for every distinct seed."""
-        matrices = [init(generator(seed, name), i, o) for seed in self._distinct]
-        return (self._stack(matrices) * scale)[self._stream]
-
-    def weights(self) -> Weights:
-        """Initial weights W [R, I, O], biases b [R, 1, O], and fixed gates' weights G [R, I, O]."""
-        drawn = Weights([], [], [])
-        for index, layer in enumerate(self.layers):
-            i, o, scale = layer.fan_in, layer.fan_out, layer.weight_scale
-            init, bias_init = WEIGHT_INITS[layer.weight_init], layer.bias_init
-            drawn.W.append(self._matrix(f"weights {index}", init, i, o, scale))
-            drawn.b.append(
-                None
-                if bias_init is None
-                else self._matrix(f"biases {index}", BIAS_INITS[bias_init], i, o)
-            )
-            drawn.G.append(
-                None if layer.gate is None else self._matrix(f"gates {index}", init, i, o, scale)
-            )
-        return drawn
-
-    def feedback(self, init: InitOfB, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """Feedback matrices [R, *shape] of a distribution, each drawn as the weights in its place
-        are and transposed."""
-        draw = FEEDBACK_INITS[init.name]
-        return [
-            self._matrix(f"feedback {index}", draw, to, source, init.scale).mT.contiguous()
-            for index, (source, to) in enumerate(shapes)
-        ]
+    def parameter(self, p: Parameter, scale: float | Tensor) -> Tensor:
+        """A parameter's first values [R, *shape], drawn once for every distinct seed; ``scale``: a
+        factor, or one for each row [R, 1, 1]."""
+        drawn = self._stack([p.draw(generator(seed, p.stream)) for seed in self._distinct])
+        return drawn[self._stream] * scale
 
     def noise(self, rows: slice, name: str, shape: tuple[int, ...], step: int) -> Tensor:
         """Standard normal noise [rows, *shape] in a step."""

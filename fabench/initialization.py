@@ -11,7 +11,12 @@ from math import sqrt
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 from scipy.special import ndtr, ndtri
+
+from fabench.errors import UserError
+from fabench.registry import nearest
+from fabench.schema import STRICT, Rate
 
 Matrix = NDArray[np.float32]
 Init = Callable[[Generator, int, int], Matrix]
@@ -94,3 +99,22 @@ FEEDBACK_INITS: dict[str, Init] = {
 """The thesis's four matrices (its section 3.1: uniform, standard uniform, gaussian with mean = sd,
 standard gaussian), a truncated normal, orthogonal, Glorot's uniform and U(±1). "transported" is no
 distribution: see ``LearningRule`` classes with feedback."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class InitOfB:
+    """How feedback matrices are drawn: a distribution's name and a factor."""
+
+    name: str
+    scale: Rate
+
+    def __post_init__(self) -> None:
+        known = [*FEEDBACK_INITS, "transported"]
+        if self.name not in known:
+            raise UserError(f"init_of_B.name={self.name} is unknown{nearest(self.name, known)}")
+
+    def feedback(self, source: int, to: int) -> Callable[[Generator], Matrix]:
+        """What draws a feedback matrix [source, to] (without the factor): as the weights in its
+        place, and transposed. Transported feedback is drawn by nobody."""
+        draw = FEEDBACK_INITS.get(self.name, zeros)
+        return lambda rng: np.ascontiguousarray(draw(rng, to, source).T)

@@ -9,13 +9,16 @@ examples.
     weight_alignment      cosine of the feedback and the weights that it stands in for
     gradient_alignment    mean of cos(delta_l, delta*_l)
     feedback_alignment    mean of cos(s_l, s*_l)
+    update_alignment      cosine of what the rule descends (of a search: minus its change) and
+                          backpropagation's gradient, of all weights that learn
     weight_norm_<l>       ||W_l||, the root of the sum of squares
     signal_norm_<l>       mean of ||delta_l||; of the output layer ||e||
     dead_units            fraction of ReLU units with h_l = 0 on every example
 
 Means are over the epoch's first PROBE_EXAMPLES examples. Layers are counted from 1. A column
 without a number is about all hidden layers together; where there are several, <column>_<l> is about
-one of them.
+one of them; update_alignment is about all weight matrices. The signals are those of a rule that
+sends some.
 """
 
 from collections.abc import Iterator
@@ -27,9 +30,11 @@ from torch.linalg import vector_norm
 from torch.nn.functional import cosine_similarity
 
 from fabench.examples import Epoch, Examples
-from fabench.learning_rule.base import FeedbackRule, Signals
-from fabench.learning_rule.bp import sequential
-from fabench.network import ForwardPass, forward
+from fabench.learning_rule.base.feedback import FeedbackRule
+from fabench.learning_rule.base.rule import SearchRule
+from fabench.learning_rule.base.signal import SignalRule, Signals, transposed
+from fabench.network import ForwardPass
+from fabench.part import PopulationPart
 from fabench.population import Population
 from fabench.task.base import Task
 
@@ -123,20 +128,32 @@ def _widest(population: Population) -> int:
 def network_metrics(population: Population, examples: Examples, epoch: Epoch) -> Metrics:
     """The columns on the networks' inside, see above, measured on ``epoch``'s first examples."""
     x, y = _first(population, examples, epoch)
-    probes = [_send(population, x, y, rows) for rows in population.portions]
+    signals: tuple[list[Metrics], ...] = ([], [], [], [])
+    updates = []
+    for rows in population.portions:
+        part = population.part(rows)
+        own_x, own_y = x[part.streams], y[rows]
+        if isinstance(part.rule, SignalRule):
+            probe = _probe(part, part.rule, own_x, own_y)
+            for found, measure in zip(signals, MEASURES, strict=True):
+                found.append(measure(probe))
+        updates.append(update_alignment(part, own_x, own_y))
+    gradient, feedback, norms, dead = map(_joined, signals)
     return {
         **weight_alignment(population),
-        **_joined([gradient_alignment(probe) for probe in probes]),
-        **_joined([feedback_alignment(probe) for probe in probes]),
+        **gradient,
+        **feedback,
+        **_joined(updates),
         **weight_norms(population),
-        **_joined([signal_norms(probe) for probe in probes]),
-        **_joined([dead_units(probe) for probe in probes]),
+        **norms,
+        **dead,
     }
 
 
 def _joined(portions: list[Metrics]) -> Metrics:
     """The metrics of all rows from those of each portion."""
-    return {name: torch.cat([metrics[name] for metrics in portions]) for name in portions[0]}
+    names = portions[0] if portions else []
+    return {name: torch.cat([metrics[name] for metrics in portions]) for name in names}
 
 
 def weight_alignment(population: Population) -> Metrics:
@@ -145,9 +162,10 @@ def weight_alignment(population: Population) -> Metrics:
     All together is the cosine of the concatenated matrices (Refinetti et al. 2021,
     arXiv:2011.12428, section 3). Empty for rules without feedback.
     """
-    if not population.B or not isinstance(population.rule, FeedbackRule):
+    W, B = population.matrices("W"), population.matrices("B")
+    if not B or not isinstance(population.rule, FeedbackRule):
         return {}
-    pairs = population.rule.alignment_pairs(population.weights.W, population.B)
+    pairs = population.rule.alignment_pairs(W, B)
     flat = {
         layer: (pair[0].flatten(1).double(), pair[1].flatten(1).double())
         for layer, pair in enumerate(pairs, 1)
@@ -165,7 +183,7 @@ def weight_norms(population: Population) -> Metrics:
     """Frobenius norm of every layer's W, the output layer's included."""
     return {
         f"weight_norm_{layer}": vector_norm(W.flatten(1), dim=1, dtype=torch.float64).cpu()
-        for layer, W in enumerate(population.weights.W, 1)
+        for layer, W in enumerate(population.matrices("W"), 1)
     }
 
 
@@ -176,7 +194,7 @@ def weight_norms(population: Population) -> Metrics:
 class Probe:
     """A forward pass, and what the rule and backpropagation send on it.
 
-    ``deltas``, ``bp_deltas``: the teaching signals [R, B, O], one a layer. ``arriving``,
+    ``deltas``, ``bp_deltas``: the teaching signals [R, B, O], by layer. ``arriving``,
     ``bp_arriving``: of hidden layers, the signals before the product with f'(a_l) [R, B, O].
     """
 
@@ -199,7 +217,10 @@ class _Traced(ForwardPass):
 
 def send(population: Population, examples: Examples, epoch: Epoch) -> Probe:
     """Run the rule and backpropagation on ``epoch``'s first PROBE_EXAMPLES examples."""
-    return _send(population, *_first(population, examples, epoch), slice(None))
+    x, y = _first(population, examples, epoch)
+    part = population.part(slice(None))
+    assert isinstance(part.rule, SignalRule)
+    return _probe(part, part.rule, x[part.streams], y)
 
 
 def _first(population: Population, examples: Examples, epoch: Epoch) -> tuple[Tensor, Tensor]:
@@ -208,18 +229,16 @@ def _first(population: Population, examples: Examples, epoch: Epoch) -> tuple[Te
     return next(examples.batches(epoch.first(n), n))
 
 
-def _send(population: Population, x: Tensor, y: Tensor, rows: slice) -> Probe:
-    """Run the rule and backpropagation on x and y with some rows."""
-    weights, B = population.operands.weights(rows), population.operands.feedback(rows)
-    x, y = x[population.streams[rows]], y[rows]
-    passed = forward(population.layers, weights, x, population.operand)
-    passed.y, passed.noise = population.operand(y), population.noise(rows)
-    e = population.operand(population.task.objective.error(passed.output.float(), y))
-    hidden = range(len(population.layers) - 1)
+def _probe(part: PopulationPart, rule: SignalRule, x: Tensor, y: Tensor) -> Probe:
+    """Run the rule and backpropagation on x [R, B, I] and y [R, B, C]."""
+    passed = part.forward(x)
+    e = part.error(passed.output, y)
+    hidden = range(len(part.layers) - 1)
     slopes = [passed.derivative(layer).detach().requires_grad_() for layer in hidden]
     traced = _Traced(**vars(passed), slopes=slopes)
-    deltas, arriving = _apart(population.rule.teaching_signals(e, traced, weights.W, B), slopes)
-    bp_deltas, bp_arriving = _apart(sequential(e, traced, [w.mT for w in weights.W[1:]]), slopes)
+    sent = rule.teaching_signals(e, part.as_operand(y), traced, part)
+    deltas, arriving = _apart(sent, slopes)
+    bp_deltas, bp_arriving = _apart(traced.carry(e, transposed(part.operands("W"))), slopes)
     return Probe(passed, deltas, bp_deltas, arriving, bp_arriving)
 
 
@@ -228,11 +247,12 @@ def _apart(deltas: Signals, slopes: list[Tensor]) -> tuple[Signals, Signals]:
 
     In s_l other layers' f' stay where they are, whichever way the rule sends its signals.
     """
-    arriving = [
-        None if delta is None else torch.autograd.grad(delta.sum(), slope)[0]
-        for delta, slope in zip(deltas[:-1], slopes, strict=True)
-    ]
-    return [None if delta is None else delta.detach() for delta in deltas], arriving
+    arriving = {
+        layer: torch.autograd.grad(deltas[layer].sum(), slope)[0]
+        for layer, slope in enumerate(slopes)
+        if layer in deltas
+    }
+    return {layer: delta.detach() for layer, delta in sorted(deltas.items())}, arriving
 
 
 def gradient_alignment(probe: Probe) -> Metrics:
@@ -243,7 +263,7 @@ def gradient_alignment(probe: Probe) -> Metrics:
     signal is zero (no active unit) have no angle and are left out. Empty for rules that send no
     signal to hidden layers.
     """
-    return _alignment("gradient_alignment", probe.deltas[:-1], probe.bp_deltas[:-1])
+    return _alignment("gradient_alignment", probe.deltas, probe.bp_deltas, len(probe.passed.f))
 
 
 def feedback_alignment(probe: Probe) -> Metrics:
@@ -252,7 +272,7 @@ def feedback_alignment(probe: Probe) -> Metrics:
     With one hidden layer the cosine of e B and e W_L^T (Lillicrap et al. 2014, arXiv:1411.0247,
     figure 4, whose angle is its arccos).
     """
-    return _alignment("feedback_alignment", probe.arriving, probe.bp_arriving)
+    return _alignment("feedback_alignment", probe.arriving, probe.bp_arriving, len(probe.passed.f))
 
 
 def signal_norms(probe: Probe) -> Metrics:
@@ -261,9 +281,8 @@ def signal_norms(probe: Probe) -> Metrics:
     Of the layers to which the rule sends one, the output layer included.
     """
     return {
-        f"signal_norm_{layer}": vector_norm(delta, dim=2, dtype=torch.float64).mean(1).cpu()
-        for layer, delta in enumerate(probe.deltas, 1)
-        if delta is not None
+        f"signal_norm_{layer + 1}": vector_norm(delta, dim=2, dtype=torch.float64).mean(1).cpu()
+        for layer, delta in probe.deltas.items()
     }
 
 
@@ -285,11 +304,38 @@ def dead_units(probe: Probe) -> Metrics:
     return _named("dead_units", whole, {layer: d.mean(1) for layer, d in dead.items()})
 
 
-def _alignment(name: str, signals: Signals, bp_signals: Signals) -> Metrics:
+MEASURES = (gradient_alignment, feedback_alignment, signal_norms, dead_units)
+"""What is measured of a probe."""
+
+
+def update_alignment(part: PopulationPart, x: Tensor, y: Tensor) -> Metrics:
+    """Cosine of what the rule wants of W_l in a step on x [R, B, I] and y [R, B, C], and of
+    backpropagation's gradient: of each W_l that learns, and of all. The change that a search makes
+    counts negative. NaN where either is zero."""
+    searches = isinstance(part.rule, SearchRule)
+    wanted = part.wishes(x, y)
+    passed = part.forward(x)
+    exact = passed.carry(part.error(passed.output, y), transposed(part.operands("W")))
+    products = {}
+    for layer, delta in exact.items():
+        name = f"W{layer}"
+        if part.layers[layer].trained:
+            g = passed.outer(layer, delta).value(part.as_operand)
+            own = wanted.get(name, torch.zeros_like(g))
+            if searches and name in wanted:
+                own = part[name] - own
+            products[layer + 1] = _products(own.flatten(1)[:, None], g.flatten(1)[:, None])
+    whole = torch.stack(list(products.values())).sum(0)
+    layers = {layer: _mean_cosine(products[layer]) for layer in sorted(products)}
+    return _named("update_alignment", _mean_cosine(whole), layers)
+
+
+def _alignment(name: str, signals: Signals, bp_signals: Signals, hidden: int) -> Metrics:
+    """Of the first ``hidden`` layers, those that get a signal."""
     products = {
-        layer: _products(signal, exact)
-        for layer, (signal, exact) in enumerate(zip(signals, bp_signals, strict=True), 1)
-        if signal is not None and exact is not None
+        layer + 1: _products(signals[layer], bp_signals[layer])
+        for layer in range(hidden)
+        if layer in signals
     }
     if not products:
         return {}

@@ -5,7 +5,7 @@ W_{l+1}. Rows never mix: every product is batched over R. Between layers every s
 [R, B, units], whatever the layers are: see ``fabench.convolution``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,9 +14,6 @@ from torch import Tensor
 
 ActivationName = Literal["relu", "tanh", "sigmoid", "linear"]
 GateName = Literal["sigmoid", "step"]
-
-Noise = Callable[[str, tuple[int, ...]], Tensor]
-"""(stream, shape) -> numbers [R, *shape] ~ N(0, 1): a function of seed, stream and step."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,8 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 class Layer:
     """One dense layer: h = f(x W + b), or, gated, h = (x W + b) ⊙ gate(x G) with G fixed.
 
-    W and G are drawn from ``weight_init`` times ``weight_scale``. In training each of its inputs is
+    W and G are drawn from ``weight_init`` times ``weight_scale``, a factor or the key of a setting
+    of which every row has its own. In training each of its inputs is
     dropped with probability ``input_dropout`` and divided by 1 - input_dropout where it stays
     (Srivastava et al., "Dropout", JMLR 15, 2014, section 10).
     """
@@ -55,7 +53,7 @@ class Layer:
     activation: str = "linear"
     weight_init: str = "torch_uniform"
     bias_init: str | None = None
-    weight_scale: float = 1.0
+    weight_scale: float | str = 1.0
     gate: GateName | None = None
     trained: bool = True
     input_dropout: float = 0.0
@@ -106,19 +104,30 @@ def largest_weight(layers: Sequence[Layer]) -> int:
     return max(layer.fan_in * layer.fan_out for layer in layers)
 
 
-@dataclass
-class Weights:
-    """The matrices of a population, one entry a layer: W [R, I, O], b [R, 1, O], G [R, I, O]."""
+@dataclass(frozen=True)
+class Outer:
+    """What a layer's weights descend for teaching signal ``delta`` [R, N, units], not yet computed:
+    the sum over examples of h^T delta, divided by ``size``.
 
-    W: list[Tensor]
-    b: list[Tensor | None]
-    G: list[Tensor | None]
+    ``h`` [R, N, n_inputs] is the layer's input, ``places`` what its forward pass has said of it.
+    """
 
-    def of(self, rows: slice) -> "Weights":
-        """Views of some rows."""
-        b = [None if b is None else b[rows] for b in self.b]
-        G = [None if g is None else g[rows] for g in self.G]
-        return Weights([W[rows] for W in self.W], b, G)
+    layer: Layer
+    h: Tensor
+    delta: Tensor
+    size: int
+    places: Tensor | None = None
+
+    def value(
+        self, operand: Callable[[Tensor], Tensor] = lambda t: t, out: Tensor | None = None
+    ) -> Tensor:
+        """[R, I, O], delta / size having the number format of ``operand``; ``out``: memory that it
+        may use."""
+        return self.layer.gradient(self.h, operand(self.delta / self.size), self.places, out)
+
+    def of_bias(self) -> Tensor:
+        """What the layer's biases descend [R, 1, O]."""
+        return self.layer.bias_gradient(self.delta) / self.size
 
 
 @dataclass
@@ -126,8 +135,7 @@ class ForwardPass:
     """What a forward pass leaves behind: ``h[l]`` [R, B, I] is the input of layer l (h[0] = x).
 
     ``f[l]`` is layer l's activation before dropout, ``masks[l]`` the factors 0 or 1 / (1 - p) of
-    layer l's inputs, ``places[l]`` which inputs a pooling layer passed on. Whoever asks a rule for
-    its signals adds the targets ``y`` [R, B, C] and a source of ``noise``.
+    layer l's inputs, ``places[l]`` which inputs a pooling layer passed on.
     """
 
     layers: tuple[Layer, ...]
@@ -137,8 +145,6 @@ class ForwardPass:
     gates: list[Tensor | None]
     masks: list[Tensor | None]
     places: list[Tensor | None]
-    y: Tensor | None = None
-    noise: Noise | None = None
 
     @property
     def output(self) -> Tensor:
@@ -159,21 +165,31 @@ class ForwardPass:
         """``delta`` sent back through ``layer`` by M [R, O, I], as by its transposed weights."""
         return self.layers[layer].back(delta, M, self.places[layer])
 
-    def outer(self, layer: int, delta: Tensor) -> Tensor:
-        """The gradient of ``layer``'s weights [R, I, O] for teaching signal ``delta``: the batch
-        mean of h^T delta."""
+    def carry(self, e: Tensor, backward: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The teaching signals of the layers that ``e`` [R, B, C] reaches on its way back from the
+        output: through layer l by backward[l] [R, O, I], its transposed weights or what stands in
+        for them, then through f' of the layer below."""
+        deltas = {len(self.layers) - 1: e}
+        for layer in sorted(backward, reverse=True):
+            carried = self.back(layer, deltas[layer], backward[layer])
+            deltas[layer - 1] = carried * self.derivative(layer - 1)
+        return deltas
+
+    def outer(self, layer: int, delta: Tensor) -> Outer:
+        """What ``layer``'s weights descend for teaching signal ``delta``, a batch mean."""
         h = self.h[layer]
-        return self.layers[layer].gradient(h, delta, self.places[layer]) / h.shape[1]
+        return Outer(self.layers[layer], h, delta, h.shape[1], self.places[layer])
 
 
 def forward(
     layers: tuple[Layer, ...],
-    weights: Weights,
+    parameters: Mapping[str, Tensor],
     x: Tensor,
     operand: Callable[[Tensor], Tensor] = lambda h: h,
     masks: list[Tensor | None] | None = None,
 ) -> ForwardPass:
-    """Run x [R, B, I] through the layers; the last one's output stays linear.
+    """Run x [R, B, I] through the layers, by their ``parameters`` W<l>, b<l>, G<l>, which are
+    operands as x is; the last one's output stays linear.
 
     ``operand`` gives every hidden h the number format of a product's operand; ``masks``: dropout's
     factors of every layer's inputs, in training.
@@ -181,11 +197,12 @@ def forward(
     masks = masks or [None] * len(layers)
     result = ForwardPass(layers, [], [], [], [], masks, [])
     h = x
-    for layer, W, b, G, mask in zip(layers, weights.W, weights.b, weights.G, masks, strict=True):
+    for number, (layer, mask) in enumerate(zip(layers, masks, strict=True)):
         if mask is not None:
             h = operand(h * mask)
-        a, places = layer.preactivation(h, W, b)
-        gate = None if G is None or layer.gate is None else GATES[layer.gate](h @ G)
+        b = parameters[f"b{number}"] if layer.bias_init else None
+        a, places = layer.preactivation(h, parameters[f"W{number}"], b)
+        gate = GATES[layer.gate](h @ parameters[f"G{number}"]) if layer.gate else None
         result.h.append(h)
         result.a.append(a)
         result.gates.append(gate)

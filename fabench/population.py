@@ -4,41 +4,37 @@ Axes: R runs (rows), S data streams (distinct seeds), B batch, I fan-in, O fan-o
 own seed and its own scalar hyper-parameters; rows never mix.
 """
 
+import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from fabench.compiled import Update, as_tensors, compiled_update, update_
-from fabench.config import Config, InitOfB
-from fabench.convolution import Convolution
+from fabench.descent import Descent
 from fabench.drawing import NetworkDraws
+from fabench.initialization import InitOfB
 from fabench.lanes import Lanes, threads_an_operation
-from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
-from fabench.network import ForwardPass, Layer, Noise, Weights, forward, largest_weight
-from fabench.operands import NetworkOperands, Scratch
-from fabench.optimizer.base import State
-from fabench.optimizer.sgd import Sgd
-from fabench.precision import PAYS_FROM, Operands
+from fabench.learning_rule.base.feedback import FeedbackRule
+from fabench.learning_rule.base.rule import DescentRule, LearningRule, NoisyRule
+from fabench.network import Layer, largest_weight
+from fabench.optimizer.base import Optimizer, State
+from fabench.parameter import Parameter, network_parameters
+from fabench.part import PopulationPart, Shared, numbered
+from fabench.precision import PAYS_FROM, Operands, Precision
 from fabench.randomness import streams
-
-BLOCK = 2**18
-"""Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
-block, its gradient and its states to stay in the cache, large enough for two threads to pay."""
+from fabench.scratch import Scratch
+from fabench.task.base import Task
 
 LANES_FROM = 2**15
 """Weights of a layer from which a thread for every row pays: below, a step is Python, of which one
 thread runs at a time."""
-
-COMPILES_FROM = {"cpu": 2**31, "cuda": 2**36}
-"""Elements of a weight (on a GPU, of all rows) times steps of a run from which a compiled update
-pays: it takes seconds."""
 
 DEEP = 16
 """Small layers from which a CPU, too, computes all rows at once: a step is calls then."""
@@ -55,7 +51,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Row:
-    """One network: its seed and its own hyper-parameters (lr, weight_decay, ...)."""
+    """One network: its seed and its own numbers, by key ("optimizer.lr", "learning_rule.scale")."""
 
     seed: int
     scalars: dict[str, float]
@@ -73,146 +69,126 @@ def takes_threads(layers: Sequence[Layer]) -> bool:
     return largest_weight(layers) >= LANES_FROM
 
 
-def drops(layers: Sequence[Layer]) -> bool:
-    """Whether any layer has dropout."""
-    return any(layer.input_dropout for layer in layers)
-
-
 def is_a_graph(device: torch.device, rule: LearningRule, layers: Sequence[Layer]) -> bool:
     """Whether a step is the same kernels each time: on a GPU, where nothing is drawn in it."""
-    return device.type == "cuda" and not rule.uses_noise and not drops(layers)
+    draws = isinstance(rule, NoisyRule) or any(layer.input_dropout for layer in layers)
+    return device.type == "cuda" and not draws
 
 
-@dataclass
-class Part:
-    """Rows that are computed together, as views of the population's tensors.
+Configured = TypeVar("Configured")
 
-    On a CPU every row of most networks is a part of its own: its weights are still in the cache
-    when the update comes, and its scalars are plain floats. On a GPU all rows are one part.
-    """
 
-    rows: slice
-    streams: slice | Tensor
-    weights: Weights
-    B: list[Tensor]
-    state: dict[str, State]
-    scalars: SimpleNamespace
-    # of the step under way: its number (None: the population's own), and what the optimizer makes
-    # of that and the scalars
-    step: int | None = None
-    numbers: SimpleNamespace = field(default_factory=SimpleNamespace)
+def bound(configured: Configured, scalars: dict[str, float | Tensor]) -> Configured:
+    """A copy of a frozen configuration with some rows' numbers in its float fields."""
+    own = copy.copy(configured)
+    for name, value in scalars.items():
+        object.__setattr__(own, name, value)
+    return own
 
 
 class Population:
-    """The weights, feedback matrices and optimizer state of R networks, and their training step."""
+    """R networks of one architecture, their optimizer state, and their training step.
 
-    def __init__(self, config: Config, rows: Sequence[Row], device: torch.device) -> None:
-        """Draw R networks of ``config``'s architecture; seeds and scalars come from ``rows``."""
-        self.rows, self.layers, self.task = rows, config.layers(), config.task
-        self.rule, self.optimizer = config.learning_rule, config.optimizer
-        self.adversarial = config.trainer.adversarial
-        self.device, self.together = device, computes_together(device, self.layers)
-        self.operand = Operands(config.precision, device)
+    ``parameters`` says what they and their rule consist of, ``tensors`` holds it, [R, ...] each.
+    """
+
+    def __init__(
+        self,
+        layers: tuple[Layer, ...],
+        rule: LearningRule,
+        optimizer: Optimizer,
+        task: Task,
+        rows: Sequence[Row],
+        device: torch.device,
+        *,
+        init_of_B: InitOfB,
+        precision: Precision = "fp32",
+        adversarial: float = 0.0,
+        steps_an_epoch: int = 1,
+        epochs: int = 1,
+    ) -> None:
+        """Draw R networks; seeds and numbers come from ``rows``. ``epochs``: of the whole run."""
+        self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
+        self.device, self.together = device, computes_together(device, layers)
+        self.operand = Operands(precision, device)
         self.t = torch.zeros((), dtype=torch.float64, device=device)  # steps taken
         seeds = [row.seed for row in rows]
         self.streams = torch.tensor(streams(seeds)[1], device=device)
-        self.draws = NetworkDraws(self.layers, seeds, device)
-        self.weights = self.draws.weights()
-        self.B = self._initial_feedback(config.init_of_B)
-        self.scratch = Scratch()
-        self.operands = NetworkOperands(
-            self.layers, self.weights, self.B, self.operand, self.scratch
-        )
-        learns_feedback = isinstance(self.rule, FeedbackRule) and self.rule.learns_feedback
-        learning = {**self.trained(), **(self._feedback() if learns_feedback else {})}
-        self.state: dict[str, State] = {
-            name: self.optimizer.initial_state(w) for name, w in learning.items()
+        draws = NetworkDraws(layers, seeds, device)
+        self.parameters = network_parameters(layers) | rule.parameters(layers, init_of_B)
+        self.tensors = {
+            name: draws.parameter(p, self._scale(p)) for name, p in self.parameters.items()
         }
-        self._decays = any(row.scalars["weight_decay"] for row in rows)
-        self._parts = self._divide()
-        self.compiled = self._compile(config)
-        self.replays = is_a_graph(device, self.rule, self.layers)
+        if isinstance(rule, FeedbackRule) and init_of_B.name == "transported":
+            for number, b in enumerate(rule.transported(self.matrices("W"))):
+                self.tensors[f"B{number}"] = b * self._scale(self.parameters[f"B{number}"])
+        descends = isinstance(rule, DescentRule)
+        self.state: dict[str, State] = {
+            name: optimizer.initial_state(self.tensors[name]) if descends else {}
+            for name in self._moving("descent")
+        }
+        scratch = Scratch()
+        decays = any(row.scalars["trainer.weight_decay"] for row in rows)
+        self.descent = Descent(optimizer, self.operand, scratch, self.together, decays)
+        fixed = {name: self.operand(self.tensors[name]) for name in self._moving("never")}
+        self._shared = Shared(
+            layers, self.parameters, task.objective, self.descent, draws, self.operand, scratch,
+            fixed, adversarial, steps_an_epoch,
+        )  # fmt: skip
+        size = len(rows) if self.together else 1
+        self._parts = [self.part(slice(r, r + size)) for r in range(0, len(rows), size)]
+        if descends:
+            largest, steps = largest_weight(layers) * size, epochs * steps_an_epoch
+            self.descent.compile(largest, size, steps, self._parts[0].scalars)
+        self.replays = is_a_graph(device, rule, layers)
 
-    def _divide(self) -> list[Part]:
-        count = len(self.rows)
-        size = count if self.together else 1
+    def part(self, rows: slice) -> PopulationPart:
+        """Some rows as their rule sees them: views, which stand at the last step taken."""
         stream = self.streams.tolist()
-        parts = []
-        for rows in (slice(r, r + size) for r in range(0, count, size)):
-            weights = self.weights.of(rows)
-            state = {n: {k: t[rows] for k, t in s.items()} for n, s in self.state.items()}
-            B = [b[rows] for b in self.B]
-            own = self.streams if self.together else slice(stream[r := rows.start], stream[r] + 1)
-            if stream == list(range(count)):
-                own = rows  # no copies
-            parts.append(Part(rows, own, weights, B, state, self._scalars(rows)))
-        return parts
+        own: slice | Tensor = self.streams[rows]
+        if stream == list(range(len(stream))):
+            own = rows  # no copies
+        elif len(stream[rows]) == 1:
+            own = slice(stream[rows.start], stream[rows.start] + 1)
+        tensors = {name: tensor[rows] for name, tensor in self.tensors.items()}
+        state = {n: {k: t[rows] for k, t in s.items()} for n, s in self.state.items()}
+        decay = self._scalars("trainer", rows)["weight_decay"]
+        scalars = SimpleNamespace(**self._scalars("optimizer", rows), weight_decay=decay)
+        rule = bound(self.rule, self._scalars("learning_rule", rows))
+        part = PopulationPart(self._shared, rule, rows, own, tensors, state, scalars)
+        part.begin(self.t)
+        return part
 
-    def _compile(self, config: Config) -> Update | None:
-        """The optimizer's update, compiled where it pays: in long runs, where it is more than one
-        operation (plain descent of a GPU's rounded gradients is a cast more)."""
-        part, device = self._parts[0], self.device
-        largest = max(W.numel() for W in part.weights.W)
-        steps = config.steps(config.trainer.epochs)
-        pays = largest >= PAYS_FROM and largest * steps >= COMPILES_FROM[device.type]
-        casts = device.type == "cuda" and self.operand.native
-        several = casts or any(self.state.values())
-        on_cpu_together = self.together and device.type == "cpu"
-        if on_cpu_together or not pays or not several:
-            return None
-        W = torch.ones(len(part.weights.W[0]), 48, 80, device=device)  # unequal: no square
-        return compiled_update(self.optimizer, part.scalars, W, self.operand.dtype)
+    def _scalars(self, group: str, rows: slice) -> dict[str, float | Tensor]:
+        """Some rows' numbers of one group, by name."""
+        keys = [key for key in self.rows[0].scalars if key.startswith(f"{group}.")]
+        return {key.removeprefix(f"{group}."): self._scalar(key, rows) for key in keys}
 
-    def _scalars(self, rows: slice) -> SimpleNamespace:
-        """Each scalar as a float where the rows share it, else as a tensor [R, 1, 1]: a number
-        makes for the faster kernel."""
-        scalars: dict[str, float | Tensor] = {}
-        for name in self.rows[0].scalars:
-            values = [row.scalars[name] for row in self.rows[rows]]
-            scalars[name] = (
-                values[0]
-                if len(set(values)) == 1
-                else torch.tensor(values, device=self.device).view(-1, 1, 1)
-            )
-        return SimpleNamespace(**scalars)
+    def _scalar(self, key: str, rows: slice = slice(None)) -> float | Tensor:
+        """A number as a float where rows share it, else as a tensor [R, 1, 1]: a float makes for
+        the faster kernel."""
+        values = [row.scalars[key] for row in self.rows[rows]]
+        if len(set(values)) == 1:
+            return values[0]
+        return torch.tensor(values, device=self.device).view(-1, 1, 1)
 
-    def _initial_feedback(self, init: InitOfB) -> list[Tensor]:
-        if not isinstance(self.rule, FeedbackRule) or len(self.layers) == 1:
-            return []
-        if init.name == "transported":
-            return [init.scale * b for b in self.rule.transported(self.weights.W)]
-        return self.draws.feedback(init, self.rule.feedback_shapes(self.layers))
+    def _scale(self, p: Parameter) -> float | Tensor:
+        return self._scalar(p.scale) if isinstance(p.scale, str) else p.scale
 
-    def noise(self, rows: slice, step: int | None = None) -> Noise | None:
-        """Normal noise for some rows' step (None: the present one), as operands, if the rule uses
-        any."""
-        if not self.rule.uses_noise:
-            return None
-        number = self.steps if step is None else step
-        return lambda name, shape: self.operand(self.draws.noise(rows, name, shape, number))
+    def _moving(self, how: str) -> list[str]:
+        """The names of the parameters that move so."""
+        return [name for name, p in self.parameters.items() if p.moves == how]
 
-    def masks(self, rows: slice, n_examples: int, step: int | None = None) -> list[Tensor | None]:
-        """Dropout's factors of every layer's inputs [R, B, n_inputs] in some rows' step (None: the
-        present one)."""
-        if not drops(self.layers):
-            return [None] * len(self.layers)
-        return self.draws.masks(rows, n_examples, self.steps if step is None else step)
+    def matrices(self, kind: str) -> list[Tensor]:
+        """The parameters ``kind``0, ``kind``1, ... themselves, as many as there are: "W", "B"."""
+        return [self.tensors[name] for name in numbered(kind, self.tensors)]
 
     # -- Training ----------------------------------------------------------------------------
 
     def trained(self) -> dict[str, Tensor]:
-        """The parameters that learn, by name: "W0", "b0", "W1", ..."""
-        named: dict[str, Tensor] = {}
-        for index, layer in enumerate(self.layers):
-            if layer.trained:
-                named[f"W{index}"] = self.weights.W[index]
-                b = self.weights.b[index]
-                if b is not None:
-                    named[f"b{index}"] = b
-        return named
-
-    def _feedback(self) -> dict[str, Tensor]:
-        return {f"B{index}": b for index, b in enumerate(self.B)}
+        """The network's own parameters that move, by name: "W0", "b0", "W1", ..."""
+        own = network_parameters(self.layers)
+        return {name: self.tensors[name] for name, p in own.items() if p.moves != "never"}
 
     def n_parameters(self) -> int:
         """Trained parameters of one network."""
@@ -226,11 +202,11 @@ class Population:
 
     def outputs(self, x: Tensor) -> Tensor:
         """The output [R, B, C] of every network on x [S, B, I], an operand."""
-        parts = []
+        outputs = []
         for part in self._parts:
-            weights = self.operands.weights(part.rows)
-            parts.append(forward(self.layers, weights, x[part.streams], self.operand).output)
-        return torch.cat(parts).float()
+            part.begin(self.t)
+            outputs.append(part.rule.outputs(part, x[part.streams]))
+        return torch.cat(outputs).float()
 
     @property
     def steps(self) -> int:
@@ -247,7 +223,7 @@ class Population:
         Returns the output [R, B, C] of the forward pass, before the update.
         """
         self.t += 1
-        number = None if self.together else self.steps
+        number = self.t if self.together else self.steps
         outputs = [self._step(p, x[p.streams], y[p.rows], number) for p in self._parts]
         return outputs[0] if self.together else torch.cat(outputs)
 
@@ -279,73 +255,9 @@ class Population:
             for outputs, y in pending:
                 yield torch.cat([output.result() for output in outputs]), y
 
-    def _step(self, part: Part, x: Tensor, y: Tensor, number: int | None) -> Tensor:
-        part.step = number
-        part.numbers = self.optimizer.at_step(self.t if number is None else number, part.scalars)
-        weights, B = self.operands.weights(part.rows), self.operands.feedback(part.rows)
-        passed, e, deltas = self._signals(part, x, y, weights, B)
-        if self.adversarial and deltas[0] is not None:
-            error = passed.back(0, deltas[0], weights.W[0].mT)
-            x = self.operand(x + self.adversarial * error.sign())
-            passed, e, deltas = self._signals(part, x, y, weights, B)
-        if isinstance(self.rule, FeedbackRule):
-            signals = [delta for delta in deltas if delta is not None]
-            gradients = self.rule.feedback_gradients(passed, signals, e, weights.W, B)
-            for index, gradient in enumerate(gradients):
-                if gradient is not None:
-                    self._update(part, f"B{index}", part.B[index], gradient)
-        for index, delta in enumerate(deltas):
-            if delta is not None and self.layers[index].trained:
-                self._learn(part, index, passed, delta)
-        return passed.output.float()
-
-    def _signals(
-        self, part: Part, x: Tensor, y: Tensor, weights: Weights, B: list[Tensor]
-    ) -> tuple[ForwardPass, Tensor, Signals]:
-        """The forward pass, the error e and the teaching signals."""
-        masks = self.masks(part.rows, x.shape[1], part.step)
-        passed = forward(self.layers, weights, x, self.operand, masks)
-        passed.y, passed.noise = self.operand(y), self.noise(part.rows, part.step)
-        e = self.operand(self.task.objective.error(passed.output.float(), y))
-        return passed, e, self.rule.teaching_signals(e, passed, weights.W, B)
-
-    def _learn(self, part: Part, index: int, passed: ForwardPass, delta: Tensor) -> None:
-        """Update layer ``index`` by the batch mean of h^T delta, delta [R, B, units]."""
-        layer, h = self.layers[index], passed.h[index]
-        name, W, lr, size = f"W{index}", part.weights.W[index], part.scalars.lr, h.shape[1]
-        if self._fused(index):
-            if self._decays:
-                W *= 1 - lr * part.scalars.weight_decay
-            W.baddbmm_(h.mT, lr / size * delta, alpha=-1)
-        else:
-            out = self.scratch(f"gradient {name}", W, self.operand.dtype)
-            gradient = layer.gradient(h, self.operand(delta / size), passed.places[index], out)
-            self._update(part, name, W, gradient)
-        b = part.weights.b[index]
-        if b is not None:
-            self._update(part, f"b{index}", b, layer.bias_gradient(delta) / size)
-
-    def _fused(self, index: int) -> bool:
-        """Whether a layer's gradient goes into its weights as it is computed: plain descent in
-        float32 of a dense layer."""
-        dense = not isinstance(self.layers[index], Convolution)
-        return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
-
-    def _update(self, part: Part, name: str, W: Tensor, g: Tensor) -> None:
-        """The optimizer's step: on a CPU compiled, or in blocks that fit its cache."""
-        state, h = part.state[name], part.numbers
-        if self.compiled and W.numel() >= PAYS_FROM:
-            self.compiled(self.optimizer, W, g, state, as_tensors(h), self._decays)
-            return
-        size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
-        blocks = (tensor.split(size, 1) for tensor in (W, g, *state.values()))
-        for w, gradient, *states in zip(*blocks, strict=True):
-            of_block = dict(zip(state, states, strict=True))
-            update_(self.optimizer, w, self._float32(gradient), of_block, h, self._decays)
-
-    def _float32(self, g: Tensor) -> Tensor:
-        """A gradient in its weights' format, until the next call."""
-        return g if g.dtype == torch.float32 else self.scratch("block", g, torch.float32).copy_(g)
+    def _step(self, part: PopulationPart, x: Tensor, y: Tensor, number: int | Tensor) -> Tensor:
+        part.begin(number)
+        return part.rule.learn(part, x, y).float()
 
     # -- Saving ------------------------------------------------------------------------------
 
@@ -363,5 +275,6 @@ class Population:
             tensor[rows] = snapshot[name].to(self.device)
 
     def _changing(self) -> Snapshot:
+        moving = {n: self.tensors[n] for how in ("descent", "put") for n in self._moving(how)}
         state = {f"{n} {key}": t for n, s in self.state.items() for key, t in s.items()}
-        return {**self.trained(), **self._feedback(), **state}
+        return {**moving, **state}

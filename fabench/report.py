@@ -37,8 +37,12 @@ def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
         key: "|".join(f"{v:g}" for v in dict.fromkeys(c.scalars()[key] for c in configs))
         for key in config.scalars()
     }
-    decay = scalars.pop("weight_decay")
-    settings = ", ".join(f"{key}={value}" for key, value in scalars.items())
+    decay = scalars.pop("trainer.weight_decay")
+    settings = ", ".join(
+        f"{key.removeprefix('optimizer.')}={value}"
+        for key, value in scalars.items()
+        if key.startswith("optimizer.")
+    )
     precision: str = config.precision
     if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
         precision += " (this CPU has no bf16 arithmetic: bf16 operands, multiplied in fp32)"

@@ -104,6 +104,16 @@ def resolve_device(config: Config) -> torch.device:
     return device
 
 
+def population_of(config: Config, rows: Sequence[Row], device: torch.device) -> Population:
+    """The networks of a configuration, as its runs begin with them."""
+    t = config.trainer
+    return Population(
+        config.layers(), config.learning_rule, config.optimizer, config.task, rows, device,
+        init_of_B=config.init_of_B, precision=config.precision, adversarial=t.adversarial,
+        steps_an_epoch=config.steps(1), epochs=t.epochs,
+    )  # fmt: skip
+
+
 class Chore:
     """What may be done again and again, in a small part of the time."""
 
@@ -145,7 +155,7 @@ class Training:
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        self.population = Population(self.config, self.rows, self.device)
+        self.population = population_of(self.config, self.rows, self.device)
         seeds = [row.seed for row in self.rows]
         operand = self.population.operand
         self.examples = Examples(data, self.config.task, seeds, self.device, operand)
@@ -155,7 +165,7 @@ class Training:
             "data": data.source,
             "parameters": self.population.n_parameters(),
             "population": len(self.rows),
-            "compiled_update": self.population.compiled is not None,
+            "compiled_update": self.population.descent.compiled is not None,
         }
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
         self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)

@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from fabench.config import parse
 from fabench.dataset.base import Images
 from fabench.hydra_app import numbered_override
-from fabench.network import Layer, Weights
+from fabench.network import Layer
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and rich would keep to it
 torch.set_num_threads(1)  # tensors are tiny, and pytest-xdist fills the cores
@@ -147,7 +147,7 @@ def draw_network():
         def normal(*shape, sd=1.0):
             return sd * torch.randn(shape, generator=rng, dtype=torch.float64)
 
-        R, B, layers, weights = 3, 4, [], Weights([], [], [])
+        R, B, layers, weights = 3, 4, [], SimpleNamespace(W=[], b=[], G=[])
         for index, (i, o) in enumerate(pairwise(widths)):
             own_gate = gate if index < len(widths) - 2 else None
             bias_init = "torch_uniform" if bias else None
@@ -157,6 +157,13 @@ def draw_network():
             weights.G.append(normal(R, i, o) if own_gate else None)
         x = normal(R, B, widths[0])
         y = (normal(R, B, widths[-1]) > 0).double()
-        return SimpleNamespace(layers=tuple(layers), weights=weights, x=x, y=y, normal=normal)
+        parameters = {
+            f"{kind}{index}": matrix
+            for kind, matrices in vars(weights).items()
+            for index, matrix in enumerate(matrices)
+            if matrix is not None
+        }
+        return SimpleNamespace(layers=tuple(layers), weights=weights, parameters=parameters,
+                               x=x, y=y, normal=normal)  # fmt: skip
 
     return draw

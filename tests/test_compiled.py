@@ -9,10 +9,12 @@ from torch._dynamo.utils import counters
 from torch._inductor import metrics
 from torch._inductor.utils import fresh_cache
 
-from fabench import compiled, population, registry
+from fabench import compiled, descent, registry
 from fabench.compiled import as_tensors, compiled_update, update_
-from fabench.population import Population, Row
+from fabench.population import Row
 from fabench.precision import PAYS_FROM
+from fabench.schema import scalars
+from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 WITH_STATE = [name for name in registry.names("optimizer") if name != "sgd"]
@@ -56,8 +58,9 @@ def test_rows_together_have_their_own_numbers(make_config, name):
     """As on a GPU: [R, 1, 1], and the step's number as a tensor. Adam has more than Adadelta."""
     config = make_config(optimizer=name)
     optimizer, rates = config.optimizer, torch.tensor([0.1, 0.3]).view(-1, 1, 1)
-    h = SimpleNamespace(**{key: value * torch.ones_like(rates)
-                           for key, value in config.scalars().items()} | {"lr": rates})  # fmt: skip
+    numbers = {name: getattr(optimizer, name) * torch.ones_like(rates)
+               for name in scalars(type(optimizer))}  # fmt: skip
+    h = SimpleNamespace(**numbers | {"lr": rates}, weight_decay=0.0)
     update = compiled_update(optimizer, h, torch.ones(2, 16, 16), torch.float32)
     W, g = torch.randn(2, 30, 20), torch.randn(2, 30, 20)
     alone, state, state_alone = W.clone(), optimizer.initial_state(W), optimizer.initial_state(W)
@@ -71,7 +74,7 @@ def test_rows_together_have_their_own_numbers(make_config, name):
 def large(make_config, **settings):
     """A population of two networks with a weight of 2^18, and its config."""
     config = make_config(k=1, model__hidden=[PAYS_FROM // 64], **settings)
-    return Population(config, [Row(s, config.scalars() | {"lr": lr}) for s, lr in
+    return population_of(config, [Row(s, config.scalars() | {"optimizer.lr": lr}) for s, lr in
                                [(0, 1e-3), (1, 2e-3)]], CPU)  # fmt: skip
 
 
@@ -79,21 +82,21 @@ def large(make_config, **settings):
 def test_a_population_trains_as_without(make_config, monkeypatch, threads):
     """As a whole: where a pre-activation is near 0, the last digit decides whether a unit learns,
     and Adam makes a whole step of it."""
-    monkeypatch.setitem(population.COMPILES_FROM, "cpu", 0)
+    monkeypatch.setitem(descent.COMPILES_FROM, "cpu", 0)
     rng = torch.Generator().manual_seed(0)
     batches = [(torch.randn(2, 8, 64, generator=rng), torch.ones(2, 8, 1)) for _ in range(4)]
     before, weights = torch.get_num_threads(), []
     torch.set_num_threads(threads)
     try:
         for compile_ in (compiled_update, lambda *_: None):
-            monkeypatch.setattr(population, "compiled_update", compile_)
+            monkeypatch.setattr(descent, "compiled_update", compile_)
             people = large(make_config, optimizer="adam")
-            assert (people.compiled is None) == (compile_ is not compiled_update)
-            drawn, graphs = people.weights.W[0].clone(), counters["stats"]["unique_graphs"]
+            assert (people.descent.compiled is None) == (compile_ is not compiled_update)
+            drawn, graphs = people.matrices("W")[0].clone(), counters["stats"]["unique_graphs"]
             steps = people.train((people.operand(x), y) for x, y in batches)
             assert len(list(steps)) == 4
             assert counters["stats"]["unique_graphs"] == graphs, "training compiles nothing more"
-            weights.append(people.weights.W[0] - drawn)
+            weights.append(people.matrices("W")[0] - drawn)
     finally:
         torch.set_num_threads(before)
     compiled, plain = weights
@@ -103,23 +106,23 @@ def test_a_population_trains_as_without(make_config, monkeypatch, threads):
 
 
 def test_short_runs_and_plain_descent_are_not_compiled(make_config, monkeypatch):
-    assert large(make_config, optimizer="adam").compiled is None
-    monkeypatch.setitem(population.COMPILES_FROM, "cpu", 0)
-    assert large(make_config, optimizer="sgd").compiled is None
+    assert large(make_config, optimizer="adam").descent.compiled is None
+    monkeypatch.setitem(descent.COMPILES_FROM, "cpu", 0)
+    assert large(make_config, optimizer="sgd").descent.compiled is None
 
 
 def test_without_a_compiler_it_says_so_and_trains(make_config, monkeypatch, caplog):
     def broken(optimizer):
         raise RuntimeError("No working C++ compiler found.\nA trace.")
 
-    monkeypatch.setitem(population.COMPILES_FROM, "cpu", 0)
+    monkeypatch.setitem(descent.COMPILES_FROM, "cpu", 0)
     monkeypatch.setattr(compiled, "_compiled", broken)
     with caplog.at_level("INFO"):
         people = large(make_config, optimizer="adam")
-    drawn = people.weights.W[0].clone()
+    drawn = people.matrices("W")[0].clone()
     people.step(people.operand(torch.randn(2, 8, 64)), torch.ones(2, 8, 1))
-    assert people.compiled is None
-    assert not torch.equal(people.weights.W[0], drawn)
+    assert people.descent.compiled is None
+    assert not torch.equal(people.matrices("W")[0], drawn)
     assert caplog.messages == [
         "Updates are not compiled and take longer (No working C++ compiler found.)."
     ]

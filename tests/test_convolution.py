@@ -3,9 +3,12 @@
 Axes: R runs, B batch, C channels in, O channels out.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from by_hand import HandPart
 from torch.nn import functional as F
 
 from fabench import registry
@@ -13,8 +16,8 @@ from fabench.errors import UserError
 from fabench.loss import LOSSES
 from fabench.metrics import weight_alignment
 from fabench.model.convnet import Convnet
-from fabench.network import Weights, forward
-from fabench.population import Population, Row
+from fabench.population import Row
+from fabench.trainer import population_of
 
 R, B, CLASSES = 3, 4, 3
 BASE = {
@@ -45,7 +48,7 @@ def draw(net):
     b = [normal(R, 1, la.fan_out) if la.bias_init else None for la in layers]
     x = normal(R, B, items * int(np.prod(item)))
     y = F.one_hot(torch.from_numpy(rng.integers(CLASSES, size=(R, B))), CLASSES).double()
-    return layers, Weights(W, b, [None] * len(layers)), x, y
+    return layers, SimpleNamespace(W=W, b=b), x, y
 
 
 def plain(net, W, b, x, masks=None):
@@ -100,7 +103,7 @@ def same(actual, expected):
 @every_net
 def test_the_forward_pass_is_torchs(net):
     layers, weights, x, _ = draw(net)
-    passed = forward(layers, weights, x)
+    passed = HandPart(layers, **vars(weights)).forward(x)
     for r in range(R):
         b = [None if v is None else v[r] for v in weights.b]
         same(passed.output[r], plain(net, [w[r] for w in weights.W], b, x[r]))
@@ -120,12 +123,15 @@ def test_bp_is_autograd(net, loss, dropout):
             if index or NETS[net][2] == 1:  # ``plain`` drops after laying side by side
                 kept = torch.rand(R, B, layer.n_inputs, generator=rng) > 0.3
                 masks[index] = kept.double() / 0.7
-    passed = forward(layers, weights, x, masks=list(masks))
+    part = HandPart(layers, **vars(weights))
+    part.masks = list(masks)
+    passed = part.forward(x)
     e = LOSSES[loss].error(passed.output, y)
-    deltas = build("bp").teaching_signals(e, passed, weights.W, [])
+    deltas = build("bp").teaching_signals(e, y, passed, part)
     in_W, in_b, in_x = autograd(net, weights, x, y, loss, masks)
-    for index, (layer, delta) in enumerate(zip(layers, deltas, strict=True)):
-        same(B * passed.outer(index, delta), in_W[index])
+    for index, layer in enumerate(layers):
+        delta = deltas[index]
+        same(B * passed.outer(index, delta).value(), in_W[index])
         if in_b[index] is not None:
             torch.testing.assert_close(layer.bias_gradient(delta), in_b[index].float())
     back = passed.back(0, deltas[0], weights.W[0].mT)
@@ -135,29 +141,32 @@ def test_bp_is_autograd(net, loss, dropout):
 @every_net
 def test_with_the_weights_transposed_feedback_alignment_is_backpropagation(net):
     layers, weights, x, y = draw(net)
-    passed = forward(layers, weights, x)
-    fa, e = build("fa"), passed.output - y
+    fa = build("fa")
     B = fa.transported(weights.W)
     assert [tuple(b.shape[1:]) for b in B] == fa.feedback_shapes(layers)
-    for delta, of_bp in zip(
-        fa.teaching_signals(e, passed, weights.W, B),
-        build("bp").teaching_signals(e, passed, weights.W, []),
-        strict=True,
-    ):
-        same(delta, of_bp)
+    part = HandPart(layers, **vars(weights), B=B)
+    passed = part.forward(x)
+    e = passed.output - y
+    deltas = fa.teaching_signals(e, y, passed, part)
+    of_bp = build("bp").teaching_signals(e, y, passed, part)
+    assert deltas.keys() == of_bp.keys() == set(range(len(layers)))
+    for layer, delta in deltas.items():
+        same(delta, of_bp[layer])
 
 
 @every_net
 def test_dfa_brings_every_pooled_value_its_own_error(net):
     """Column n of B_l is what reaches value n of layer l, whatever the layer is."""
     layers, weights, x, y = draw(net)
-    passed = forward(layers, weights, x)
-    dfa, e = build("dfa"), passed.output - y
-    rng = np.random.default_rng(2)
+    dfa, rng = build("dfa"), np.random.default_rng(2)
     B = [torch.from_numpy(rng.normal(size=(R, *s))) for s in dfa.feedback_shapes(layers)]
-    *hidden, last = dfa.teaching_signals(e, passed, weights.W, B)
-    same(last, e)
-    for index, delta in enumerate(hidden):
+    part = HandPart(layers, **vars(weights), B=B)
+    passed = part.forward(x)
+    e = passed.output - y
+    deltas = dfa.teaching_signals(e, y, passed, part)
+    same(deltas.pop(len(layers) - 1), e)
+    assert len(deltas) == len(B)
+    for index, delta in deltas.items():
         slope = {"tanh": lambda a: 1 - torch.tanh(a) ** 2, "relu": lambda a: (a > 0).double(),
                  "sigmoid": lambda a: torch.sigmoid(a) * torch.sigmoid(-a)}  # fmt: skip
         f = slope[layers[index].activation](passed.a[index])
@@ -191,16 +200,16 @@ def test_a_row_is_the_run_alone_and_every_layer_that_learns_moves(make_config, r
     y = F.one_hot(torch.from_numpy(rng.integers(10, size=(2, 8))), 10).float()
     rows = [Row(seed, config.scalars()) for seed in (0, 1)]
     cpu = torch.device("cpu")
-    both = Population(config, rows, cpu)
-    before = [W.clone() for W in both.weights.W]
+    both = population_of(config, rows, cpu)
+    before = [W.clone() for W in both.matrices("W")]
     both.step(x, y)
     for r in range(2):
-        alone = Population(config, rows[r : r + 1], cpu)
+        alone = population_of(config, rows[r : r + 1], cpu)
         alone.step(x[r : r + 1], y[r : r + 1])
         for name, tensor in both.trained().items():
             torch.testing.assert_close(tensor[r : r + 1], alone.trained()[name])
     frozen = [not layer.trained for layer in both.layers]
-    assert [torch.equal(a, b) for a, b in zip(before, both.weights.W, strict=True)] == frozen
+    assert [torch.equal(a, b) for a, b in zip(before, both.matrices("W"), strict=True)] == frozen
 
 
 @pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "kolen_pollack", "weight_mirror"])
@@ -213,9 +222,9 @@ def test_all_rows_at_once_give_what_they_give_one_by_one(make_config, monkeypatc
     results = []
     for together in (False, True):
         monkeypatch.setattr("fabench.population.computes_together", lambda *_, t=together: t)
-        population = Population(config, rows, torch.device("cpu"))
+        population = population_of(config, rows, torch.device("cpu"))
         population.step(x, y)
-        results.append({**population.trained(), **population._feedback()})
+        results.append(population.snapshot(slice(None)))
     for name, tensor in results[0].items():
         torch.testing.assert_close(tensor, results[1][name], rtol=1e-5, atol=1e-6)
 
@@ -223,16 +232,16 @@ def test_all_rows_at_once_give_what_they_give_one_by_one(make_config, monkeypatc
 def test_learned_feedback_of_a_convolution_follows_its_kernels(make_config):
     """Kolen-Pollack with plain descent: both change by the same, so W^T - B stays."""
     config = configure(make_config, learning_rule="kolen_pollack", optimizer__lr=0.5)
-    population = Population(config, [Row(0, config.scalars())], torch.device("cpu"))
+    population = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(size=(1, 8, 64)).astype(np.float32))
     y = F.one_hot(torch.from_numpy(rng.integers(10, size=(1, 8))), 10).float()
-    gap = [W.mT - B for W, B in zip(population.weights.W[1:], population.B, strict=True)]
-    before = [b.clone() for b in population.B]
+    before = [b.clone() for b in population.matrices("B")]
+    gap = [W.mT - B for W, B in zip(population.matrices("W")[1:], before, strict=True)]
     population.step(x, y)
-    for index, b in enumerate(population.B):
+    for index, b in enumerate(population.matrices("B")):
         assert not torch.equal(b, before[index])
-        torch.testing.assert_close(population.weights.W[index + 1].mT - b, gap[index])
+        torch.testing.assert_close(population.matrices("W")[index + 1].mT - b, gap[index])
 
 
 @pytest.mark.parametrize("rule", ["ifa", "ntk", "product_feedback"])
@@ -280,6 +289,6 @@ def test_sizes(net):
 
 def test_alignment_columns_are_numbered_by_layer(make_config):
     config = configure(make_config, learning_rule="dfa")
-    people = Population(config, [Row(0, config.scalars())], torch.device("cpu"))
+    people = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
     columns = weight_alignment(people)
     assert list(columns) == ["weight_alignment"] + [f"weight_alignment_{n}" for n in (2, 3)]

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fabench import registry
-from fabench.population import Population, Row
+from fabench.population import Row
+from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 PRODUCTS = ("mm", "bmm", "addmm", "addmm_", "baddbmm", "baddbmm_", "matmul")
@@ -52,7 +53,7 @@ def cost(make_config):
             learning_rule=rule, optimizer=optimizer, k=1, model__hidden=[HIDDEN], **settings
         )
         rows = [Row(seed, config.scalars()) for seed in range(n_networks)]
-        people = Population(config, rows, CPU)
+        people = population_of(config, rows, CPU)
         x = people.operand(torch.randn(n_networks, BATCH, 64))
         y = torch.ones(n_networks, BATCH, 1)
         people.step(x, y)
@@ -83,7 +84,7 @@ def test_a_step_is_few_operations(cost, rule):
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))
 def test_no_optimizer_allocates_more_than_a_few_blocks(cost, optimizer, monkeypatch):
     """Updates work on blocks that fit the cache, whatever the weight's size."""
-    monkeypatch.setattr("fabench.population.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
+    monkeypatch.setattr("fabench.descent.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
     assert cost("dfa", optimizer).largest <= max(8 * HIDDEN, BATCH * HIDDEN)
 
 
@@ -118,7 +119,7 @@ def test_plain_descent_writes_no_gradient(cost):
 def test_a_bf16_step_reuses_memory_of_a_weight_s_size(cost, optimizer, monkeypatch):
     """Operands and gradients have buffers; what an update needs is as large as a block."""
     monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: True)
-    monkeypatch.setattr("fabench.population.BLOCK", 8 * HIDDEN)
+    monkeypatch.setattr("fabench.descent.BLOCK", 8 * HIDDEN)
     costs = cost("dfa", optimizer, trainer__precision="bf16")
     assert costs.largest <= BATCH * HIDDEN
     assert costs.calls["bmm"] == costs.products == 5

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-from fabench import cli, population, registry
+from fabench import cli, descent, registry
 from fabench.examples import Examples
 from fabench.loop import Loop
 from fabench.metrics import evaluate, network_metrics
-from fabench.population import Population, Row
+from fabench.population import Row
 from fabench.store import TIMES
+from fabench.trainer import population_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 
@@ -23,11 +24,11 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA G
 def loop(config, device, n_rates=1):
     """Networks of every seed at ``n_rates`` learning rates."""
     rows = [
-        Row(seed, {**config.scalars(), "lr": config.optimizer.lr / (1 + i)})
+        Row(seed, {**config.scalars(), "optimizer.lr": config.optimizer.lr / (1 + i)})
         for i in range(n_rates)
         for seed in config.seeds
     ]
-    people = Population(config, rows, torch.device(device))
+    people = population_of(config, rows, torch.device(device))
     seeds = [row.seed for row in rows]
     data = config.dataset.load()
     examples = Examples(data, config.task, seeds, people.device, people.operand)
@@ -37,12 +38,12 @@ def loop(config, device, n_rates=1):
 def assert_trains_alike(config, n_rates=1, rtol=1e-3, atol=2e-4):
     """Two epochs of five batches and a short one; then every measurement."""
     ours, theirs = loop(config, "cuda", n_rates), loop(config, "cpu", n_rates)
-    drawn = theirs.population.weights.W[-1].clone()
+    drawn = theirs.population.matrices("W")[-1].clone()
     for each in (ours, theirs):
         for number in (1, 2):
             assert list(each.run(each.examples.epoch("train", number, 85))) == [*[16] * 5, 5]
     assert ours.population.steps == theirs.population.steps == 12
-    assert (theirs.population.weights.W[-1] - drawn).abs().max() > 1e-3
+    assert (theirs.population.matrices("W")[-1] - drawn).abs().max() > 1e-3
     for name, w in theirs.population._changing().items():
         found = ours.population._changing()[name].cpu()
         torch.testing.assert_close(
@@ -100,10 +101,10 @@ def test_every_optimizer(config, optimizer, weight_decay):
 
 @pytest.mark.parametrize("optimizer", [n for n in registry.names("optimizer") if n != "sgd"])
 def test_every_compiled_update(config, monkeypatch, optimizer):
-    monkeypatch.setitem(population.COMPILES_FROM, "cuda", 0)
-    monkeypatch.setattr(population, "PAYS_FROM", 0)
+    monkeypatch.setitem(descent.COMPILES_FROM, "cuda", 0)
+    monkeypatch.setattr(descent, "PAYS_FROM", 0)
     made = tamed(config, optimizer)
-    assert loop(made, "cuda").population.compiled is not None
+    assert loop(made, "cuda").population.descent.compiled is not None
     assert_trains_alike(made, n_rates=3)
 
 

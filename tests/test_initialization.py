@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
-from fabench.population import Population, Row
+from fabench.population import Row
+from fabench.trainer import population_of
 
 I, O = 300, 170  # noqa: E741 (the axes' letters)
 
@@ -153,7 +154,7 @@ def test_a_matrix_is_a_function_of_its_generator(table):
 def feedback(make_config, rule, **settings):
     config = make_config(learning_rule=rule, k=1, **settings)
     rows = [Row(seed, config.scalars()) for seed in (0, 1)]
-    return Population(config, rows, torch.device("cpu")).B
+    return population_of(config, rows, torch.device("cpu")).matrices("B")
 
 
 @pytest.mark.parametrize("rule", ["dfa", "fa", "ifa"])

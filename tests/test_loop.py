@@ -16,7 +16,8 @@ from fabench import registry
 from fabench.examples import Examples, Feed, standardized
 from fabench.graph import WARM_UP, Replayed
 from fabench.loop import Loop
-from fabench.population import Population, Row
+from fabench.population import Row
+from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 
@@ -66,7 +67,7 @@ def loops(monkeypatch):
         made = []
         for together in (False, True):
             monkeypatch.setattr(module, "computes_together", lambda *_, t=together: t)
-            people = Population(config, rows, CPU)
+            people = population_of(config, rows, CPU)
             seeds = [row.seed for row in rows]
             examples = Examples(config.dataset.load(), config.task, seeds, CPU, people.operand)
             made.append(Loop(people, examples, config.trainer.batch_size))
@@ -110,12 +111,12 @@ def test_a_graph_trains_as_single_steps_do(make_config, loops, optimizer):
     lr = 1.0 if optimizer == "adadelta" else 0.01
     config = make_config(**settings, learning_rule="dfa", k=2, optimizer__lr=lr)
     both = loops(config)
-    drawn = both[1].population.weights.W[0].clone()
+    drawn = both[1].population.matrices("W")[0].clone()
     results = [go(loop, [1, 2], n=85) for loop in both]
     assert_same(both, results)
     assert results[1][0] == [16, 16, 16, 16, 16, 5] * 2
     assert both[1].replayed.calls == 10 > WARM_UP
-    assert (both[1].population.weights.W[0] - drawn).abs().max() > 1e-3
+    assert (both[1].population.matrices("W")[0] - drawn).abs().max() > 1e-3
 
 
 VIEWS = (
@@ -139,10 +140,12 @@ def test_a_graph_is_few_kernels(make_config, loops, optimizer, most):
 
 def test_rows_that_share_a_seed_have_their_own_rates(make_config, loops):
     config = make_config(k=1, optimizer__lr=0.5)
-    rows = [Row(seed, {**config.scalars(), "lr": lr}) for lr in (0.5, 0.1) for seed in (0, 1)]
+    rows = [
+        Row(seed, {**config.scalars(), "optimizer.lr": lr}) for lr in (0.5, 0.1) for seed in (0, 1)
+    ]
     both = loops(config, rows)
     assert_same(both, [go(loop, [1, 2], n=80) for loop in both])
-    W = both[1].population.weights.W[0]
+    W = both[1].population.matrices("W")[0]
     assert not torch.equal(W[0], W[2])
 
 

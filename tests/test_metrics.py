@@ -17,7 +17,8 @@ from fabench.metrics import (
     weight_alignment,
     weight_norms,
 )
-from fabench.population import Population, Row
+from fabench.population import Row
+from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 
@@ -28,7 +29,7 @@ def setup(make_config, make_images):
 
     def build(images=None, **settings):
         config = make_config(**settings)
-        people = Population(config, [Row(s, config.scalars()) for s in config.seeds], CPU)
+        people = population_of(config, [Row(s, config.scalars()) for s in config.seeds], CPU)
         images = images or make_images()
         return people, Examples(images, config.task, config.seeds, CPU, people.operand)
 
@@ -57,9 +58,9 @@ def assert_named(actual, expected):
 def network(people, x):
     """A ReLU network's output without biases, in float64."""
     h = x.double().numpy()
-    for W in in_numpy(people.weights.W[:-1]):
+    for W in in_numpy(people.matrices("W")[:-1]):
         h = np.maximum(h @ W, 0)
-    return h @ people.weights.W[-1].double().numpy()
+    return h @ people.matrices("W")[-1].double().numpy()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -95,7 +96,7 @@ def test_a_diverged_run_has_no_accuracy(setup):
     people, examples = setup()
     epoch = examples.epoch("test", 1)
     whole = evaluate(people, examples, epoch).metrics("test")
-    people.weights.W[0][1] = torch.nan
+    people.matrices("W")[0][1] = torch.nan
     found = evaluate(people, examples, epoch).metrics("test")
     for name, values in found.items():
         assert values[1].isnan()
@@ -117,7 +118,7 @@ def test_evaluation_changes_nothing(setup):
 @pytest.mark.parametrize("rule", ["fa", "dfa", "ifa"])
 def test_weight_alignment_of_one_hidden_layer(setup, rule):
     people, _ = setup(learning_rule=rule)
-    B, W = in_numpy([people.B[0], people.weights.W[1]])
+    B, W = in_numpy([people.matrices("B")[0], people.matrices("W")[1]])
     assert_named(weight_alignment(people), {
         "weight_alignment": [cosine(B[r], W[r].T) for r in range(3)],
     })  # fmt: skip
@@ -126,7 +127,7 @@ def test_weight_alignment_of_one_hidden_layer(setup, rule):
 def test_weight_alignment_of_deep_dfa(setup):
     """Refinetti et al.: cos(W_{l+1}, B_l^T B_{l+1}), for the last layer cos(W_L, B_{L-1}^T)."""
     people, _ = setup(learning_rule="dfa", model__hidden=[6, 4, 3])
-    (B1, B2, B3), (_, W2, W3, W4) = in_numpy(people.B), in_numpy(people.weights.W)
+    (B1, B2, B3), (_, W2, W3, W4) = in_numpy(people.matrices("B")), in_numpy(people.matrices("W"))
     found = weight_alignment(people)
     pairs = [
         [(B1[r].T @ B2[r], W2[r]), (B2[r].T @ B3[r], W3[r]), (B3[r].T, W4[r])] for r in range(3)
@@ -144,7 +145,7 @@ def test_weight_alignment_of_deep_dfa(setup):
 
 def test_weight_alignment_of_deep_fa(setup):
     people, _ = setup(learning_rule="fa", model__hidden=[6, 4])
-    (B2, B3), (_, W2, W3) = in_numpy(people.B), in_numpy(people.weights.W)
+    (B2, B3), (_, W2, W3) = in_numpy(people.matrices("B")), in_numpy(people.matrices("W"))
     whole = [cosine(np.append(B2[r].T, B3[r].T), np.append(W2[r], W3[r])) for r in range(3)]
     expected = {
         "weight_alignment": whole,
@@ -156,7 +157,7 @@ def test_weight_alignment_of_deep_fa(setup):
 
 def test_weight_alignment_of_deep_ifa(setup):
     people, _ = setup(learning_rule="ifa", model__hidden=[6, 4])
-    (B1,), (_, W2, W3) = in_numpy(people.B), in_numpy(people.weights.W)
+    (B1,), (_, W2, W3) = in_numpy(people.matrices("B")), in_numpy(people.matrices("W"))
     expected = {"weight_alignment": [cosine(B1[r].T, W2[r] @ W3[r]) for r in range(3)]}
     assert_named(weight_alignment(people), expected)
 
@@ -169,11 +170,11 @@ def test_rules_without_feedback_have_no_weight_alignment(setup):
 def test_weight_alignment_of_signs_and_products(setup):
     """The effective feedback, not the matrices that it is made of."""
     people, _ = setup(learning_rule="frsf", model__hidden=[6])
-    (B,), (_, W) = in_numpy(people.B), in_numpy(people.weights.W)
+    (B,), (_, W) = in_numpy(people.matrices("B")), in_numpy(people.matrices("W"))
     expected = [cosine(np.abs(B[r]) * np.sign(W[r].T), W[r].T) for r in range(3)]
     assert_named(weight_alignment(people), {"weight_alignment": expected})
     people, _ = setup(learning_rule="product_feedback", model__hidden=[6])
-    (B, R), (_, W) = in_numpy(people.B), in_numpy(people.weights.W)
+    (B, R), (_, W) = in_numpy(people.matrices("B")), in_numpy(people.matrices("W"))
     expected = [cosine(B[r] @ R[r], W[r].T) for r in range(3)]
     assert_named(weight_alignment(people), {"weight_alignment": expected})
 
@@ -190,7 +191,7 @@ def test_exact_gradients_are_aligned(setup, rule, hidden):
     found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     assert len(found) == {1: 1, 2: 3}[len(hidden)]
     assert_named(found, {name: [1, 1, 1] for name in found})
-    for b in people.B:
+    for b in people.matrices("B"):
         b *= -1
     if rule == "fa":
         found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
@@ -229,7 +230,7 @@ def test_signals_are_compared_example_by_example(setup, rule, activation, hidden
     )
     epoch = examples.epoch("train", 1)
     x, y = next(examples.batches(epoch, len(epoch)))
-    all_W, all_B = in_numpy(people.weights.W), in_numpy(people.B)
+    all_W, all_B = in_numpy(people.matrices("W")), in_numpy(people.matrices("B"))
     layers, sigmoid = range(len(hidden)), lambda a: 1 / (1 + np.exp(-a))
     after, before = np.full((2, 1 + len(hidden), 3, len(epoch)), np.nan)
     norms = np.zeros((1 + len(hidden), 3, len(epoch)))
@@ -278,15 +279,14 @@ def test_a_signal_is_what_arrives_times_the_slope(setup, rule):
         learning_rule=rule, model__hidden=[6, 5, 4], model__activation="sigmoid"
     )
     probe = send(people, examples, examples.epoch("train", 1))
-    assert len(probe.arriving) == len(probe.deltas) - 1 == 3
-    for layer, (s, delta) in enumerate(zip(probe.arriving, probe.deltas[:-1], strict=True)):
-        assert (s is None) == (delta is None)
-        if s is not None:
-            slope = probe.passed.derivative(layer)
-            assert (slope != 0).all()
-            torch.testing.assert_close(s * slope, delta)
+    silent = 0 not in probe.deltas
+    assert list(probe.deltas) == ([3] if silent else [0, 1, 2, 3])
+    assert list(probe.arriving) == list(probe.deltas)[:-1]
+    for layer, s in probe.arriving.items():
+        slope = probe.passed.derivative(layer)
+        assert (slope != 0).all()
+        torch.testing.assert_close(s * slope, probe.deltas[layer])
     found = network_metrics(people, examples, examples.epoch("train", 1))
-    silent = probe.deltas[0] is None
     assert ("gradient_alignment" in found) == ("feedback_alignment" in found) == (not silent)
     assert [n for n in found if n.startswith("signal_norm")] == [
         f"signal_norm_{layer}" for layer in ([4] if silent else [1, 2, 3, 4])
@@ -305,19 +305,19 @@ def half_dead(make_images):
 
 def test_examples_without_active_units_are_left_out(setup, make_images):
     people, examples = setup(half_dead(make_images), learning_rule="dfa", k=1)
-    people.weights.W[0].abs_()
+    people.matrices("W")[0].abs_()
     found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     # on a white image all units are active: cos(e B, e W2^T) = cos(B, W2^T), whatever e's sign
-    B, W = in_numpy([people.B[0], people.weights.W[1]])
+    B, W = in_numpy([people.matrices("B")[0], people.matrices("W")[1]])
     assert_named(found, {"gradient_alignment": [cosine(B[r], W[r]) for r in range(3)]})
-    people.weights.W[0][1] *= -1  # dead on the white ones, active on the black ones
+    people.matrices("W")[0][1] *= -1  # dead on the white ones, active on the black ones
     again = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     np.testing.assert_allclose(again["gradient_alignment"], found["gradient_alignment"])
 
 
 def test_a_network_of_dead_units_has_no_alignment(setup):
     people, examples = setup(learning_rule="dfa")
-    people.weights.W[0][1] = 0
+    people.matrices("W")[0][1] = 0
     found = gradient_alignment(send(people, examples, examples.epoch("train", 1)))
     assert found["gradient_alignment"].isnan().tolist() == [False, True, False]
 
@@ -346,7 +346,7 @@ def test_gradient_alignment_knows_targets_and_noise(setup):
     people, examples = setup(learning_rule="drtp", model__activation="linear")
     epoch = examples.epoch("train", 1)
     _, y = next(examples.batches(epoch, len(epoch)))
-    B, W = in_numpy([people.B[0], people.weights.W[1]])
+    B, W = in_numpy([people.matrices("B")[0], people.matrices("W")[1]])
     # class 1: signals -B and a negative number times W^T; class 0 has no signal
     assert y.any() and not y.all()
     expected = [cosine(B[r], W[r].T) for r in range(3)]
@@ -356,8 +356,8 @@ def test_gradient_alignment_knows_targets_and_noise(setup):
 
     people, examples = setup(learning_rule="brsf", model__activation="linear")
     people.steps = 3
-    M = people.noise(slice(None))("magnitudes 0", (1, 5)).double().numpy()
-    (W,) = in_numpy([people.weights.W[1]])
+    M = people.part(slice(None)).noise("magnitudes 0", (1, 5)).double().numpy()
+    (W,) = in_numpy([people.matrices("W")[1]])
     expected = [cosine(np.abs(M[r]) * np.sign(W[r].T), W[r].T) for r in range(3)]
     assert_named(
         gradient_alignment(send(people, examples, epoch)), {"gradient_alignment": expected}
@@ -371,7 +371,7 @@ def test_gradient_alignment_knows_targets_and_noise(setup):
 def test_weight_norms_are_those_of_every_layer(setup, hidden):
     people, _ = setup(model__hidden=hidden, model__bias=True)
     expected = {}
-    for layer, W in enumerate(in_numpy(people.weights.W), 1):
+    for layer, W in enumerate(in_numpy(people.matrices("W")), 1):
         expected[f"weight_norm_{layer}"] = [np.sqrt(sum(w**2 for w in W[r].flat)) for r in range(3)]
     assert_named(weight_norms(people), expected)
 
@@ -379,9 +379,9 @@ def test_weight_norms_are_those_of_every_layer(setup, hidden):
 def test_dead_units_are_silent_on_every_example(setup):
     people, examples = setup(model__hidden=[4, 5])
     epoch = examples.epoch("train", 1)
-    for W in people.weights.W[:2]:
+    for W in people.matrices("W")[:2]:
         W[:, 0] = W[:, 0].abs() + 1  # so that no unit of the second layer is dead by accident
-    W1, W2 = people.weights.W[:2]
+    W1, W2 = people.matrices("W")[:2]
     W1[1, :, 2] = 0  # no input at all
     W2[1, :, 3] *= -W2[1, :, 3].sign()  # only negative weights, from units that are never negative
     W2[1, :, 4] *= -W2[1, :, 4].sign()
@@ -404,7 +404,7 @@ def test_dead_units_are_silent_on_every_example(setup):
 
 def test_a_unit_that_is_active_once_is_not_dead(setup, make_images):
     people, examples = setup(half_dead(make_images), k=1)
-    W = people.weights.W[0].abs_()
+    W = people.matrices("W")[0].abs_()
     epoch = examples.epoch("train", 1)
     white = (next(examples.batches(epoch, len(epoch)))[0] > 0).all(2)  # [R, B]
     assert len(set(white.sum(1).tolist())) == 1 and white.any() and not white.all()
@@ -430,7 +430,7 @@ def test_a_unit_that_is_active_once_is_not_dead(setup, make_images):
 )
 def test_only_relu_units_die(setup, settings, measured):
     people, examples = setup(**settings)
-    people.weights.W[0].zero_()
+    people.matrices("W")[0].zero_()
     found = dead_units(send(people, examples, examples.epoch("train", 1)))
     assert_named(found, {"dead_units": [1, 1, 1]} if measured else {})
 
@@ -441,17 +441,19 @@ def test_only_relu_units_die(setup, settings, measured):
 @pytest.mark.parametrize(
     "hidden, columns",
     [
-        ([], ["weight_norm_1", "signal_norm_1"]),
+        ([], ["update_alignment", "weight_norm_1", "signal_norm_1"]),
         (
             [5],
-            ["weight_alignment", "gradient_alignment", "feedback_alignment", "weight_norm_1",
-             "weight_norm_2", "signal_norm_1", "signal_norm_2", "dead_units"],
+            ["weight_alignment", "gradient_alignment", "feedback_alignment",
+             "update_alignment", "update_alignment_1", "update_alignment_2",
+             "weight_norm_1", "weight_norm_2", "signal_norm_1", "signal_norm_2", "dead_units"],
         ),
         (
             [6, 4],
             ["weight_alignment", "weight_alignment_1", "weight_alignment_2",
              "gradient_alignment", "gradient_alignment_1", "gradient_alignment_2",
              "feedback_alignment", "feedback_alignment_1", "feedback_alignment_2",
+             "update_alignment", "update_alignment_1", "update_alignment_2", "update_alignment_3",
              "weight_norm_1", "weight_norm_2", "weight_norm_3",
              "signal_norm_1", "signal_norm_2", "signal_norm_3",
              "dead_units", "dead_units_1", "dead_units_2"],
@@ -474,7 +476,7 @@ def test_rows_never_mix(setup, rule):
         alone, own = setup(learning_rule=rule, model__hidden=[6, 4], seed=[seed])
         for name, value in network_metrics(alone, own, own.epoch("train", 1)).items():
             torch.testing.assert_close(value, found[name][[row]], msg=name)
-    for W in people.weights.W:
+    for W in people.matrices("W"):
         W[1] = torch.nan
     for name, values in network_metrics(people, examples, epoch).items():
         torch.testing.assert_close(values[[0, 2]], found[name][[0, 2]], rtol=0, atol=0)

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from fabench import descent, registry
 from fabench import population as module
-from fabench import registry
+from fabench.descent import Descent
 from fabench.examples import Examples
 from fabench.initialization import BIAS_INITS, FEEDBACK_INITS, WEIGHT_INITS
 from fabench.lanes import Lanes
 from fabench.metrics import network_metrics
 from fabench.network import forward
-from fabench.population import Population, Row
+from fabench.population import Row
 from fabench.precision import flushed_denormals
 from fabench.randomness import generator
+from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 BATCH = 16  # of 40 examples: two batches and a short one
@@ -21,7 +23,7 @@ BATCH = 16  # of 40 examples: two batches and a short one
 
 def build(config, rows=None):
     rows = rows or [Row(seed, config.scalars()) for seed in config.seeds]
-    return Population(config, rows, CPU)
+    return population_of(config, rows, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -70,26 +72,28 @@ def test_every_matrix_has_its_stream(make_config):
         for layer, (i, o) in enumerate([(64, 6), (6, 3), (3, 1)]):
             W = 2 * uniform(generator(seed, f"weights {layer}"), i, o)
             b = BIAS_INITS["torch_uniform"](generator(seed, f"biases {layer}"), i, o)
-            np.testing.assert_array_equal(people.weights.W[layer][r], W)
-            np.testing.assert_array_equal(people.weights.b[layer][r], b)
+            np.testing.assert_array_equal(people.matrices("W")[layer][r], W)
+            np.testing.assert_array_equal(people.matrices("b")[layer][r], b)
         for layer, n in enumerate((6, 3)):
             B = FEEDBACK_INITS["gaussian"](generator(seed, f"feedback {layer}"), n, 1).T / 2
-            np.testing.assert_array_equal(people.B[layer][r], B)
+            np.testing.assert_array_equal(people.matrices("B")[layer][r], B)
 
 
 def test_gates_have_a_stream_too(make_config):
     people = build(make_config(learning_rule="ntk", seed=[4], k=1))
     G = WEIGHT_INITS["torch_uniform"](generator(4, "gates 0"), 64, 5)
-    np.testing.assert_array_equal(people.weights.G[0][0], G)
+    np.testing.assert_array_equal(people.matrices("G")[0][0], G)
 
 
 def test_rules_start_from_the_same_weights(make_config):
     """So that they are compared paired by seed."""
-    expected = build(make_config(learning_rule="bp", model__hidden=[6, 3])).weights.W
+    expected = build(make_config(learning_rule="bp", model__hidden=[6, 3])).matrices("W")
     for rule in ("dfa", "fa", "ifa", "ntk", "relu_features", "linear_features"):
-        W = build(make_config(learning_rule=rule, model__hidden=[6, 3])).weights.W
+        W = build(make_config(learning_rule=rule, model__hidden=[6, 3])).matrices("W")
         assert all(torch.equal(w, e) for w, e in zip(W, expected, strict=True))
-    drawn = build(make_config(learning_rule="gaussian_features", model__hidden=[6, 3])).weights.W
+    drawn = build(make_config(learning_rule="gaussian_features", model__hidden=[6, 3])).matrices(
+        "W"
+    )
     assert torch.equal(drawn[-1], expected[-1])
 
 
@@ -97,15 +101,15 @@ def test_rules_start_from_the_same_weights(make_config):
 def test_transported_feedback_is_a_copy_of_the_first_weights(make_config, batches, rule):
     settings = {"init_of_B": "transported", "init_of_B__scale": 0.5, "model__hidden": [6, 3]}
     people = build(make_config(learning_rule=rule, **settings, optimizer__lr=0.5))
-    W = [w.clone() for w in people.weights.W]
+    W = [w.clone() for w in people.matrices("W")]
     expected = {
         "fa": [W[1].mT, W[2].mT],
         "dfa": [(W[1] @ W[2]).mT, W[2].mT],
         "ifa": [(W[1] @ W[2]).mT],
     }[rule]
     trained(people, batches(people))
-    assert not torch.allclose(people.weights.W[2], W[2])
-    for b, e in zip(people.B, expected, strict=True):
+    assert not torch.allclose(people.matrices("W")[2], W[2])
+    for b, e in zip(people.matrices("B"), expected, strict=True):
         torch.testing.assert_close(b, e / 2, rtol=1e-5, atol=1e-7)
 
 
@@ -140,9 +144,9 @@ def test_a_row_is_the_run_alone(make_config, batches, optimizer, rule):
     config = make_config(learning_rule=rule, optimizer=optimizer, k=2, **settings)
     scalars = config.scalars()
     rows = [
-        Row(3, scalars | {"lr": lr, "weight_decay": 0.0}),
-        Row(3, scalars | {"lr": lr / 3, "weight_decay": 0.1}),
-        Row(8, scalars | {"lr": lr, "weight_decay": 0.02}),
+        Row(3, scalars | {"optimizer.lr": lr, "trainer.weight_decay": 0.0}),
+        Row(3, scalars | {"optimizer.lr": lr / 3, "trainer.weight_decay": 0.1}),
+        Row(8, scalars | {"optimizer.lr": lr, "trainer.weight_decay": 0.02}),
     ]
     together = build(config, rows)
     start = tensors(together)
@@ -165,7 +169,7 @@ def test_a_row_is_the_run_alone(make_config, batches, optimizer, rule):
 def test_a_row_that_diverges_leaves_the_others_alone(make_config, batches, optimizer):
     config = make_config(optimizer=optimizer, trainer__weight_decay=0.01, model__hidden=[6, 4])
     healthy, sick = build(config), build(config)
-    for w in [*sick.trained().values(), *sick.B]:
+    for w in [*sick.trained().values(), *sick.matrices("B")]:
         w[1] = torch.nan
     healthy, sick = (tensors(trained(people, batches(people))) for people in (healthy, sick))
     for name in healthy:
@@ -181,10 +185,10 @@ def numpy_training(people, steps, optimizer, h):
     p = [
         w.double().numpy().copy()
         for w in (
-            people.weights.W[0],
-            people.weights.b[0],
-            people.weights.W[1],
-            people.weights.b[1],
+            people.matrices("W")[0],
+            people.matrices("b")[0],
+            people.matrices("W")[1],
+            people.matrices("b")[1],
         )
     ]
     m, v = [np.zeros_like(w) for w in p], [np.zeros_like(w) for w in p]
@@ -201,14 +205,17 @@ def numpy_training(people, steps, optimizer, h):
             e.sum(1, keepdims=True) / n,
         ]
         for i in range(4):
-            gradient = g[i] + h["weight_decay"] * p[i]  # L2: the penalty's own gradient
+            gradient = g[i] + h["trainer.weight_decay"] * p[i]  # L2: the penalty's own gradient
             if optimizer == "sgd":
-                p[i] -= h["lr"] * gradient
+                p[i] -= h["optimizer.lr"] * gradient
             else:
-                m[i] = h["beta1"] * m[i] + (1 - h["beta1"]) * gradient
-                v[i] = h["beta2"] * v[i] + (1 - h["beta2"]) * gradient**2
-                m_hat, v_hat = m[i] / (1 - h["beta1"] ** t), v[i] / (1 - h["beta2"] ** t)
-                p[i] -= h["lr"] * m_hat / (np.sqrt(v_hat) + h["epsilon"])
+                m[i] = h["optimizer.beta1"] * m[i] + (1 - h["optimizer.beta1"]) * gradient
+                v[i] = h["optimizer.beta2"] * v[i] + (1 - h["optimizer.beta2"]) * gradient**2
+                m_hat, v_hat = (
+                    m[i] / (1 - h["optimizer.beta1"] ** t),
+                    v[i] / (1 - h["optimizer.beta2"] ** t),
+                )
+                p[i] -= h["optimizer.lr"] * m_hat / (np.sqrt(v_hat) + h["optimizer.epsilon"])
     return dict(zip(("W0", "b0", "W1", "b1"), p, strict=True))
 
 
@@ -224,13 +231,13 @@ def test_training_follows_numpy(make_config, batches, optimizer, weight_decay):
         learning_rule="bp", optimizer=optimizer, trainer__weight_decay=weight_decay, **settings
     )
     people = build(config)
-    before = people.weights.W[0].clone()
+    before = people.matrices("W")[0].clone()
     steps = [(x.clone(), y) for x, y in batches(people)]
     assert [x.shape[1] for x, _ in steps] == [16, 16, 8] * 2
     expected = numpy_training(people, steps, optimizer, config.scalars())
     trained(people, steps)
     assert people.steps == 6
-    assert (people.weights.W[0] - before).abs().max() > 0.05
+    assert (people.matrices("W")[0] - before).abs().max() > 0.05
     for name, w in people.trained().items():
         np.testing.assert_allclose(w, expected[name], rtol=1e-4, atol=1e-6)
 
@@ -238,9 +245,9 @@ def test_training_follows_numpy(make_config, batches, optimizer, weight_decay):
 def test_step_returns_what_came_before_the_update(make_config, batches):
     people = build(make_config(optimizer__lr=1.0))
     x, y = next(batches(people))
-    output = forward(people.layers, people.weights, x).output.clone()
+    output = forward(people.layers, people.tensors, x).output.clone()
     torch.testing.assert_close(people.step(x, y), output)
-    assert not torch.allclose(forward(people.layers, people.weights, x).output, output, rtol=1e-2)
+    assert not torch.allclose(forward(people.layers, people.tensors, x).output, output, rtol=1e-2)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
@@ -251,10 +258,10 @@ def test_fused_descent_is_descent(make_config, batches, monkeypatch, rule, weigh
         trainer__weight_decay=weight_decay,
     )  # fmt: skip
     fused = build(config)
-    assert fused._fused(0)
+
     start = tensors(fused)
     fused = tensors(trained(fused, batches(fused)))
-    monkeypatch.setattr(Population, "_fused", lambda self, index: False)
+    monkeypatch.setattr(Descent, "fuses", lambda self, g: False)
     plain = build(config)
     plain = tensors(trained(plain, batches(plain)))
     for name in fused:
@@ -270,7 +277,7 @@ def test_updates_in_blocks_are_whole_updates(make_config, batches, monkeypatch, 
     )
     whole = build(config)
     whole = tensors(trained(whole, batches(whole)))
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(descent, "BLOCK", block)
     blocks = build(config)
     blocks = tensors(trained(blocks, batches(blocks)))
     for name in whole:
@@ -287,13 +294,13 @@ def test_all_rows_at_once_give_what_they_give_one_by_one(
         optimizer=optimizer, model__hidden=[6, 4], model__bias=True, trainer__precision=precision
     )
     rows = [
-        Row(seed, {**config.scalars(), "lr": lr, "weight_decay": decay})
+        Row(seed, {**config.scalars(), "optimizer.lr": lr, "trainer.weight_decay": decay})
         for seed, lr, decay in ((0, 0.01, 0.0), (1, 0.02, 0.1), (0, 0.03, 0.01))
     ]
-    one_by_one = Population(config, rows, CPU)
+    one_by_one = population_of(config, rows, CPU)
     steps = [(x.clone(), y) for x, y in batches(one_by_one)]
     monkeypatch.setattr(module, "computes_together", lambda *_: True)
-    at_once = Population(config, rows, CPU)
+    at_once = population_of(config, rows, CPU)
     assert len(at_once._parts) == 1
     assert len(one_by_one._parts) == 3
     # a last-digit difference can round an operand to its bf16 neighbour, 2^-8 away
@@ -315,12 +322,12 @@ def test_all_rows_at_once_give_every_rule_what_they_give_one_by_one(
         learning_rule=rule, optimizer="momentum", model__hidden=[6, 4], trainer__precision=precision
     )
     scalars = config.scalars()
-    rows = [Row(0, scalars), Row(1, {**scalars, "weight_decay": 0.1}), Row(0, scalars)]
-    one_by_one = Population(config, rows, CPU)
+    rows = [Row(0, scalars), Row(1, {**scalars, "trainer.weight_decay": 0.1}), Row(0, scalars)]
+    one_by_one = population_of(config, rows, CPU)
     steps = [(x.clone(), y) for x, y in batches(one_by_one)]
     expected = tensors(trained(one_by_one, steps))
     monkeypatch.setattr(module, "computes_together", lambda *_: True)
-    at_once = tensors(trained(Population(config, rows, CPU), steps))
+    at_once = tensors(trained(population_of(config, rows, CPU), steps))
     close = {"rtol": 1e-4, "atol": 1e-5} if precision == "fp32" else {"rtol": 1e-2, "atol": 4e-3}
     for name, value in at_once.items():
         torch.testing.assert_close(value, expected[name], **close)
@@ -368,7 +375,7 @@ def test_rows_of_very_deep_networks_are_computed_at_once(make_config, hidden, n_
 def test_only_large_networks_have_threads(make_config, batches, use_cores, monkeypatch, missing):
     """A small one's step is mostly Python: its threads would wait for each other."""
     p = build(make_config())
-    largest = max(W[0].numel() for W in p.weights.W)
+    largest = max(W[0].numel() for W in p.matrices("W"))
     started = []
     monkeypatch.setattr(module, "LANES_FROM", largest + missing)
     monkeypatch.setattr(module, "Lanes", lambda *sizes: started.append(sizes) or Lanes(*sizes))
@@ -396,19 +403,19 @@ def test_without_hidden_layers_every_rule_is_logistic_regression(
 ):
     config = make_config(learning_rule=rule, model__hidden=[], optimizer__lr=0.1)
     people = build(config)
-    assert people.B == []
+    assert people.matrices("B") == []
     steps = [(x.clone(), y) for x, y in batches(people)]
-    W = people.weights.W[0].double().numpy().copy()
+    W = people.matrices("W")[0].double().numpy().copy()
     for x, y in steps:
         x = x.double().numpy()
         e = 1 / (1 + np.exp(-(x @ W))) - y.double().numpy()
         W -= 0.1 * np.einsum("rni,rno->rio", x, e) / x.shape[1]
     trained(people, steps)
     assert tensors(people).keys() == {"W0"}
-    np.testing.assert_allclose(people.weights.W[0], W, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(people.matrices("W")[0], W, rtol=1e-4, atol=1e-6)
     examples = Examples(make_images(), config.task, config.seeds, CPU, people.operand)
     found = network_metrics(people, examples, examples.epoch("train", 0))
-    assert list(found) == ["weight_norm_1", "signal_norm_1"]
+    assert list(found) == ["update_alignment", "weight_norm_1", "signal_norm_1"]
 
 
 # -- bf16 ------------------------------------------------------------------------------------
@@ -441,7 +448,7 @@ def test_rounding_is_bf16s():
 def test_bf16_rounds_the_operands_of_every_product(make_config, monkeypatch, native):
     """One layer: output = x W, gradient = x^T e / B, from rounded x, W and e."""
     people = bf16(make_config, monkeypatch, native, model__hidden=[], optimizer__lr=1.0)
-    W = people.weights.W[0].double().numpy().copy()
+    W = people.matrices("W")[0].double().numpy().copy()
     exact, x, y = data(people)
     output = people.step(x, y)
 
@@ -453,8 +460,8 @@ def test_bf16_rounds_the_operands_of_every_product(make_config, monkeypatch, nat
 
     e = rounded(1 / (1 + np.exp(-output.double().numpy())) - y.double().numpy())
     g = rounded(exact).swapaxes(1, 2) @ e / 16
-    assert people.weights.W[0].dtype == torch.float32
-    np.testing.assert_allclose(W - people.weights.W[0].double().numpy(), g, **tolerance)
+    assert people.matrices("W")[0].dtype == torch.float32
+    np.testing.assert_allclose(W - people.matrices("W")[0].double().numpy(), g, **tolerance)
     assert not np.allclose(exact.double().numpy().swapaxes(1, 2) @ e / 16, g, **tolerance)
 
 
@@ -462,7 +469,7 @@ def test_bf16_without_the_hardware_rounds_hidden_operands_too(make_config, monke
     """The same operands as in hardware, as Operands promises: the hidden layer's values are
     operands of the output layer's product."""
     people = bf16(make_config, monkeypatch, False, model__hidden=[200])
-    W = [w.double().numpy().copy() for w in people.weights.W]
+    W = [w.double().numpy().copy() for w in people.matrices("W")]
     exact, x, y = data(people)
     output = people.step(x, y)
     hidden = np.maximum(rounded(exact) @ rounded(W[0]), 0)
@@ -479,11 +486,11 @@ def test_bf16_weights_collect_steps_that_bf16_could_not(make_config, monkeypatch
     people = bf16(make_config, monkeypatch, native, model__hidden=[6], optimizer__lr=1e-4)
     full = build(make_config(k=1, model__hidden=[6], optimizer__lr=1e-4))
     exact, x, y = data(people)
-    start = [w.clone() for w in full.weights.W]
+    start = [w.clone() for w in full.matrices("W")]
     for _ in range(20):
         people.step(x, y)
         full.step(exact, y)
-    for w, expected, before in zip(people.weights.W, full.weights.W, start, strict=True):
+    for w, expected, before in zip(people.matrices("W"), full.matrices("W"), start, strict=True):
         assert w.dtype == torch.float32
         move, scale = expected - before, (expected - before).abs().max().item()
         torch.testing.assert_close(w - before, move, rtol=0.05, atol=0.05 * scale)
@@ -512,8 +519,9 @@ def test_bf16_leaves_every_optimizer_weights_and_state_in_float32(
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adadelta"])
 def test_training_continues_from_a_snapshot(make_config, batches, optimizer):
-    config = make_config(optimizer=optimizer, model__hidden=[6, 4], model__bias=True)
-    people = build(config)
+    """Of other networks: what training has not changed, feedback say, seeds bring back."""
+    settings = {"learning_rule": "bp", "model__hidden": [6, 4], "model__bias": True}
+    people = build(make_config(optimizer=optimizer, **settings))
     steps = [(x.clone(), y) for x, y in batches(people)]
     trained(people, steps[:4])
     slices = (slice(0, 2), slice(2, 3))
@@ -523,8 +531,7 @@ def test_training_continues_from_a_snapshot(make_config, batches, optimizer):
     for part, copy in zip(parts, copies, strict=True):
         assert_equal(part, copy)  # what was saved does not train on
 
-    other = build(make_config(optimizer=optimizer, seed=[7, 8, 9], model__hidden=[6, 4],
-                              model__bias=True))  # fmt: skip
+    other = build(make_config(optimizer=optimizer, seed=[7, 8, 9], **settings))
     for rows, part in zip(slices, parts, strict=True):
         other.restore(rows, part)
     other.steps = 4
@@ -546,15 +553,14 @@ def test_learned_feedback_and_noise_continue_from_a_snapshot(make_config, batche
 
 
 def test_noise_is_a_function_of_seed_stream_and_step(make_config):
-    assert build(make_config(learning_rule="dfa")).noise(slice(0, 3)) is None  # asks for none
     people = build(make_config(learning_rule="weight_mirror", seed=[4, 9, 2]))
     people.steps = 7
-    found = people.noise(slice(1, 3))("some", (50, 3))
+    found = people.part(slice(1, 3)).noise("some", (50, 3))
     for row, seed in zip(found, (9, 2), strict=True):
         expected = generator(seed, "some", 7).standard_normal((50, 3), dtype=np.float32)
         np.testing.assert_array_equal(row, expected)
     people.steps = 8
-    assert not torch.equal(people.noise(slice(1, 3))("some", (50, 3)), found)
+    assert not torch.equal(people.part(slice(1, 3)).noise("some", (50, 3)), found)
 
 
 def test_restoring_rows_leaves_the_others(make_config, batches):
@@ -577,9 +583,9 @@ def test_frozen_layers_stay_as_drawn_and_the_others_learn(make_config, batches, 
         learning_rule=rule, model__hidden=[6, 5], model__bias=True, trainer__frozen_layers=frozen
     )
     people = build(config)
-    before = [[w.clone() for w in ws] for ws in (people.weights.W, people.weights.b)]
+    before = [[w.clone() for w in ws] for ws in (people.matrices("W"), people.matrices("b"))]
     trained(people, batches(people))
-    for ws, drawn in zip((people.weights.W, people.weights.b), before, strict=True):
+    for ws, drawn in zip((people.matrices("W"), people.matrices("b")), before, strict=True):
         for number, (w, start) in enumerate(zip(ws, drawn, strict=True), 1):
             assert torch.equal(w, start) == (number in frozen)
 
@@ -590,17 +596,22 @@ DROPOUT = {"model__hidden": [6, 5], "model__input_dropout": 0.25, "model__hidden
 
 
 def test_dropout_is_a_function_of_seed_layer_and_step(make_config):
-    assert build(make_config()).masks(slice(0, 3), 4) == [None, None]
+
+    def masks(people, rows):
+        x = torch.ones(rows.stop - rows.start, 50, people.layers[0].n_inputs)
+        return people.part(rows).forward(x, training=True).masks
+
+    assert masks(build(make_config()), slice(0, 3)) == [None, None]
     people = build(make_config(seed=[4, 9, 2], **DROPOUT))
     people.steps = 7
-    masks = people.masks(slice(1, 3), 50)
-    assert [tuple(mask.shape) for mask in masks] == [(2, 50, 192), (2, 50, 6), (2, 50, 5)]
-    for index, (mask, p) in enumerate(zip(masks, (0.25, 0.5, 0.5), strict=True)):
+    found = masks(people, slice(1, 3))
+    assert [tuple(mask.shape) for mask in found] == [(2, 50, 192), (2, 50, 6), (2, 50, 5)]
+    for index, (mask, p) in enumerate(zip(found, (0.25, 0.5, 0.5), strict=True)):
         for row, seed in zip(mask, (9, 2), strict=True):
             drawn = generator(seed, f"dropout {index}", 7).random(row.shape, dtype=np.float32)
             np.testing.assert_allclose(row, np.where(drawn < p, 0, 1 / (1 - p)), rtol=1e-6)
     people.steps = 8
-    assert not torch.equal(people.masks(slice(1, 3), 50)[0], masks[0])
+    assert not torch.equal(masks(people, slice(1, 3))[0], found[0])
 
 
 @pytest.mark.parametrize("rule", ["bp", "fa", "dfa"])
@@ -611,9 +622,9 @@ def test_training_drops_and_measuring_does_not(make_config, batches, rule):
                          optimizer__lr=1.0, seed=[3, 1], **DROPOUT)  # fmt: skip
     people = build(config)
     x, y = next(batches(people))
-    W = [w.clone().requires_grad_() for w in people.weights.W]
+    W = [w.clone().requires_grad_() for w in people.matrices("W")]
     people.steps = 1  # as in the first step
-    first, second, third = people.masks(slice(0, 2), len(x[0]))
+    first, second, third = people.part(slice(0, 2)).forward(x, training=True).masks
     people.steps = 0
     h1 = torch.tanh((x * first) @ W[0]) * second
     a = (torch.tanh(h1 @ W[1]) * third) @ W[2]
@@ -624,7 +635,7 @@ def test_training_drops_and_measuring_does_not(make_config, batches, rule):
     if rule == "dfa":  # its transported feedback leaves out the slopes in between
         return
     (loss.sum() / len(x[0])).backward()
-    for now, start in zip(people.weights.W, W, strict=True):
+    for now, start in zip(people.matrices("W"), W, strict=True):
         torch.testing.assert_close(now, (start - start.grad).detach(), rtol=1e-4, atol=1e-6)
 
 
@@ -648,13 +659,13 @@ def test_adversarial_steps_train_on_inputs_moved_along_their_errors_sign(
     x, y = next(batches(people))
     if rule == "bp":  # the loss's own gradient
         moved = x.clone().requires_grad_()
-        output = torch.relu(moved @ people.weights.W[0]) @ people.weights.W[1]
+        output = torch.relu(moved @ people.matrices("W")[0]) @ people.matrices("W")[1]
         loss = people.task.objective.value(output, y)
         error = torch.autograd.grad(loss.sum(), moved)[0]
     else:
-        a = x @ people.weights.W[0]
-        e = people.task.objective.error(torch.relu(a) @ people.weights.W[1], y)
-        error = ((e @ people.B[0]) * (a > 0)) @ people.weights.W[0].mT
+        a = x @ people.matrices("W")[0]
+        e = people.task.objective.error(torch.relu(a) @ people.matrices("W")[1], y)
+        error = ((e @ people.matrices("B")[0]) * (a > 0)) @ people.matrices("W")[0].mT
     plain = build(make_config(**settings))
     assert error.any()
     expected = plain.step(x + 0.1 * error.sign(), y)

@@ -601,7 +601,7 @@ def test_a_checkpoint_that_does_not_fit_is_reported(fabench):
 def test_a_row_that_diverges_is_marked_and_leaves_the_others_alone(config, uninterrupted, tmp_path):
     def poison(training, batches):
         if batches == 2 * BATCHES - 1:  # in epoch 2
-            training.population.weights.W[0][1] = torch.nan
+            training.population.matrices("W")[0][1] = torch.nan
 
     healthy = uninterrupted()
     (folder,) = train(config(output_dir=str(tmp_path)), at=poison)
@@ -640,7 +640,7 @@ def test_a_diverged_row_stays_diverged(config, tmp_path):
     """Even if its loss becomes finite again, and after a crash."""
 
     def poison(training, batches):
-        for W in training.population.weights.W:
+        for W in training.population.matrices("W"):
             if batches in (2, BATCHES + 1):  # in epochs 1 and 2
                 W[1] = torch.nan if batches == 2 else 0.01
         if batches == 2 * BATCHES + 1:

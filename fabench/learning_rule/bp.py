@@ -16,25 +16,15 @@ Differences from the paper: none.
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import LearningRule, Signals
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signal import SignalRule, Signals, transposed
 from fabench.network import ForwardPass
 from fabench.schema import STRICT
 
 
-def sequential(e: Tensor, forward: ForwardPass, backward: list[Tensor]) -> Signals:
-    """Send e back layer by layer; ``backward[l]`` [R, n_{l+1}, n_l] leads into hidden layer l."""
-    deltas = [e]  # (1)
-    for layer in reversed(range(len(backward))):
-        carried = forward.back(layer + 1, deltas[0], backward[layer])
-        deltas.insert(0, carried * forward.derivative(layer))  # (2)
-    return list(deltas)
-
-
 @dataclass(frozen=True, config=STRICT)
-class Bp(LearningRule):
+class Bp(SignalRule):
     name: str
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        return sequential(e, forward, [w.mT for w in W[1:]])
+    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        return forward.carry(e, transposed(part.operands("W")))  # (1), (2)

@@ -17,27 +17,27 @@ Differences from the paper:
    factor: uSF's. The paper reports none.
 """
 
-from typing import ClassVar
-
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import Signals
-from fabench.learning_rule.fa import Fa
-from fabench.learning_rule.usf import Usf, concordant, root_mean_square
-from fabench.network import ForwardPass
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.rule import NoisyRule
+from fabench.learning_rule.base.signs import concordant, root_mean_squares
 from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
-class Brsf(Usf):
+class Brsf(LayerwiseFeedback, NoisyRule):
     name: str
-    uses_noise: ClassVar[bool] = True
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        assert forward.noise is not None
-        M = [forward.noise(f"magnitudes {i}", tuple(b.shape[1:])) for i, b in enumerate(B)]
-        magnitudes = [root_mean_square(b) * m.abs() for b, m in zip(B, M, strict=True)]
-        return Fa.teaching_signals(self, e, forward, W, concordant(magnitudes, W))  # (1) to (3)
+    def backward(self, part: Part) -> list[Tensor]:
+        B = part.operands("B")
+        M = [part.noise(f"magnitudes {i}", tuple(b.shape[1:])) for i, b in enumerate(B)]
+        magnitudes = [s * m.abs() for s, m in zip(root_mean_squares(B), M, strict=True)]
+        return concordant(magnitudes, part.operands("W"))  # (3)
+
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
+        return standing_in(concordant(root_mean_squares(B), W), W)

@@ -2,45 +2,45 @@
 
     delta_L = e                                                      (1)
     delta_l = (e B_l) ⊙ f'(a_l)                                      (2)
-    dB_l = feedback_rate e^T h_l                                     (3)
+    dB_l = e^T h_l                                                   (3)
 
-e: dloss/da_L [B, C]; B_l: feedback matrix of layer l [C, n_l]; dB: what the optimizer descends, a
-batch mean. In the last hidden layer (3) is the transposed update of W_L, as Kolen and Pollack's,
-and with weight decay (``trainer.weight_decay``) B_{L-1} comes to W_L^T.
+e: dloss/da_L [B, C]; B_l: feedback matrix of layer l [C, n_l]; dB: what the optimizer descends, at
+``feedback_rate`` times its learning rate, a batch mean. In the last hidden layer (3) is the
+transposed update of W_L, as Kolen and Pollack's, and with weight decay (``trainer.weight_decay``)
+B_{L-1} comes to W_L^T.
 
 Reference: M. Webster, J. Choi, C. Ahn, "Learning the connections in direct feedback alignment",
 2021, openreview.net/forum?id=zgGmAx9ZcY.
 
 Differences from the paper:
 1. B starts as ``init_of_B`` says; ``init_of_B=zeros`` starts without feedback.
-2. B has the optimizer and weight decay of W; ``feedback_rate`` multiplies its gradient (with an
-   optimizer that divides by the gradient's size, Adam, ..., it cancels).
+2. B has the optimizer and weight decay of W; ``feedback_rate`` is a factor on its learning rate.
 3. The weight alignment that is logged is DFA's.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import mean_outer
-from fabench.learning_rule.dfa import Dfa
-from fabench.network import ForwardPass
+from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_outer
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signal import Signals
+from fabench.network import ForwardPass, Layer
 from fabench.schema import STRICT, Rate
 
 
 @dataclass(frozen=True, config=STRICT)
-class Dkp(Dfa):
+class Dkp(DirectFeedback):
     name: str
     feedback_rate: Rate
-    learns_feedback: ClassVar[bool] = True
 
-    def feedback_gradients(
-        self,
-        forward: ForwardPass,
-        deltas: list[Tensor],
-        e: Tensor,
-        W: list[Tensor],
-        B: list[Tensor],
-    ) -> list[Tensor | None]:
-        return [self.feedback_rate * mean_outer(e, h) for h in forward.h[1:]]  # (3)
+    def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
+        return range(len(layers) - 1)
+
+    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        return direct(e, forward, part.operands("B")) | {len(part.layers) - 1: e}  # (1), (2)
+
+    def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
+        for number, h in enumerate(forward.h[1:]):
+            part.descend(f"B{number}", mean_outer(e, h), rate=self.feedback_rate)  # (3)

@@ -27,19 +27,16 @@ train, and their activity grows without limit unless the learning rate is very s
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import Signals
-from fabench.learning_rule.dfa import Dfa
+from fabench.learning_rule.base.feedback import DirectFeedback, direct
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signal import Signals
 from fabench.network import ForwardPass
 from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
-class Drtp(Dfa):
+class Drtp(DirectFeedback):
     name: str
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        assert forward.y is not None
-        *hidden, _ = super().teaching_signals(-forward.y, forward, W, B)  # (2)
-        return [*hidden, e]  # (1)
+    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        return direct(-y, forward, part.operands("B")) | {len(part.layers) - 1: e}  # (1), (2)

@@ -15,28 +15,19 @@ Differences from the paper:
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import FeedbackRule, Signals
-from fabench.learning_rule.bp import sequential
-from fabench.network import ForwardPass, Layer
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.part import Part
 from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
-class Fa(FeedbackRule):
+class Fa(LayerwiseFeedback):
     name: str
 
-    def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
-        return [(layer.fan_out, layer.fan_in) for layer in layers[1:]]
-
-    def transported(self, W: list[Tensor]) -> list[Tensor]:
-        return [w.mT for w in W[1:]]
-
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        return sequential(e, forward, B)  # (1), (2)
+    def backward(self, part: Part) -> list[Tensor]:
+        return part.operands("B")  # (1), (2)
 
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]
     ) -> list[tuple[Tensor, Tensor] | None]:
-        return [(b, w.mT) for b, w in zip(B, W[1:], strict=True)]
+        return standing_in(B, W)

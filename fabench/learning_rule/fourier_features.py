@@ -20,15 +20,14 @@ Differences from the papers:
 from dataclasses import replace
 
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
-from fabench.learning_rule.base import LazyRule, Signals, output_only
-from fabench.network import ForwardPass, Layer
+from fabench.learning_rule.base.signal import FrozenFeatures
+from fabench.network import Layer
 from fabench.schema import STRICT, Rate
 
 
 @dataclass(frozen=True, config=STRICT)
-class FourierFeatures(LazyRule):
+class FourierFeatures(FrozenFeatures):
     name: str
     scale: Rate
 
@@ -38,11 +37,6 @@ class FourierFeatures(LazyRule):
             activation="cos",  # (1)
             weight_init=self.name,  # (2)
             bias_init=self.name,
-            weight_scale=self.scale,
+            weight_scale="learning_rule.scale",
             trained=False,
         )
-
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        return output_only(e, forward.layers)

@@ -18,24 +18,20 @@ Differences from the paper:
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import Signals
-from fabench.learning_rule.fa import Fa
-from fabench.learning_rule.usf import concordant
-from fabench.network import ForwardPass
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signs import concordant
 from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
-class Frsf(Fa):
+class Frsf(LayerwiseFeedback):
     name: str
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        V = concordant([b.abs() for b in B], W)  # (3)
-        return super().teaching_signals(e, forward, W, V)  # (1), (2)
+    def backward(self, part: Part) -> list[Tensor]:
+        return concordant([b.abs() for b in part.operands("B")], part.operands("W"))  # (3)
 
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]
     ) -> list[tuple[Tensor, Tensor] | None]:
-        return super().alignment_pairs(W, concordant([b.abs() for b in B], W))
+        return standing_in(concordant([b.abs() for b in B], W), W)

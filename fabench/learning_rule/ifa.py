@@ -17,8 +17,9 @@ Differences from the paper:
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import FeedbackRule, Signals, dense_only
-from fabench.learning_rule.dfa import downstream
+from fabench.learning_rule.base.feedback import FeedbackRule, direct, downstream
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signal import Signals, dense_only
 from fabench.network import ForwardPass, Layer
 from fabench.schema import STRICT
 
@@ -28,7 +29,7 @@ class Ifa(FeedbackRule):
     name: str
 
     def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
-        return [(layers[-1].units, layers[0].units)]
+        return [(layers[-1].units, layer.units) for layer in layers[:-1][:1]]
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         return dense_only(layers)
@@ -36,13 +37,12 @@ class Ifa(FeedbackRule):
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         return [downstream(W, 0)]
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        deltas = [(e @ b) * forward.derivative(0) for b in B]  # (1)
-        for layer in range(1, len(W) - 1):
-            deltas.append((deltas[-1] @ W[layer]) * forward.derivative(layer))  # (2)
-        return [*deltas, e]  # (3)
+    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        W, last = part.operands("W"), len(part.layers) - 1
+        deltas = direct(e, forward, part.operands("B"))  # (1)
+        for layer in range(1, last):
+            deltas[layer] = (deltas[layer - 1] @ W[layer]) * forward.derivative(layer)  # (2)
+        return deltas | {last: e}  # (3)
 
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]

@@ -19,27 +19,33 @@ Differences from the paper:
    by a constant factor.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.fa import Fa
-from fabench.network import ForwardPass
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signal import Signals
+from fabench.network import ForwardPass, Layer
 from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
-class KolenPollack(Fa):
+class KolenPollack(LayerwiseFeedback):
     name: str
-    learns_feedback: ClassVar[bool] = True
 
-    def feedback_gradients(
-        self,
-        forward: ForwardPass,
-        deltas: list[Tensor],
-        e: Tensor,
-        W: list[Tensor],
-        B: list[Tensor],
-    ) -> list[Tensor | None]:
-        return [forward.outer(layer, d).mT for layer, d in enumerate(deltas[1:], 1)]  # (4)
+    def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
+        return range(len(layers) - 1)
+
+    def backward(self, part: Part) -> list[Tensor]:
+        return part.operands("B")  # (1), (2)
+
+    def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
+        for layer in range(1, len(part.layers)):
+            part.descend(f"B{layer - 1}", forward.outer(layer, deltas[layer]).value().mT)  # (4)
+
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
+        return standing_in(B, W)

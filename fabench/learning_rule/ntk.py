@@ -28,14 +28,15 @@ from dataclasses import replace
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import LazyRule, Signals, dense_only
-from fabench.learning_rule.bp import sequential
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.rule import LazyRule
+from fabench.learning_rule.base.signal import SignalRule, Signals, dense_only, transposed
 from fabench.network import ForwardPass, GateName, Layer
 from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
-class Ntk(LazyRule):
+class Ntk(LazyRule, SignalRule):
     name: str
     gate: GateName
 
@@ -45,7 +46,5 @@ class Ntk(LazyRule):
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         return dense_only(layers)
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        return sequential(e, forward, [w.mT for w in W[1:]])  # (2)
+    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        return forward.carry(e, transposed(part.operands("W")))  # (2)

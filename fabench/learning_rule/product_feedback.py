@@ -20,13 +20,15 @@ Differences from the paper:
 2. Weight decay is constant.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import FeedbackRule, Signals, dense_only, mean_outer
+from fabench.learning_rule.base.feedback import FeedbackRule, mean_outer
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signal import Signals, dense_only
 from fabench.network import ForwardPass, Layer
 from fabench.schema import STRICT, Count
 
@@ -35,7 +37,6 @@ from fabench.schema import STRICT, Count
 class ProductFeedback(FeedbackRule):
     name: str
     expand: Count
-    learns_feedback: ClassVar[bool] = True
 
     def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
         """Of B_2, R_2, B_3, R_3, ..."""
@@ -44,6 +45,9 @@ class ProductFeedback(FeedbackRule):
             m = self.expand * layer.fan_out
             shapes += [(layer.fan_out, m), (m, layer.fan_in)]
         return shapes
+
+    def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
+        return range(1, 2 * len(layers) - 2, 2)
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         return dense_only(layers)
@@ -56,27 +60,18 @@ class ProductFeedback(FeedbackRule):
             feedback += [B, B.mT @ w.mT]
         return feedback
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        deltas = [e]  # (1)
-        for layer in reversed(range(len(W) - 1)):
-            r = deltas[0] @ B[2 * layer]  # (2)
-            deltas.insert(0, (r @ B[2 * layer + 1]) * forward.derivative(layer))  # (3)
-        return list(deltas)
+    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        B, last = part.operands("B"), len(part.layers) - 1
+        deltas = {last: e}  # (1)
+        for layer in reversed(range(last)):
+            r = deltas[layer + 1] @ B[2 * layer]  # (2)
+            deltas[layer] = (r @ B[2 * layer + 1]) * forward.derivative(layer)  # (3)
+        return deltas
 
-    def feedback_gradients(
-        self,
-        forward: ForwardPass,
-        deltas: list[Tensor],
-        e: Tensor,
-        W: list[Tensor],
-        B: list[Tensor],
-    ) -> list[Tensor | None]:
-        gradients: list[Tensor | None] = []
-        for delta, h, b in zip(deltas[1:], forward.h[1:], B[::2], strict=True):
-            gradients += [None, mean_outer(delta @ b, h)]  # (2), (4)
-        return gradients
+    def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
+        for layer, b in enumerate(part.operands("B")[::2]):
+            r = deltas[layer + 1] @ b  # (2)
+            part.descend(f"B{2 * layer + 1}", mean_outer(r, forward.h[layer + 1]))  # (4)
 
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]

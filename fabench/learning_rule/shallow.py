@@ -14,21 +14,15 @@ Differences from the paper: none.
 from dataclasses import replace
 
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
-from fabench.learning_rule.base import LazyRule, Signals, output_only
-from fabench.network import ForwardPass, Layer
+from fabench.learning_rule.base.signal import FrozenFeatures
+from fabench.network import Layer
 from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
-class Shallow(LazyRule):
+class Shallow(FrozenFeatures):
     name: str
 
     def hidden_layer(self, layer: Layer) -> Layer:
         return replace(layer, trained=False)
-
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        return output_only(e, forward.layers)  # (1)

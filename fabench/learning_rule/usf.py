@@ -20,33 +20,20 @@ Differences from the paper:
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base import Signals
-from fabench.learning_rule.fa import Fa
-from fabench.network import ForwardPass
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signs import concordant, root_mean_squares
 from fabench.schema import STRICT
 
 
-def concordant(magnitudes: list[Tensor], W: list[Tensor]) -> list[Tensor]:
-    """Feedback with given magnitudes and the signs of the transposed weights."""
-    return [m * w.mT.sign() for m, w in zip(magnitudes, W[1:], strict=True)]
-
-
-def root_mean_square(b: Tensor) -> Tensor:
-    """Of a matrix's elements, [R, 1, 1]."""
-    return b.square().mean((1, 2), keepdim=True).sqrt()
-
-
 @dataclass(frozen=True, config=STRICT)
-class Usf(Fa):
+class Usf(LayerwiseFeedback):
     name: str
 
-    def teaching_signals(
-        self, e: Tensor, forward: ForwardPass, W: list[Tensor], B: list[Tensor]
-    ) -> Signals:
-        V = concordant([root_mean_square(b) for b in B], W)  # (3)
-        return super().teaching_signals(e, forward, W, V)  # (1), (2)
+    def backward(self, part: Part) -> list[Tensor]:
+        return concordant(root_mean_squares(part.operands("B")), part.operands("W"))  # (3)
 
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]
     ) -> list[tuple[Tensor, Tensor] | None]:
-        return super().alignment_pairs(W, concordant([root_mean_square(b) for b in B], W))
+        return standing_in(concordant(root_mean_squares(B), W), W)

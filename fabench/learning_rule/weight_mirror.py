@@ -3,11 +3,11 @@
     delta_L = e                                                      (1)
     delta_l = (delta_{l+1} B_{l+1}) ⊙ f'(a_l)                        (2)
     y = f(xi W_{l+1}),  xi ~ N(0, 1)                                 (3)
-    dB_{l+1} = feedback_rate (feedback_decay B_{l+1} - y^T xi)       (4)
+    dB_{l+1} = feedback_decay B_{l+1} - y^T xi                       (4)
 
 e: dloss/da_L [B, C]; W_{l+1} [n_l, n_{l+1}]; B_{l+1}: feedback matrix [n_{l+1}, n_l]; xi: noise
 [B, n_l], fresh for every layer and training batch; f: the layer's activation, none in the output
-layer; dB: what the optimizer descends, a batch mean.
+layer; dB: what the optimizer descends, at ``feedback_rate`` times its learning rate, a batch mean.
 
 The mean of y^T xi is W_{l+1}^T, each row times its unit's mean f' (Stein's lemma); over
 feedback_decay, it is where B_{l+1} comes to.
@@ -20,43 +20,47 @@ Differences from the paper:
    paper has phases of mirroring.
 2. Noise is normal with variance 1 and passes the weights alone, without the biases.
 3. Decay keeps B from growing; the authors' code for MNIST rescales B instead.
-4. With an optimizer that divides by the gradient's size (Adam, ...) ``feedback_rate`` cancels.
+4. B has the optimizer of W; ``feedback_rate`` is a factor on its learning rate.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.fa import Fa
-from fabench.network import ACTIVATIONS, ForwardPass
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.rule import NoisyRule
+from fabench.learning_rule.base.signal import Signals
+from fabench.network import ACTIVATIONS, ForwardPass, Layer
 from fabench.schema import STRICT, NonNegative, Rate
 
 
 @dataclass(frozen=True, config=STRICT)
-class WeightMirror(Fa):
+class WeightMirror(LayerwiseFeedback, NoisyRule):
     name: str
     feedback_rate: Rate
     feedback_decay: NonNegative
-    learns_feedback: ClassVar[bool] = True
-    uses_noise: ClassVar[bool] = True
 
-    def feedback_gradients(
-        self,
-        forward: ForwardPass,
-        deltas: list[Tensor],
-        e: Tensor,
-        W: list[Tensor],
-        B: list[Tensor],
-    ) -> list[Tensor | None]:
-        assert forward.noise is not None
-        gradients: list[Tensor | None] = []
+    def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
+        return range(len(layers) - 1)
+
+    def backward(self, part: Part) -> list[Tensor]:
+        return part.operands("B")  # (1), (2)
+
+    def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
+        W, B, size = part.operands("W"), part.operands("B"), e.shape[1]
         for layer, b in enumerate(B, 1):
-            mirrored, size = forward.layers[layer], e.shape[1]
-            xi = forward.noise(f"mirror {layer}", (size, mirrored.n_inputs))
+            mirrored = part.layers[layer]
+            xi = part.noise(f"mirror {layer}", (size, mirrored.n_inputs))
             y, places = mirrored.preactivation(xi, W[layer], None)  # (3)
             if layer < len(B):
                 y = ACTIVATIONS[mirrored.activation].f(y)
             product = mirrored.gradient(xi, y, places).mT / size
-            gradients.append(self.feedback_rate * (self.feedback_decay * b - product))
-        return gradients  # (4)
+            gradient = self.feedback_decay * b - product
+            part.descend(f"B{layer - 1}", gradient, rate=self.feedback_rate)  # (4)
+
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
+        return standing_in(B, W)

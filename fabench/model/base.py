@@ -53,6 +53,6 @@ class Model(ABC):
             "activation": self.activation,
             "weight_init": self.weight_init,
             "bias_init": bias_init,
-            "weight_scale": self.weight_scale,
+            "weight_scale": "model.weight_scale",
             "input_dropout": input_dropout,
         }

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from fabench.figure import style
 from fabench.figure.embedding import NEIGHBOURS, Array, embed, neighbour_accuracy, scatter
-from fabench.network import forward
 from fabench.population import Population
 from fabench.store import RunFolder
-from fabench.trainer import Training
+from fabench.trainer import Training, population_of
 
 EXPERIMENTS = ("fig_frozen_first_layer",)
 ON_REQUEST = True  # those of fig_frozen_first_layer
@@ -55,13 +54,13 @@ def hidden_layers(folder: Path) -> tuple[list[Array], list[Array], NDArray[Any]]
     """Activations [N, U] of every hidden layer for N test examples, in the trained network of a
     run's first seed and in the same network untrained; the examples' classes [N]."""
     run = Training([RunFolder.at(folder)], command="")
-    untrained = Population(run.config, run.rows, run.device)
+    untrained = population_of(run.config, run.rows, run.device)
     x, y = next(run.examples.batches(run.examples.epoch("test", 0, EXAMPLES), EXAMPLES))
     trained, initial = (_activations(p, x) for p in (run.population, untrained))
     return trained, initial, y[0].argmax(-1).cpu().numpy()
 
 
 def _activations(population: Population, x: Any) -> list[Array]:
-    weights = population.operands.weights(slice(None))
-    passed = forward(population.layers, weights, x[population.streams], population.operand)
+    part = population.part(slice(None))
+    passed = part.forward(x[part.streams])
     return [np.asarray(h[0].float().cpu()) for h in passed.h[1:]]

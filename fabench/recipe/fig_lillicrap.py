@@ -48,6 +48,7 @@ from fabench.figure import style
 from fabench.figure.curves import band
 from fabench.population import Population, Row
 from fabench.store import RunFolder
+from fabench.trainer import population_of
 
 EXPERIMENTS = ("fig_lillicrap",)
 
@@ -153,8 +154,8 @@ def drift(config: Config, lr: float, time: float) -> tuple[Array, Array]:
     assert isinstance(config.dataset, Teacher)
     drawn = config.dataset.draw(SEED, "validation", 0)
     x, y = (torch.from_numpy(part)[None] for part in drawn)
-    row = Row(SEED, {**config.scalars(), "lr": lr})
-    people = Population(config, [row], torch.device("cpu"))
+    row = Row(SEED, {**config.scalars(), "optimizer.lr": lr})
+    people = population_of(config, [row], torch.device("cpu"))
     sides = [_sides(people)]
     for _ in range(round(time / lr)):
         people.step(people.operand(x), y)
@@ -167,5 +168,5 @@ def drift(config: Config, lr: float, time: float) -> tuple[Array, Array]:
 
 def _sides(people: Population) -> tuple[Array, Array]:
     """W B + (W B)^T and A^T A of the first network, [H, H]."""
-    A, W, B = (np.asarray(m[0], np.float64) for m in (*people.weights.W, *people.B))
+    A, W, B = (np.asarray(m[0], np.float64) for m in (*people.matrices("W"), *people.matrices("B")))
     return W @ B + (W @ B).T, A.T @ A

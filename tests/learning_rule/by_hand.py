@@ -6,7 +6,8 @@ Rules that send the error layer by layer have one output, those that send it dir
 import numpy as np
 import torch
 
-from fabench.network import Layer, Weights, forward
+from fabench.learning_rule.base.part import Part
+from fabench.network import Layer, Outer, forward
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
@@ -35,5 +36,58 @@ def stacked(*matrices):
 
 def passed(W):
     """The forward pass of X through W."""
-    layers = tuple(Layer(w.shape[1], w.shape[2], "relu") for w in W)
-    return forward(layers, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
+    return HandPart(W=W).forward(torch.tensor(X)[None])
+
+
+class HandPart(Part):
+    """Matrices by kind, HandPart(W=[...], B=[...]), and what a rule has descended: name ->
+    (gradient, rate)."""
+
+    t, epoch, adversarial, masks = 1, 1, 0.0, None
+
+    def __init__(self, layers=None, noise=None, **matrices):
+        self.matrices, self.draw_noise, self.descended = matrices, noise, {}
+        relus = (Layer(w.shape[1], w.shape[2], "relu") for w in matrices["W"])
+        self.layers = tuple(relus) if layers is None else layers
+
+    def __getitem__(self, name):
+        return self.matrices[name[0]][int(name[1:])]
+
+    operand = __getitem__
+
+    def operands(self, kind):
+        return self.matrices.get(kind, [])
+
+    def as_operand(self, x):
+        return x
+
+    def forward(self, x, training=False):
+        parameters = {
+            f"{kind}{number}": matrix
+            for kind, matrices in self.matrices.items()
+            for number, matrix in enumerate(matrices)
+        }
+        return forward(self.layers, parameters, x, masks=self.masks)
+
+    def error(self, output, y):
+        raise NotImplementedError
+
+    def noise(self, stream, shape):
+        return self.draw_noise(stream, shape)
+
+    def descend(self, name, g, rate=1.0):
+        self.descended[name] = (g.value() if isinstance(g, Outer) else g, rate)
+
+    def put(self, name, value):
+        raise NotImplementedError
+
+
+def sent(rule, W, B=(), e=None, y=None, noise=None):
+    """What the rule sends the layers for the error e [B, C], in order; then the part that it has
+    adapted."""
+    part = HandPart(W=W, B=list(B), noise=noise)
+    state = part.forward(torch.tensor(X)[None])
+    e = torch.as_tensor(e)[None] if e.ndim == 2 else e
+    deltas = rule.teaching_signals(e, y, state, part)
+    rule.adapt(part, state, e, deltas)
+    return [deltas[layer] for layer in sorted(deltas)], part

@@ -1,8 +1,9 @@
 import numpy as np
 import torch
+from by_hand import HandPart
 
 from fabench.learning_rule.bp import Bp
-from fabench.network import Layer, Weights, forward
+from fabench.network import Layer
 
 X = np.array([[1.0, -2.0]])
 W1, W2, W3 = (
@@ -17,8 +18,10 @@ def test_follows_the_equations():
     """2-2-1-2 units, tanh; the numbers of the last lines are worked out by hand."""
     W = [torch.tensor(w)[None] for w in (W1, W2, W3)]
     layers = tuple(Layer(w.shape[1], w.shape[2], "tanh") for w in W)
-    passed = forward(layers, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
-    deltas = Bp(name="bp").teaching_signals(torch.tensor(E)[None], passed, W, [])
+    part = HandPart(layers, W=W)
+    passed = part.forward(torch.tensor(X)[None])
+    deltas = Bp(name="bp").teaching_signals(torch.tensor(E)[None], None, passed, part)
+    deltas = [deltas[layer] for layer in range(3)]
 
     h1 = np.tanh(X @ W1)
     h2 = np.tanh(h1 @ W2)

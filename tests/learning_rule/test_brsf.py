@@ -1,9 +1,10 @@
 import numpy as np
 import torch
-from by_hand import A1, A2, SEQUENTIAL, W1, W2, passed, stacked
+from by_hand import A1, A2, SEQUENTIAL, W1, W2, sent, stacked
 
 from fabench.learning_rule.brsf import Brsf
-from fabench.population import Population, Row
+from fabench.population import Row
+from fabench.trainer import population_of
 
 W3, B2, B3, E = SEQUENTIAL
 
@@ -16,9 +17,10 @@ M = {
 
 def test_follows_the_equations():
     W, B = stacked(W1, W2, W3), stacked(B2, B3)
-    state = passed(W)
-    state.noise = lambda stream, shape: torch.tensor(M[stream].reshape(shape))[None]
-    deltas = Brsf(name="brsf").teaching_signals(torch.tensor(E)[None], state, W, B)
+    deltas, _ = sent(
+        Brsf(name="brsf"), W, B, E,
+        noise=lambda stream, shape: torch.tensor(M[stream].reshape(shape))[None],
+    )  # fmt: skip
     V2 = S2 * np.array([[1, -2, 3], [4, 5, -6]])  # (3)
     V3 = S3 * np.array([[7, -8]])
     delta2 = (E @ V3) * (A2 > 0)  # (2)
@@ -31,9 +33,9 @@ def test_follows_the_equations():
 
 def test_magnitudes_are_redrawn_for_every_batch(make_config):
     config = make_config(learning_rule="brsf", model__hidden=[6])
-    people = Population(config, [Row(0, config.scalars())], torch.device("cpu"))
+    people = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
     drawn = []
     for people.steps in (1, 2, 1):
-        drawn.append(people.noise(slice(None))("magnitudes 0", (1, 6)))
+        drawn.append(people.part(slice(None)).noise("magnitudes 0", (1, 6)))
     assert not torch.isclose(drawn[0], drawn[1]).any()
     assert torch.equal(drawn[0], drawn[2])

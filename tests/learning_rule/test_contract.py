@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from by_hand import HandPart
 from omegaconf import OmegaConf
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fabench import registry
-from fabench.learning_rule.base import FeedbackRule, LazyRule
-from fabench.network import forward
-from fabench.population import Population, Row
+from fabench.learning_rule.base.feedback import FeedbackRule
+from fabench.learning_rule.base.rule import LazyRule
+from fabench.network import Layer, forward
+from fabench.population import Row
 from fabench.randomness import generator
+from fabench.trainer import population_of
 
 CONF = Path(__file__).parents[2] / "conf" / "learning_rule"
 NAMES = registry.names("learning_rule")
@@ -30,7 +33,11 @@ def build(name, **settings):
 RULES = {name: build(name) for name in NAMES}
 FEEDBACK = [name for name in NAMES if isinstance(RULES[name], FeedbackRule)]
 FEATURES = [name for name in NAMES if name.endswith("_features") or name == "shallow"]
-LEARNED = [name for name in FEEDBACK if RULES[name].learns_feedback]
+LEARNED = [
+    name
+    for name in FEEDBACK
+    if RULES[name].learned_feedback((Layer(3, 2), Layer(2, 2), Layer(2, 1)))
+]
 DIRECT = ["dfa", "dkp", "drtp"]
 SIGNS = ["usf", "frsf", "brsf"]
 every_rule = pytest.mark.parametrize("name", NAMES)
@@ -93,10 +100,11 @@ def noise(stream, shape):
 
 def signals(rule, net, B=(), e=None, noise=noise):
     """The rule's deltas for the cross-entropy, and the forward pass."""
-    passed = forward(net.layers, net.weights, net.x)
-    passed.y, passed.noise = net.y, noise
+    part = HandPart(net.layers, noise, **vars(net.weights), B=list(B))
+    passed = part.forward(net.x)
     e = torch.sigmoid(passed.output) - net.y if e is None else e
-    return rule.teaching_signals(e, passed, net.weights.W, list(B)), passed
+    deltas = rule.teaching_signals(e, net.y, passed, part)
+    return [deltas.get(layer) for layer in range(len(net.layers))], passed
 
 
 def feedback(rule, net):
@@ -197,7 +205,7 @@ def test_product_feedback_with_transported_weights_is_bp(draw_network, widths, a
 def loop(name, net, B, activation):
     """The teaching signals of one-example networks, unit by unit, in NumPy."""
     W, B = [w.numpy() for w in net.weights.W], [b.numpy() for b in B]
-    passed = forward(net.layers, net.weights, net.x)
+    passed = forward(net.layers, net.parameters, net.x)
     slopes = [SLOPES[activation](a.numpy()) for a in passed.a[:-1]]
     e = (torch.sigmoid(passed.output) - net.y).numpy()
     deltas = [np.zeros(a.shape) for a in passed.a[:-1]] + [e]
@@ -330,7 +338,7 @@ def test_nothing_leaks_into_other_rows(draw_network, widths, name, bias):
 
 def population(config, seeds=(0, 1, 2)):
     rows = [Row(seed, config.scalars()) for seed in seeds]
-    return Population(config, rows, torch.device("cpu"))
+    return population_of(config, rows, torch.device("cpu"))
 
 
 def toy(R, N=64, inputs=64):
@@ -379,7 +387,7 @@ def test_features_stay_and_the_output_is_logistic_regression(make_config, name, 
     settings = {"model__hidden": hidden, "model__bias": True, "optimizer__lr": 0.3, "k": 1}
     people = population(make_config(learning_rule=name, **settings))
     drawn = [[None if w is None else w.clone() for w in part] for part in
-             (people.weights.W, people.weights.b)]  # fmt: skip
+             (people.matrices("W"), people.matrices("b"))]  # fmt: skip
     x, y = toy(3)
 
     f = {"relu": lambda a: np.maximum(a, 0), "cos": np.cos, "linear": lambda a: a}
@@ -394,39 +402,42 @@ def test_features_stay_and_the_output_is_logistic_regression(make_config, name, 
         c = c - 0.3 * error.mean(1, keepdims=True)
 
     for index in range(len(hidden)):
-        assert torch.equal(people.weights.W[index], drawn[0][index])
-        assert torch.equal(people.weights.b[index], drawn[1][index])
-    assert (people.weights.W[-1] - drawn[0][-1]).abs().max() > 0.01
-    np.testing.assert_allclose(people.weights.W[-1], w, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(people.weights.b[-1], c, rtol=1e-4, atol=1e-6)
+        assert torch.equal(people.matrices("W")[index], drawn[0][index])
+        assert torch.equal(people.matrices("b")[index], drawn[1][index])
+    assert (people.matrices("W")[-1] - drawn[0][-1]).abs().max() > 0.01
+    np.testing.assert_allclose(people.matrices("W")[-1], w, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(people.matrices("b")[-1], c, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in FEATURES])
 def test_the_other_rules_train_every_layer(make_config, name):
     people = population(make_config(learning_rule=name, model__hidden=[6, 5], k=1))
     before = {key: w.clone() for key, w in people.trained().items()}
-    B = [] if name in LEARNED else people.B
-    fixed = [b.clone() for b in B] + [g.clone() for g in people.weights.G if g is not None]
+    B = [] if name in LEARNED else people.matrices("B")
+    fixed = [b.clone() for b in B] + [g.clone() for g in people.matrices("G") if g is not None]
     people.step(*toy(3))
     assert before.keys() == {"W0", "W1", "W2"}
     assert all((w != before[key]).any((1, 2)).all() for key, w in people.trained().items())
-    now = B + [g for g in people.weights.G if g is not None]
+    now = B + [g for g in people.matrices("G") if g is not None]
     assert all(torch.equal(b, a) for b, a in zip(now, fixed, strict=True))
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_feedback_learns(make_config, name):
     people = population(make_config(learning_rule=name, model__hidden=[6, 5], k=1))
-    before, parameters = [b.clone() for b in people.B], people.n_parameters()
+    before, parameters = [b.clone() for b in people.matrices("B")], people.n_parameters()
     people.step(*toy(3))
-    moved = [bool((b != old).any((1, 2)).all()) for b, old in zip(people.B, before, strict=True)]
+    moved = [
+        bool((b != old).any((1, 2)).all())
+        for b, old in zip(people.matrices("B"), before, strict=True)
+    ]
     assert moved == ([False, True] * 2 if name == "product_feedback" else [True] * 2)
     assert parameters == 64 * 6 + 6 * 5 + 5  # forward weights only
 
 
 def cosine_to_weights(people):
     """Of all layers together [R]."""
-    pairs = people.rule.alignment_pairs(people.weights.W, people.B)
+    pairs = people.rule.alignment_pairs(people.matrices("W"), people.matrices("B"))
     b, w = (torch.cat([m.flatten(1) for m in part], 1) for part in zip(*pairs, strict=True))
     return torch.cosine_similarity(b, w)
 

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
+from by_hand import sent
 
 from fabench.learning_rule.dfa import Dfa
-from fabench.network import Layer, Weights, forward
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
@@ -20,9 +20,7 @@ def stacked(*matrices):
 def test_follows_the_equations():
     """2-3-2-2 units, ReLU."""
     W = stacked(W1, W2, W3)
-    layers = tuple(Layer(w.shape[1], w.shape[2], "relu") for w in W)
-    passed = forward(layers, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
-    deltas = Dfa(name="dfa").teaching_signals(torch.tensor(E)[None], passed, W, stacked(B1, B2))
+    deltas, _ = sent(Dfa(name="dfa"), W, stacked(B1, B2), E)
 
     a1 = X @ W1
     a2 = np.maximum(a1, 0) @ W2

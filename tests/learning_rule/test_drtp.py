@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from by_hand import A1, A2, DIRECT, W1, W2, passed, stacked
+from by_hand import A1, A2, DIRECT, W1, W2, sent, stacked
 
 from fabench.learning_rule.dfa import Dfa
 from fabench.learning_rule.drtp import Drtp
@@ -11,10 +11,8 @@ Y = np.array([[1.0, 0.0], [0.0, 1.0]])
 
 
 def test_follows_the_equations():
-    W, e = stacked(W1, W2, W3), torch.tensor(E)[None]
-    state = passed(W)
-    state.y = torch.tensor(Y)[None]
-    deltas = Drtp(name="drtp").teaching_signals(e, state, W, stacked(B1, B2))
+    W, y = stacked(W1, W2, W3), torch.tensor(Y)[None]
+    deltas, _ = sent(Drtp(name="drtp"), W, stacked(B1, B2), E, y)
     delta1, delta2 = -(Y @ B1) * (A1 > 0), -(Y @ B2) * (A2 > 0)  # (2)
     for delta, expected in zip(deltas, (delta1, delta2, E), strict=True):
         np.testing.assert_allclose(delta[0], expected, rtol=1e-12)
@@ -24,9 +22,8 @@ def test_follows_the_equations():
 
 def test_the_signal_is_dfas_where_the_outputs_are_0():
     """There e = yhat - y* is -y*."""
-    W, B, state = stacked(W1, W2, W3), stacked(B1, B2), passed(stacked(W1, W2, W3))
-    state.y = torch.tensor(Y)[None]
-    expected = Dfa(name="dfa").teaching_signals(-state.y, state, W, B)
-    deltas = Drtp(name="drtp").teaching_signals(-state.y, state, W, B)
+    W, B, y = stacked(W1, W2, W3), stacked(B1, B2), torch.tensor(Y)[None]
+    expected, _ = sent(Dfa(name="dfa"), W, B, -y)
+    deltas, _ = sent(Drtp(name="drtp"), W, B, -y, y)
     for delta, dfas in zip(deltas, expected, strict=True):
         assert torch.equal(delta, dfas)

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
+from by_hand import sent
 
 from fabench.learning_rule.fa import Fa
-from fabench.network import Layer, Weights, forward
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
@@ -16,9 +16,7 @@ E = np.array([[0.5], [-1.0]])
 def test_follows_the_equations():
     """2-3-2-1 units, ReLU."""
     W, B = [[torch.tensor(m)[None] for m in matrices] for matrices in ((W1, W2, W3), (B2, B3))]
-    layers = tuple(Layer(w.shape[1], w.shape[2], "relu") for w in W)
-    passed = forward(layers, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
-    deltas = Fa(name="fa").teaching_signals(torch.tensor(E)[None], passed, W, B)
+    deltas, _ = sent(Fa(name="fa"), W, B, E)
 
     a1 = X @ W1
     a2 = np.maximum(a1, 0) @ W2

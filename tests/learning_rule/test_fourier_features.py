@@ -3,13 +3,15 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 import torch
+from by_hand import HandPart
 
 from fabench.errors import UserError
 from fabench.examples import Examples
 from fabench.learning_rule.fourier_features import FourierFeatures
-from fabench.network import Layer, Weights, forward
-from fabench.population import Population, Row
+from fabench.network import Layer, forward
+from fabench.population import Row
 from fabench.registry import build
+from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
@@ -18,24 +20,21 @@ E = np.array([[0.5], [-1.0]])
 
 
 def population(config):
-    return Population(config, [Row(0, config.scalars())], CPU)
+    return population_of(config, [Row(0, config.scalars())], CPU)
 
 
 def test_follows_the_equation():
     """2-3-1 units of a model that asks for ReLU without biases."""
     rule = FourierFeatures(name="fourier_features", scale=1.0)
     layers = (rule.hidden_layer(Layer(2, 3, "relu")), Layer(3, 1, "relu"))
-    weights = Weights(
-        [torch.tensor(W1)[None], torch.ones(1, 3, 1).double()],
-        [torch.tensor(b1)[None], None],
-        [None] * 2,
-    )
-    passed = forward(layers, weights, torch.tensor(X)[None])
+    W = [torch.tensor(W1)[None], torch.ones(1, 3, 1).double()]
+    part = HandPart(layers, W=W, b=[torch.tensor(b1)[None]])
+    passed = part.forward(torch.tensor(X)[None])
     np.testing.assert_allclose(passed.h[1][0, 0], [1, -1, 0], atol=1e-15)  # (1): a = 0, π, π/2
     np.testing.assert_allclose(passed.h[1][0], np.cos(X @ W1 + b1), atol=1e-15)
-    hidden, output = rule.teaching_signals(torch.tensor(E)[None], passed, weights.W, [])
-    assert hidden is None
-    np.testing.assert_array_equal(output[0], E)
+    deltas = rule.teaching_signals(torch.tensor(E)[None], None, passed, part)
+    assert list(deltas) == [1]
+    np.testing.assert_array_equal(deltas[1][0], E)
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -46,20 +45,20 @@ def test_weights_and_phases_have_their_distributions(make_config, bias):
         model__hidden=[2000], model__bias=bias, model__weight_scale=7.0,
     )  # fmt: skip
     people = population(config)
-    W = people.weights.W[0].double().flatten()
+    W = people.matrices("W")[0].double().flatten()
     z, n = W * sqrt(128), len(W)  # 4 * 0.25 = 1
     assert abs(z.mean()) < 5 / sqrt(n)
     assert abs(z.square().mean() - 1) < 5 * sqrt(2 / n)
     assert abs((z**4).mean() - 3) < 5 * sqrt(96 / n)
 
-    u = people.weights.b[0].double().flatten() / (2 * pi)
+    u = people.matrices("b")[0].double().flatten() / (2 * pi)
     assert u.min() >= 0
     assert u.max() <= 1
     largest_gap = np.diff(np.sort(u), prepend=0, append=1).max()
     assert largest_gap < 2 * np.log(2000) / 2000  # of n uniform numbers: about log(n) / n
     assert abs(u.mean() - 0.5) < 5 * sqrt(1 / 12 / 2000)
     assert {name for name in people.trained() if name.endswith("0")} == set()
-    assert (people.weights.b[1] is not None) == bias
+    assert len(people.matrices("b")) == 1 + bias
 
 
 def test_the_kernel_is_daniely_and_malachs(make_config, make_images):
@@ -84,7 +83,7 @@ def test_the_kernel_is_daniely_and_malachs(make_config, make_images):
     x[0, 6:] = 0.7 * x[0, :6] + 0.3 * x[0, 6:]
 
     kernel = np.exp(-16 * ((p[:, None] - p[None]) ** 2).sum(-1) / (2 * 128))
-    h = forward(people.layers, people.weights, x).h[1][0].double().numpy()
+    h = forward(people.layers, people.tensors, x).h[1][0].double().numpy()
     products = 2 * h[:, None] * h[None]
     error = products.mean(-1) - kernel
     standard_error = products.std(-1) / sqrt(products.shape[-1])

@@ -1,6 +1,5 @@
 import numpy as np
-import torch
-from by_hand import A1, A2, SEQUENTIAL, W1, W2, passed, stacked
+from by_hand import A1, A2, SEQUENTIAL, W1, W2, sent, stacked
 
 from fabench.learning_rule.frsf import Frsf
 
@@ -18,7 +17,7 @@ def test_follows_the_equations():
     np.testing.assert_array_equal(delta1, [[0, 0, 3], [1, 8, 0]])
     for sign in (1, -1):  # B's signs do not matter
         B = stacked(sign * np.abs(B2), sign * B3)
-        deltas = Frsf(name="frsf").teaching_signals(torch.tensor(E)[None], passed(W), W, B)
+        deltas, _ = sent(Frsf(name="frsf"), W, B, E)
         for delta, expected in zip(deltas, (delta1, delta2, E), strict=True):
             np.testing.assert_allclose(delta[0], expected, rtol=1e-12)
 

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
+from by_hand import sent
 
 from fabench.learning_rule.ifa import Ifa
-from fabench.network import Layer, Weights, forward
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
@@ -19,9 +19,7 @@ def stacked(*matrices):
 def test_follows_the_equations():
     """2-3-2-2 units, ReLU: one feedback matrix, and from there forward through W2."""
     W = stacked(W1, W2, W3)
-    layers = tuple(Layer(w.shape[1], w.shape[2], "relu") for w in W)
-    passed = forward(layers, Weights(W, [None] * 3, [None] * 3), torch.tensor(X)[None])
-    deltas = Ifa(name="ifa").teaching_signals(torch.tensor(E)[None], passed, W, stacked(B1))
+    deltas, _ = sent(Ifa(name="ifa"), W, stacked(B1), E)
 
     a1 = X @ W1
     a2 = np.maximum(a1, 0) @ W2

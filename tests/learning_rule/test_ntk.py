@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from by_hand import HandPart
 
 from fabench.errors import UserError
 from fabench.learning_rule.ntk import Ntk
-from fabench.network import Layer, Weights, forward
-from fabench.population import Population, Row
+from fabench.network import Layer
+from fabench.population import Row
 from fabench.registry import build
+from fabench.trainer import population_of
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1, G1 = (
@@ -22,10 +24,11 @@ GATES = {"step": lambda g: np.where(g > 0, 1.0, 0.0), "sigmoid": lambda g: 1 / (
 def test_follows_the_equations(gate):
     """2-3-2 units."""
     rule = Ntk(name="ntk", gate=gate)
-    W, G = [torch.tensor(w)[None] for w in (W1, W2)], [torch.tensor(G1)[None], None]
+    W, G = [torch.tensor(w)[None] for w in (W1, W2)], [torch.tensor(G1)[None]]
     layers = (rule.hidden_layer(Layer(2, 3, "relu")), Layer(3, 2, "relu"))
-    passed = forward(layers, Weights(W, [None] * 2, G), torch.tensor(X)[None])
-    deltas = rule.teaching_signals(torch.tensor(E)[None], passed, W, [])
+    part = HandPart(layers, W=W, G=G)
+    passed = part.forward(torch.tensor(X)[None])
+    deltas = rule.teaching_signals(torch.tensor(E)[None], None, passed, part)
 
     gates = GATES[gate](X @ G1)
     np.testing.assert_allclose(passed.output[0], (X @ W1 * gates) @ W2, rtol=1e-12)  # (1)
@@ -37,19 +40,18 @@ def test_the_step_gate_opens_above_zero():
     gates = X @ G1
     np.testing.assert_array_equal(gates, [[1, -3, -2], [2.5, 2.5, 1]])
     layers = (Ntk(name="ntk", gate="step").hidden_layer(Layer(2, 3)), Layer(3, 2))
-    weights = Weights([torch.tensor(w)[None] for w in (W1, W2)], [None] * 2, [None] * 2)
-    weights.G[0] = torch.tensor(G1)[None]
-    weights.G[0][0, :, 2] = 0  # never above zero
-    passed = forward(layers, weights, torch.tensor(X)[None])
+    G = torch.tensor(G1)[None]
+    G[0, :, 2] = 0  # never above zero
+    part = HandPart(layers, W=[torch.tensor(w)[None] for w in (W1, W2)], G=[G])
+    passed = part.forward(torch.tensor(X)[None])
     np.testing.assert_array_equal(passed.gates[0][0], [[1, 0, 0], [1, 1, 0]])
     np.testing.assert_array_equal(passed.h[1][0], [[0, 0, 0], [0.5, 1.5, 0]])
 
 
 def test_gates_are_drawn_as_weights_are_but_not_as_these_weights(make_config):
     config = make_config(learning_rule="ntk", model__hidden=[500], model__weight_scale=3.0, k=1)
-    people = Population(config, [Row(s, config.scalars()) for s in (0, 1)], torch.device("cpu"))
-    W, G = people.weights.W[0], people.weights.G[0]
-    assert people.weights.G[1] is None
+    people = population_of(config, [Row(s, config.scalars()) for s in (0, 1)], torch.device("cpu"))
+    W, [G] = people.matrices("W")[0], people.matrices("G")
     bound = 3 / 8  # scale / sqrt(64 inputs)
     assert 0.99 * bound < G.abs().max() <= bound
     n = G.numel()

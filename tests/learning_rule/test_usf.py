@@ -1,9 +1,10 @@
 import numpy as np
 import torch
-from by_hand import A1, A2, SEQUENTIAL, W1, W2, passed, stacked
+from by_hand import A1, A2, SEQUENTIAL, W1, W2, sent, stacked
 
 from fabench.learning_rule.usf import Usf
-from fabench.population import Population, Row
+from fabench.population import Row
+from fabench.trainer import population_of
 
 W3, B2, B3, E = SEQUENTIAL
 
@@ -12,7 +13,7 @@ S2, S3 = np.sqrt(31.25 / 6), np.sqrt(6.5)  # root mean squares of B2 and B3
 
 def test_follows_the_equations():
     W, B = stacked(W1, W2, W3), stacked(B2, B3)
-    deltas = Usf(name="usf").teaching_signals(torch.tensor(E)[None], passed(W), W, B)
+    deltas, _ = sent(Usf(name="usf"), W, B, E)
     V2 = S2 * np.array([[1, -1, 1], [1, 1, -1]])  # (3)
     V3 = S3 * np.array([[1, -1]])
     delta2 = (E @ V3) * (A2 > 0)  # (2)
@@ -33,6 +34,6 @@ def test_alignment_is_that_of_the_signs():
 def test_the_magnitude_is_the_initial_weights_deviation(make_config):
     """For the default init_of_B."""
     config = make_config(learning_rule="usf", model__hidden=[300, 200])
-    people = Population(config, [Row(0, config.scalars())], torch.device("cpu"))
-    for v, w in people.rule.alignment_pairs(people.weights.W, people.B):
+    people = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
+    for v, w in people.rule.alignment_pairs(people.matrices("W"), people.matrices("B")):
         np.testing.assert_allclose(v.abs().max(), w.std(), rtol=0.1)

@@ -1,9 +1,9 @@
 import numpy as np
 import torch
-from by_hand import A1, A2, SEQUENTIAL, W1, W2, passed, stacked
+from by_hand import A1, A2, SEQUENTIAL, W1, W2, HandPart, sent, stacked
 
 from fabench.learning_rule.weight_mirror import WeightMirror
-from fabench.network import Layer, Weights, forward
+from fabench.network import Layer
 
 W3, B2, B3, E = SEQUENTIAL
 
@@ -14,25 +14,26 @@ XI = {
 
 
 def test_follows_the_equations():
-    W, B, e = stacked(W1, W2, W3), stacked(B2, B3), torch.tensor(E)[None]
+    W, B = stacked(W1, W2, W3), stacked(B2, B3)
     rule = WeightMirror(name="weight_mirror", feedback_rate=0.5, feedback_decay=0.1)
-    state = passed(W)
-    state.noise = lambda stream, shape: torch.tensor(XI[stream].reshape(shape))[None]
-    deltas = rule.teaching_signals(e, state, W, B)
+    deltas, part = sent(
+        rule, W, B, E, noise=lambda stream, shape: torch.tensor(XI[stream].reshape(shape))[None]
+    )
     delta2 = (E @ B3) * (A2 > 0)  # (2)
     delta1 = (delta2 @ B2) * (A1 > 0)
     for delta, expected in zip(deltas, (delta1, delta2, E), strict=True):
         np.testing.assert_allclose(delta[0], expected, rtol=1e-12)
 
-    dB2, dB3 = rule.feedback_gradients(state, deltas, e, W, B)
+    (dB2, rate2), (dB3, rate3) = (part.descended[name] for name in ("B0", "B1"))
+    assert rate2 == rate3 == 0.5
     y2 = [[0, 4.5], [3.5, 0]]  # (3): relu of [[-5.5, 4.5], [3.5, -1.5]]
     y3 = [[4.5], [0.5]]  # linear
     mean2 = [[0, -1.75, 1.75], [2.25, 4.5, -2.25]]
     mean3 = [[4.75, -1.5]]
     np.testing.assert_array_equal(mean2, np.transpose(y2) @ XI["mirror 1"] / 2)
     np.testing.assert_array_equal(mean3, np.transpose(y3) @ XI["mirror 2"] / 2)
-    np.testing.assert_allclose(dB2[0], 0.05 * B2 - 0.5 * np.array(mean2))  # (4)
-    np.testing.assert_allclose(dB3[0], 0.05 * B3 - 0.5 * np.array(mean3))
+    np.testing.assert_allclose(dB2[0], 0.1 * B2 - np.array(mean2))  # (4)
+    np.testing.assert_allclose(dB3[0], 0.1 * B3 - np.array(mean3))
 
 
 def test_feedback_mirrors_fixed_weights():
@@ -44,14 +45,13 @@ def test_feedback_mirrors_fixed_weights():
 
     W = [normal(i, o) / i**0.5 for i, o in ((8, 7), (7, 6), (6, 3))]
     layers = tuple(Layer(w.shape[1], w.shape[2], "tanh") for w in W)
-    state = forward(layers, Weights(W, [None] * 3, [None] * 3), normal(32, 8))
-    state.noise = lambda stream, shape: normal(*shape)
     rule = WeightMirror(name="weight_mirror", feedback_rate=1.0, feedback_decay=1.0)
     B = [normal(6, 7), normal(3, 6)]
+    part = HandPart(layers, lambda stream, shape: normal(*shape), W=W, B=B)
     for _ in range(300):
-        gradients = rule.feedback_gradients(state, [], normal(32, 3), W, B)
-        for b, g in zip(B, gradients, strict=True):
-            b -= 0.02 * g
+        rule.adapt(part, None, normal(32, 3), {})
+        for number, b in enumerate(B):
+            b -= 0.02 * part.descended[f"B{number}"][0]
     for b, w in rule.alignment_pairs(W, B):
         assert (torch.cosine_similarity(b.flatten(1), w.flatten(1)) > 0.95).all()
     size = [b.norm() / w.norm() for b, w in rule.alignment_pairs(W, B)]

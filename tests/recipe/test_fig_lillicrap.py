@@ -14,9 +14,10 @@ from fabench import cli, figures
 from fabench.learning_rule.bp import sequential
 from fabench.learning_rule.fa import Fa
 from fabench.network import Layer, Weights, forward
-from fabench.population import Population, Row
+from fabench.population import Row
 from fabench.recipe import fig_lillicrap
 from fabench.recipe.fig_lillicrap import drift, eigenvalue, flow, trajectory
+from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 
@@ -29,9 +30,11 @@ def test_the_experiment_has_the_published_setting():
         assert trainer.epochs * config.dataset.n_train == 2000
         assert [(layer.fan_in, layer.fan_out) for layer in config.layers()] == [(30, 20), (20, 10)]
         assert {layer.activation for layer in config.layers()} == {"linear"}
-        people = Population(config, [Row(s, config.scalars()) for s in config.seeds], CPU)
-        assert people.weights.b == [None, None]
-        for matrix, bound in [(W, 0.01) for W in people.weights.W] + [(B, 0.5) for B in people.B]:
+        people = population_of(config, [Row(s, config.scalars()) for s in config.seeds], CPU)
+        assert people.matrices("b") == [None, None]
+        for matrix, bound in [(W, 0.01) for W in people.matrices("W")] + [
+            (B, 0.5) for B in people.matrices("B")
+        ]:
             assert 0.99 * bound < matrix.abs().max() <= bound
             assert -0.1 * bound < matrix.mean() < 0.1 * bound
 
@@ -108,8 +111,8 @@ def config(make_config):
 def test_the_drift_is_that_of_the_papers_equations(config):
     """With the paper's column vectors: y = W A x, hidden signal B e, e = T x - y."""
     lr, steps = 0.05, 20
-    people = Population(config, [Row(0, config.scalars())], CPU)
-    A, W, B = (m[0].double().numpy().T for m in (*people.weights.W, *people.B))
+    people = population_of(config, [Row(0, config.scalars())], CPU)
+    A, W, B = (m[0].double().numpy().T for m in (*people.matrices("W"), *people.matrices("B")))
     x, y = (part.astype(np.float64).T for part in config.dataset.draw(0, "validation", 0))
     left, right = [B @ W + W.T @ B.T], [A @ A.T]
     for _ in range(steps):

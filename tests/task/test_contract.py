@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from by_hand import HandPart
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from fabench import registry
 from fabench.learning_rule.bp import Bp
-from fabench.network import forward
 
 CONF = Path(__file__).parents[2] / "conf" / "task"
 NAMES = registry.names("task")
@@ -57,9 +57,10 @@ def test_backpropagated_error_is_the_gradient_of_each_examples_loss(
         draw_network((6, *hidden, task.n_outputs), bias=True),
         task.targets(labels(task)).double(),
     )
-    passed = forward(net.layers, net.weights, net.x)
+    part = HandPart(net.layers, **vars(net.weights))
+    passed = part.forward(net.x)
     value, e = task.objective.value(passed.output, y), task.objective.error(passed.output, y)
-    deltas = Bp(name="bp").teaching_signals(e, passed, net.weights.W, [])
+    deltas = Bp(name="bp").teaching_signals(e, net.y, passed, part)
 
     W = [w.clone().requires_grad_() for w in net.weights.W]
     expected = torch.zeros(3, 4, dtype=torch.float64)
@@ -72,9 +73,9 @@ def test_backpropagated_error_is_the_gradient_of_each_examples_loss(
             expected[r, n] = LOSSES[loss](a, y[r, n])
     torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=1e-14)
     expected.sum().backward()
-    for h, delta, w in zip(passed.h, deltas, W, strict=True):
+    for index, (h, w) in enumerate(zip(passed.h, W, strict=True)):
         assert w.grad.any()
-        torch.testing.assert_close(h.mT @ delta, w.grad, rtol=1e-10, atol=1e-13)
+        torch.testing.assert_close(h.mT @ deltas[index], w.grad, rtol=1e-10, atol=1e-13)
 
 
 @every_task

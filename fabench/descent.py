@@ -1,0 +1,86 @@
+"""The optimizer's steps, carried out: in plain descent as one product, compiled, or in blocks.
+
+Axes: R runs, I fan-in, O fan-out.
+"""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from fabench.compiled import Update, as_tensors, compiled_update, update_
+from fabench.convolution import Convolution
+from fabench.network import Outer
+from fabench.optimizer.base import Optimizer, State
+from fabench.optimizer.sgd import Sgd
+from fabench.precision import PAYS_FROM, Operands
+from fabench.scratch import Scratch
+
+BLOCK = 2**18
+"""Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
+block, its gradient and its states to stay in the cache, large enough for two threads to pay."""
+
+COMPILES_FROM = {"cpu": 2**31, "cuda": 2**36}
+"""Elements of a weight (on a GPU, of all rows) times steps of a run from which a compiled update
+pays: it takes seconds."""
+
+
+class Descent:
+    """Takes an optimizer's steps for the parameters of a population."""
+
+    def __init__(
+        self, optimizer: Optimizer, operand: Operands, scratch: Scratch, together: bool,
+        decays: bool,
+    ) -> None:  # fmt: skip
+        """``together``: whether all rows are computed at once; ``decays``: whether any row has
+        weight decay."""
+        self.optimizer, self.operand, self.scratch = optimizer, operand, scratch
+        self.together, self.decays = together, decays
+        self.compiled: Update | None = None
+
+    def compile(self, largest: int, rows: int, steps: int, scalars: SimpleNamespace) -> None:
+        """Compile the update where it pays: in long runs, where it is more than one operation
+        (plain descent of a GPU's rounded gradients is a cast more).
+
+        ``largest``: elements of a part's largest weight, which has so many ``rows``; ``steps``: of
+        the whole run; ``scalars``: the optimizer's, of such a part.
+        """
+        device = self.operand.device
+        pays = largest >= PAYS_FROM and largest * steps >= COMPILES_FROM[device.type]
+        casts = device.type == "cuda" and self.operand.native
+        W = torch.ones(rows, 48, 80, device=device)  # unequal: no square
+        several = casts or bool(self.optimizer.initial_state(W))
+        on_cpu_together = self.together and device.type == "cpu"
+        if pays and several and not on_cpu_together:
+            self.compiled = compiled_update(self.optimizer, scalars, W, self.operand.dtype)
+
+    def __call__(
+        self, name: str, W: Tensor, g: Tensor | Outer, state: State, h: SimpleNamespace
+    ) -> None:
+        """A step of parameter W [R, I, O], in place; ``h``: what ``at_step`` returned."""
+        if isinstance(g, Outer):
+            if self.fuses(g):
+                if self.decays:
+                    W *= 1 - h.lr * h.weight_decay
+                W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)
+                return
+            out = self.scratch(f"gradient {name}", W, self.operand.dtype)
+            g = g.value(self.operand, out)
+        if self.compiled and W.numel() >= PAYS_FROM:
+            self.compiled(self.optimizer, W, g, state, as_tensors(h), self.decays)
+            return
+        size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
+        blocks = (tensor.split(size, 1) for tensor in (W, g, *state.values()))
+        for w, gradient, *states in zip(*blocks, strict=True):
+            of_block = dict(zip(state, states, strict=True))
+            update_(self.optimizer, w, self._float32(gradient), of_block, h, self.decays)
+
+    def fuses(self, g: Outer) -> bool:
+        """Whether a gradient goes into the weights as it is computed: plain descent in float32 of a
+        dense layer."""
+        dense = not isinstance(g.layer, Convolution)
+        return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
+
+    def _float32(self, g: Tensor) -> Tensor:
+        """A gradient in its weights' format, until the next call."""
+        return g if g.dtype == torch.float32 else self.scratch("block", g, torch.float32).copy_(g)

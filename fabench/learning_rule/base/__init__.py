@@ -1,0 +1,1 @@
+"""The contract between learning rules and the population, and the families of rules."""

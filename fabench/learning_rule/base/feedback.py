@@ -1,0 +1,133 @@
+"""Rules that send the error back through feedback matrices.
+
+Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L of them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import reduce
+from typing import final
+
+from torch import Tensor
+
+from fabench.initialization import InitOfB
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.signal import SignalRule, Signals, dense_only
+from fabench.network import ForwardPass, Layer
+from fabench.parameter import Parameter
+
+
+class FeedbackRule(SignalRule):
+    """A rule that sends the error back through feedback matrices of its own, B0, B1, ..."""
+
+    @abstractmethod
+    def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
+        """Shape [from, to] of each feedback matrix: it carries a signal of ``from`` values to
+        ``to`` units."""
+
+    def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
+        """The numbers of the feedback matrices that learn: those that ``adapt`` descends."""
+        return ()
+
+    @abstractmethod
+    def transported(self, W: list[Tensor]) -> list[Tensor]:
+        """The feedback that backpropagation would use: for ``init_of_B=transported``."""
+
+    def transport_refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        """Why there is no ``transported`` for such a network; None where there is."""
+        return None
+
+    @abstractmethod
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
+        """Pairs of equally shaped matrices, feedback and what it stands in for, from the first
+        hidden layer that has feedback: their cosine is the layer's weight alignment. None for a
+        layer whose feedback stands in for no matrix."""
+
+    @final
+    def parameters(self, layers: tuple[Layer, ...], init_of_B: InitOfB) -> dict[str, Parameter]:
+        learned = self.learned_feedback(layers)
+        return {
+            f"B{number}": Parameter(
+                (source, to),
+                init_of_B.feedback(source, to),
+                f"feedback {number}",
+                "descent" if number in learned else "never",
+                "init_of_B.scale",
+            )
+            for number, (source, to) in enumerate(self.feedback_shapes(layers))
+        }
+
+
+class LayerwiseFeedback(FeedbackRule):
+    """The error goes back layer by layer, through B_{l+1} [n_{l+1}, n_l], or through what a rule
+    makes of B_{l+1} and W_{l+1}, in the place of W_{l+1}^T."""
+
+    @abstractmethod
+    def backward(self, part: Part) -> list[Tensor]:
+        """The feedback [R, n_{l+1}, n_l] that stands in for W_{l+1}^T, for l+1 = 1, 2, ..."""
+
+    @final
+    def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
+        return [(layer.fan_out, layer.fan_in) for layer in layers[1:]]
+
+    @final
+    def transported(self, W: list[Tensor]) -> list[Tensor]:
+        return [w.mT for w in W[1:]]
+
+    @final
+    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        return forward.carry(e, dict(enumerate(self.backward(part), 1)))
+
+
+def standing_in(B: Sequence[Tensor], W: Sequence[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
+    """The pairs of feedback [R, n_{l+1}, n_l] that stands in for W_{l+1}^T."""
+    return [(b, w.mT) for b, w in zip(B, W[1:], strict=True)]
+
+
+class DirectFeedback(FeedbackRule):
+    """A matrix B_l [C, n_l] of its own brings every hidden layer its signal.
+
+    Weight alignment, with W_{l+1} [n_l, n_{l+1}]:
+        last hidden layer   cos(B_{L-1}, W_L^T)
+        below               cos(B_l^T B_{l+1}, W_{l+1}), layer l+1 dense
+
+    Reference: M. Refinetti, S. d'Ascoli, R. Ohana, S. Goldt, "Align, then memorise", 2021,
+    arXiv:2011.12428, section 3.
+    """
+
+    @final
+    def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
+        return [(layers[-1].units, layer.units) for layer in layers[:-1]]
+
+    @final
+    def transported(self, W: list[Tensor]) -> list[Tensor]:
+        return [downstream(W, layer) for layer in range(len(W) - 1)]
+
+    @final
+    def transport_refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        return dense_only(layers)
+
+    @final
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
+        inner = [(B[i].mT @ B[i + 1], W[i + 1]) for i in range(len(B) - 1)]
+        dense = [pair if pair[0].shape == pair[1].shape else None for pair in inner]
+        return [*dense, (B[-1], W[-1].mT)]
+
+
+def downstream(W: Sequence[Tensor], layer: int) -> Tensor:
+    """(W_{l+1} ... W_L)^T [R, C, n_l]: the linear path from a hidden layer to the output, back."""
+    return reduce(Tensor.matmul, W[layer + 1 :]).mT
+
+
+def direct(signal: Tensor, forward: ForwardPass, B: Sequence[Tensor]) -> Signals:
+    """(signal B_l) ⊙ f'(a_l) of every hidden layer, signal [R, B, C]."""
+    return {layer: (signal @ b) * forward.derivative(layer) for layer, b in enumerate(B)}
+
+
+def mean_outer(delta: Tensor, h: Tensor) -> Tensor:
+    """delta^T h / B [R, O, I]: the outer product of two signals, its batch mean."""
+    return delta.mT @ h / h.shape[1]

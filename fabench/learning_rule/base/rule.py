@@ -1,0 +1,70 @@
+"""What every learning rule is, and the families of rules.
+
+Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L of them.
+
+A rule computes; a part of the population (see ``part.py``) carries out. Everything else is shared:
+the forward pass, the optimizer, the data and the metrics. To add a rule, write
+``learning_rule/<name>.py`` with a class of the same name, ``conf/learning_rule/<name>.yaml`` and
+``tests/learning_rule/test_<name>.py``. A rule is final: what several share stands in an abstract
+family beside this module, or in a function.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from fabench.initialization import InitOfB
+from fabench.learning_rule.base.part import Part
+from fabench.network import Layer, Outer
+from fabench.parameter import Parameter
+
+
+class LearningRule(ABC):
+    """A subclass is a frozen pydantic dataclass; its fields are the rule's settings. Each row has
+    its own of the float ones: there a rule sees a float, or a tensor [R, 1, 1]."""
+
+    name: str
+
+    def parameters(self, layers: tuple[Layer, ...], init_of_B: InitOfB) -> dict[str, Parameter]:
+        """The rule's own parameters, by name."""
+        return {}
+
+    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        """Why the rule cannot train such a network, to follow its name; None where it can."""
+        return None
+
+    @abstractmethod
+    def outputs(self, part: Part, x: Tensor) -> Tensor:
+        """What the networks answer to x [R, B, I]: the output's pre-activation [R, B, C]."""
+
+    @abstractmethod
+    def learn(self, part: Part, x: Tensor, y: Tensor) -> Tensor:
+        """Take one step on x [R, B, I], an operand, and y [R, B, C]. Returns the output before it
+        [R, B, C]."""
+
+
+class DescentRule(LearningRule):
+    """A rule that changes parameters by the optimizer's steps."""
+
+
+class SearchRule(LearningRule):
+    """A rule that puts parameters in place itself: it has no optimizer."""
+
+
+class NoisyRule(LearningRule):
+    """A rule that draws noise in a step: on the CPU, so its step is no CUDA graph."""
+
+
+class LazyRule(LearningRule):
+    """A rule that asks for hidden layers of its own kind (frozen features, fixed gates)."""
+
+    @abstractmethod
+    def hidden_layer(self, layer: Layer) -> Layer:
+        """The layer that the rule puts in the place of the model's hidden ``layer``."""
+
+
+def teach(part: Part, layer: int, outer: Outer) -> None:
+    """Let a layer's weights and biases descend."""
+    part.descend(f"W{layer}", outer)
+    if part.layers[layer].bias_init is not None:
+        part.descend(f"b{layer}", outer.of_bias())
