@@ -80,5 +80,3 @@ def test_an_old_interrupted_run_is_continued(runs, capsys, tmp_path, command):
     whole = list(record.rows(tmp_path / "anew" / "runs" / folder.name))
     assert_close(whole, list(record.rows(folder)))
     assert_close(whole[: len(begun)], begun)
-
-
