@@ -357,6 +357,11 @@ class Population:
         """Of the snapshot of all rows."""
         return sum(tensor.nbytes for tensor in self._changing().values())
 
+    def fits(self, rows: slice, snapshot: Snapshot) -> bool:
+        """Whether it is one of networks like these rows'."""
+        shapes = {name: tensor[rows].shape for name, tensor in self._changing().items()}
+        return shapes == {name: tensor.shape for name, tensor in snapshot.items()}
+
     def restore(self, rows: slice, snapshot: Snapshot) -> None:
         """Put a snapshot back."""
         for name, tensor in self._changing().items():

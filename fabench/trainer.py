@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from fabench.config import Config, device_of
-from fabench.dataset.base import Split
+from fabench.dataset.base import Data, Split
 from fabench.environment import describe
 from fabench.errors import UserError
 from fabench.examples import Epoch, Examples
@@ -104,6 +104,30 @@ def resolve_device(config: Config) -> torch.device:
     return device
 
 
+def data_of(config: Config) -> Data:
+    """What a run trains and is tested on."""
+    data = config.dataset.load(config.general.data_dir)
+    return data.hold_out() if config.trainer.evaluate_on == "validation" else data
+
+
+def trained(folder: RunFolder) -> Population:
+    """A run's networks as its checkpoint has them, with all their weights: those that do not learn
+    (features, gates, frozen layers) are drawn again. Raises UserError if there is no checkpoint."""
+    saved, config = folder.weights(), folder.config
+    rows = [Row(seed, config.scalars()) for seed in config.seeds]
+    population = Population(config, rows, resolve_device(config))
+    _put(population, slice(None), folder, saved)
+    return population
+
+
+def _put(population: Population, rows: slice, folder: RunFolder, saved: dict[str, Any]) -> None:
+    """A checkpoint's steps and tensors into some rows. UserError where they do not fit."""
+    if not population.fits(rows, saved["tensors"]):
+        raise folder.unusable("checkpoint.pt", "is another network's")
+    population.steps = saved["steps"]
+    population.restore(rows, saved["tensors"])
+
+
 class Chore:
     """What may be done again and again, in a small part of the time."""
 
@@ -139,9 +163,7 @@ class Training:
         self.folders, self.keep_weights = folders, keep_weights
         self.config = folders[0].config
         self.device = resolve_device(self.config)
-        data = self.config.dataset.load(self.config.general.data_dir)
-        if self.config.trainer.evaluate_on == "validation":
-            data = data.hold_out()
+        data = data_of(self.config)
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
@@ -320,11 +342,10 @@ class Training:
             if saved is None:
                 return
             self.epoch, self.batches, self.seconds = (saved[k] for k in PLACE)
-            self.population.steps = saved["steps"]
             self.score.examples = saved["examples"]
             self.score.loss[rows] = saved["loss"].to(self.device)
             self.score.correct[rows] = saved["correct"].to(self.device)
-            self.population.restore(rows, saved["tensors"])
+            _put(self.population, rows, folder, saved)
             metrics = folder.metrics()
             metrics = metrics[metrics.epoch <= self.epoch]
             self.metrics[i] = [of_epoch for _, of_epoch in metrics.groupby("epoch")]

@@ -19,6 +19,11 @@ import torch
 from fabench.errors import UserError
 from fabench.store import RunFolder, summary, whole_file
 
+CHECKPOINT = {
+    "epoch": 1, "batches": 2, "seconds": 0.1 + 0.2, "steps": 5, "examples": 32,
+    "loss": torch.zeros(3), "correct": torch.zeros(3), "tensors": {},
+}  # fmt: skip
+
 T975 = {1: 12.7062047364, 2: 4.3026527297}
 """Student's t at 0.975 by degrees of freedom, from a table."""
 
@@ -117,7 +122,7 @@ def test_runs_of_other_science_have_other_folders(make_config):
 def test_clear_removes_everything(folder):
     with folder.locked():
         folder.update_manifest(status="finished")
-        folder.write_checkpoint({"epoch": 1, "batches": 0})
+        folder.write_checkpoint(CHECKPOINT)
         (folder.path / "plots").mkdir()
         (folder.path / "plots" / "accuracy.png").touch()
         folder.clear()
@@ -130,17 +135,17 @@ def test_clear_removes_everything(folder):
 
 def test_checkpoint_comes_back_exactly(folder):
     W = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    folder.write_checkpoint({"epoch": 3, "batches": 2, "seconds": 0.1 + 0.2, "tensors": {"W0": W}})
+    folder.write_checkpoint({**CHECKPOINT, "tensors": {"W0": W}})
     saved = folder.checkpoint()
     assert saved["seconds"] == 0.1 + 0.2
     assert torch.equal(saved["tensors"]["W0"], W)
-    assert folder.place() == (3, 2)
+    assert folder.has_checkpoint((1, 2)) and not folder.has_checkpoint((1, 1))
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "code"])
 def test_a_corrupt_checkpoint_is_named(folder, damage):
     file = folder.path / "checkpoint.pt"
-    folder.write_checkpoint({"W0": torch.zeros(1000)})
+    folder.write_checkpoint({**CHECKPOINT, "tensors": {"W0": torch.zeros(3, 1000)}})
     whole = file.read_bytes()
     if damage == "code":
         torch.save({"W0": os.system}, file)  # a pickle that names a function
