@@ -10,6 +10,7 @@
 Files are written whole or not at all, and checked before they are believed: fabench.checks.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -188,21 +189,32 @@ class RunFolder:
 
         Raises UserError if what it is known from is not whole, or another run's.
         """
-        status = self.manifest().get("status", "new")
+        manifest = self.manifest()
+        status = manifest.get("status", "new")
         if status != "new" or (self.path / "config.yaml").exists():
             with self._reading("config.yaml") as file:
                 raw = yaml.safe_load(file.read_text())
             self._believe("config.yaml", config_fault(raw, self.config))
         if status in ENDED:
-            metrics = self.metrics()
-            self._believe("metrics.csv", metrics_fault(metrics, self.config, status))
+            metrics = self._believed_metrics(manifest, status)
             return int(metrics.epoch.max()), 0
         saved = self.checkpoint()  # before the metrics: a process that writes writes it after them
         if saved is None:
             return -1, 0
-        fault = metrics_fault(self.metrics(), self.config, status, saved["epoch"])
-        self._believe("metrics.csv", fault)
+        self._believed_metrics(saved, status, saved["epoch"])
         return _place(saved)
+
+    def _believed_metrics(
+        self, witness: dict[str, Any], status: str, epoch: int | None = None
+    ) -> pd.DataFrame:
+        """metrics.csv, checked; ``witness``: what has seen it, with ``metrics_seal``."""
+        metrics = self.metrics()
+        self._believe("metrics.csv", metrics_fault(metrics, self.config, status, epoch))
+        if "metrics_sha256" in witness:
+            seal = self.metrics_seal(witness.get("metrics_bytes"))
+            same = seal["metrics_sha256"] == witness["metrics_sha256"]
+            self._believe("metrics.csv", None if same else "has been changed")
+        return metrics
 
     # -- Content -----------------------------------------------------------------------------
 
@@ -224,6 +236,13 @@ class RunFolder:
             frame = frame.astype(types)
         self._believe("metrics.csv", None if written.endswith("\n") else "is cut off")
         return frame
+
+    def metrics_seal(self, n_bytes: int | None = None) -> dict[str, Any]:
+        """What shows later that metrics.csv as it is now (its first ``n_bytes``) has only grown."""
+        with self._reading("metrics.csv") as file:
+            written = file.read_bytes()[:n_bytes]
+        digest = hashlib.sha256(written).hexdigest()
+        return {"metrics_bytes": len(written), "metrics_sha256": digest}
 
     def write_metrics(self, metrics: pd.DataFrame) -> None:
         """metrics.csv, ordered by epoch and seed."""
@@ -248,8 +267,9 @@ class RunFolder:
         return saved
 
     def write_checkpoint(self, content: dict[str, Any]) -> None:
-        """checkpoint.pt: tensors and numbers, whose they are, and a checksum."""
-        content = {**content, "run": self.config.identity(), "seeds": self.config.seeds}
+        """checkpoint.pt: tensors and numbers, whose they are, and checksums, of metrics.csv too."""
+        owner = {"run": self.config.identity(), "seeds": self.config.seeds}
+        content = {**content, **owner, **self.metrics_seal()}
         buffer = io.BytesIO()  # writing to a full disk itself, torch raises no OSError
         torch.save({**content, "sha256": digest(content)}, buffer)
         with whole_file(self.path / "checkpoint.pt") as file:

@@ -213,17 +213,17 @@ class Training:
         by_class = self._class_accuracy()
         for folder, rows in zip(self.folders, self.slices, strict=True):
             folder.write_summary(None if by_class is None else by_class[rows])
-            status: dict[str, str] = {"status": "finished"}
+            status = {"status": "finished", **folder.metrics_seal()}
             if self.diverged[rows].all():
                 reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
-                status = {"status": "failed", "reason": reason}
+                status |= {"status": "failed", "reason": reason}
             self._close(folder, **status)
             if not self.keep_weights:
                 folder.remove_checkpoint()
         if signals.received is not None:  # too late to stop this, in time to stop what follows
             raise Interrupted("Stopped; this run is finished.", signals.received)
 
-    def _close(self, folder: RunFolder, **status: str) -> None:
+    def _close(self, folder: RunFolder, **status: Any) -> None:
         """Note how and when the session that began last ended."""
         *earlier, last = folder.manifest()["sessions"]
         folder.update_manifest(**status, sessions=[*earlier, {**last, "stopped": now()}])

@@ -127,7 +127,8 @@ def saved(sealed=True, **changes):
         if sealed:
             content["sha256"] = digest(content)
         else:
-            content = {k: v for k, v in content.items() if k not in ("run", "seeds", "sha256")}
+            for key in ("run", "seeds", "sha256", "metrics_bytes", "metrics_sha256"):
+                del content[key]
         torch.save(content, file)
 
     return "checkpoint.pt", apply
@@ -205,6 +206,8 @@ ALWAYS = {
     "metrics cut": text("metrics.csv", halved),
     "metrics cut in the last number": text("metrics.csv", lambda t: t[:-3]),
     "metrics a folder": folder_instead("metrics.csv"),
+    "metrics of another rate": other("metrics.csv", "rate"),
+    "a digit changed": text("metrics.csv", lambda t: t.replace("0.5", "0.6", 1)),
     "no rows": rows(lambda frame: frame[:0]),
     "first epochs deleted": epochs(lambda epoch: epoch > 1),
     "an epoch deleted": epochs(lambda epoch: epoch != 1),
@@ -294,6 +297,33 @@ def test_what_is_whole_goes_on_and_is_shown(copy, kept):
     assert isinstance(run(failed).error, RunFailed)
     rows(lambda frame: frame[:-3])[1](failed.path / "metrics.csv", kept)
     assert isinstance(run(failed).error, UserError)
+
+
+def test_a_run_that_crashes_twice_goes_on(copy, kept, monkeypatch):
+    """The second time between metrics.csv, written anew, and its checkpoint."""
+    folder = copy("begun")
+
+    def crash(self):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_save", crash)
+        with pytest.raises(Crash):
+            run(folder)
+    assert folder.metrics().epoch.max() == 3 and find(folder.config).place == (2, 0)
+    assert run(folder).error is None
+    pd.testing.assert_frame_equal(science(folder), science(kept["finished"]), check_exact=True)
+
+
+def test_a_finished_run_of_an_older_version_is_shown(copy, kept):
+    folder = copy("finished")
+    manifest = folder.path / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["metrics_bytes"], content["metrics_sha256"]
+    manifest.write_text(json.dumps(content))
+    assert find(folder.config).error is None
+    rows(lambda frame: frame[:-1])[1](folder.path / "metrics.csv", kept)
+    assert isinstance(find(folder.config).error, UserError)
 
 
 @pytest.mark.parametrize(
