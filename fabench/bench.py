@@ -39,7 +39,7 @@ from fabench.precision import Precision, cpu_has_bf16
 from fabench.registry import validated
 from fabench.report import console
 from fabench.schema import STRICT, Count, Rate
-from fabench.store import now, write_text
+from fabench.store import now, write_json, write_text
 from fabench.trainer import population_of, resolve_device
 
 ContenderName = Literal["fabench", "autograd", "dataloader", "vmap", "jax"]
@@ -338,4 +338,4 @@ def _write(path: Path, frame: pd.DataFrame, command: str, device: torch.device) 
     write_text(path.with_suffix(".csv"), frame.to_csv(index=False))
     write_text(path.with_suffix(".md"), markdown(frame))
     about = {"command": command, "made": now(), "environment": describe(device)}
-    write_text(path.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
+    write_json(path.with_suffix(".json"), about)

@@ -1,7 +1,7 @@
 """Runs from checked configurations: train what is not finished, side by side where possible."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,8 +71,7 @@ def find(config: Config) -> Outcome:
     outcome = Outcome(config, RunFolder(config))
     try:
         resolve_device(config)
-        if not outcome.finished:
-            outcome.place = outcome.folder.place()
+        outcome.place = outcome.folder.place()
     except UserError as error:
         outcome.error = error
     return outcome
@@ -104,6 +103,8 @@ def execute(
                     outcome = find(config)
                 except UserError as error:
                     outcome.error = error
+                except OSError as error:
+                    outcome.error = _unwritable(folder, error)
             outcomes[folder.path] = outcome
         groups = populations(list(outcomes.values()))
         _train_all(groups, partial(_train, command, keep_weights), len(configs) > 1)
@@ -128,7 +129,8 @@ def _train_all(groups: Sequence[Group], train: Train, numbered: bool) -> None:
         errors |= side_by_side(train, aside, _earlier(groups), progress, workers)
     for number, error in errors.items():
         for outcome in groups[number]:
-            outcome.error, outcome.trained = error, error is None
+            outcome.trained = error is None or outcome.finished  # before the others failed
+            outcome.error = None if outcome.trained else error
 
 
 def _in_processes(groups: Numbered) -> tuple[int, Numbered]:
@@ -193,7 +195,7 @@ def _chain(outcomes: Sequence[Outcome]) -> None:
 def _go_on(group: Group) -> None:
     """Where every run of the group has a beginning that is trained, they take it up."""
     pairs = [(o.folder, o.beginning.folder) for o in group if o.beginning]
-    if pairs and all(shorter.place() == group[0].place for _, shorter in pairs):
+    if pairs and all(shorter.has_checkpoint(group[0].place) for _, shorter in pairs):
         for folder, shorter in pairs:
             folder.go_on_from(shorter)
 
@@ -236,17 +238,25 @@ def _finish(outcome: Outcome, draw: bool) -> None:
     folder = outcome.folder
     if draw:
         try:
-            write_plots(folder.path, folder.metrics(), outcome.config)
+            with ExitStack() as lock:
+                if not outcome.trained:  # nobody else's now: what a kill has left goes
+                    with suppress(UserError):
+                        lock.enter_context(folder.locked())
+                folder.make_room_for_plots()
+                write_plots(folder.path, folder.metrics(), outcome.config)
         except OSError as error:
-            outcome.error = _unwritable(folder, error)
+            outcome.error = RunFailed(
+                f"The plots of {folder.path} cannot be written ({error.strerror or error}): mend "
+                "that, and the same command draws them."
+            )
     if folder.status == "failed":
         outcome.error = RunFailed(str(folder.manifest()["reason"]))
 
 
 def _unwritable(folder: RunFolder, error: OSError) -> RunFailed:
     return RunFailed(
-        f"Writing to {folder.path} failed ({error.strerror}): mend that and give the same command "
-        "again; it continues after the last saved epoch."
+        f"Writing to {folder.path} failed ({error.strerror or error}): mend that and give the same "
+        "command again; it continues after the last saved epoch."
     )
 
 
@@ -267,5 +277,5 @@ def _train(
     except UserError as error:
         return error
     except OSError as error:
-        return _unwritable(folders[0], error)
+        return _unwritable(next((o.folder for o in group if not o.finished), folders[0]), error)
     return None

@@ -34,7 +34,7 @@ from fabench.measure import alternate, repeated
 from fabench.precision import Operands
 from fabench.registry import nearest
 from fabench.report import console
-from fabench.store import RunFolder, now, whole_file, write_text
+from fabench.store import RunFolder, now, whole_file, write_json, write_text
 from fabench.trainer import resolve_device
 
 PRODUCTS = 0.5
@@ -83,13 +83,15 @@ def figures(args: Sequence[str], conf: Path) -> int:
     errors = {o.config.identity(): o.error for o in execute(every, command, draw=False) if o.error}
     failed = 0
     for name, configs in needed.items():
-        reasons = [str(errors[c.identity()]) for c in configs if c.identity() in errors]
-        if reasons:
-            console.print(f"{name}: not made: {reasons[0]}", soft_wrap=True)
-            failed += 1
-        else:
+        try:
+            for c in configs:
+                if c.identity() in errors:
+                    raise errors[c.identity()]
             for path in make(name, known[name], configs, command):
                 console.print(f"{name}: {path}", soft_wrap=True)
+        except (UserError, RunFailed) as error:
+            console.print(f"{name}: not made: {error}", soft_wrap=True)
+            failed += 1
     if failed:
         raise RunFailed(f"{failed} of {len(names)} figures could not be made.")
     return 0
@@ -222,7 +224,7 @@ def make(name: str, module: ModuleType, configs: Sequence[Config], command: str)
             figure.savefig(
                 file, format="pdf", metadata={"Title": caption["Title"], "Subject": subject}
             )
-    write_text(folder / f"{name}.json", json.dumps(caption, indent=2) + "\n")
+    write_json(folder / f"{name}.json", caption)
     return paths
 
 

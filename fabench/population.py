@@ -269,6 +269,11 @@ class Population:
         """Of the snapshot of all rows."""
         return sum(tensor.nbytes for tensor in self._changing().values())
 
+    def fits(self, rows: slice, snapshot: Snapshot) -> bool:
+        """Whether it is one of networks like these rows'. Older ones hold fixed feedback, too."""
+        changing = self._changing().items()
+        return all(n in snapshot and snapshot[n].shape == t[rows].shape for n, t in changing)
+
     def restore(self, rows: slice, snapshot: Snapshot) -> None:
         """Put a snapshot back."""
         for name, tensor in self._changing().items():

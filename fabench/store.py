@@ -7,9 +7,10 @@
     checkpoint.pt    weights, feedback and optimizer state to continue from
     plots/
 
-Files are written whole or not at all.
+Files are written whole or not at all, and checked before they are believed: fabench.checks.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -27,6 +28,14 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from fabench.checks import (
+    ENDED,
+    checkpoint_fault,
+    config_fault,
+    digest,
+    manifest_fault,
+    metrics_fault,
+)
 from fabench.config import Config, parse
 from fabench.errors import UserError
 from fabench.statistics import summarize
@@ -58,6 +67,19 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole. JSON has no NaN and no infinity: see ``_number``."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def remove(path: Path) -> None:
+    """A file, a link (not what it leads to) or a folder with all that is in it; or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -76,9 +98,12 @@ class RunFolder:
 
         The lock ends with the process, however that ends.
         """
+        file = self.path / ".lock"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / ".lock")
+            if file.is_symlink():  # what it leads to is not ours to write
+                file.unlink()
+            lock = filelock.FileLock(file)
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise UserError(
@@ -86,11 +111,12 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise UserError(
-                f"Cannot write to {self.path} ({error.strerror}): choose another output_dir=."
+                f"Cannot write to {self.path} ({error.strerror or error}): choose another "
+                "output_dir=."
             ) from None
-        for part in self.path.glob(".*.part"):  # of a process that was killed while writing
-            part.unlink()
         try:
+            for part in self.path.rglob(".*.part"):  # of a process that was killed while writing
+                remove(part)
             yield
         finally:
             lock.release()
@@ -101,45 +127,94 @@ class RunFolder:
         raw = yaml.safe_load((path / "config.yaml").read_text())
         return cls(parse(raw | {"output_dir": str(path.parents[1])}))
 
+    def unusable(self, name: str, fault: str) -> UserError:
+        """What to say of a file with a fault."""
+        return UserError(f"{self.path / name} {fault}: start the run over with overwrite=true.")
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        """A file to read and understand; whatever stands in the way becomes a UserError."""
+        try:
+            yield self.path / name
+        except FileNotFoundError:
+            raise self.unusable(name, "is missing") from None
+        except Exception as error:
+            raise self.unusable(name, f"cannot be read ({type(error).__name__})") from None
+
+    def _believe(self, name: str, fault: str | None) -> None:
+        if fault is not None:
+            raise self.unusable(name, fault)
+
     # -- Status ------------------------------------------------------------------------------
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; {} if the run is new."""
-        file = self.path / "manifest.json"
-        return json.loads(file.read_text()) if file.exists() else {}
+        with self._reading("manifest.json") as file:
+            manifest = json.loads(file.read_text()) if file.exists() else {}
+        self._believe("manifest.json", manifest_fault(manifest))
+        return dict(manifest)
 
     def update_manifest(self, **changes: Any) -> None:
         """Set keys of the manifest."""
-        text = json.dumps({**self.manifest(), **changes}, indent=2)
-        write_text(self.path / "manifest.json", text + "\n")
+        write_json(self.path / "manifest.json", {**self.manifest(), **changes})
 
     @property
     def status(self) -> str:
-        """new, running, interrupted, finished or failed (running without a lock: was killed)."""
-        return str(self.manifest().get("status", "new"))
+        """new, running, interrupted, finished or failed (running without a lock: was killed);
+        damaged where the manifest does not tell."""
+        try:
+            return str(self.manifest().get("status", "new"))
+        except UserError:
+            return "damaged"
 
     def clear(self) -> None:
-        """Remove everything but the lock, the manifest first: a half-cleared folder is new."""
-        (self.path / "manifest.json").unlink(missing_ok=True)
+        """Remove everything but the lock, the manifest and the checkpoint first: a half-cleared
+        folder is new."""
+        for name in ("manifest.json", "checkpoint.pt"):
+            remove(self.path / name)
         for entry in self.path.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != ".lock":
-                entry.unlink()
+            if entry.name != ".lock":
+                remove(entry)
 
     def go_on_from(self, shorter: "RunFolder") -> None:
         """Begin with what a shorter run has trained: its checkpoint and metrics."""
         metrics, every = shorter.metrics(), self.config.trainer.metrics_every
-        saved = shorter.checkpoint()
-        assert saved is not None
+        saved = shorter.weights()
         self.write_metrics(metrics[metrics.epoch % every == 0])  # its last epoch is always there
         self.update_manifest(goes_on_from=shorter.path.name)
         self.write_checkpoint(saved)
 
     def place(self) -> tuple[int, int]:
-        """Where training stands: whole epochs (-1: not begun) and batches of the next one."""
-        saved = self.checkpoint()
-        return (saved["epoch"], saved["batches"]) if saved else (-1, 0)
+        """Where training stands: whole epochs (-1: not begun) and batches of the next one.
+
+        Raises UserError if what it is known from is not whole, or another run's.
+        """
+        manifest = self.manifest()
+        status = manifest.get("status", "new")
+        if status != "new" or (self.path / "config.yaml").exists():
+            with self._reading("config.yaml") as file:
+                raw = yaml.safe_load(file.read_text())
+            self._believe("config.yaml", config_fault(raw, self.config))
+        if status in ENDED:
+            metrics = self._believed_metrics(manifest, status)
+            return int(metrics.epoch.max()), 0
+        saved = self.checkpoint()  # before the metrics: a process that writes writes it after them
+        if saved is None:
+            return -1, 0
+        self._believed_metrics(saved, status, saved["epoch"])
+        return _place(saved)
+
+    def _believed_metrics(
+        self, witness: dict[str, Any], status: str, epoch: int | None = None
+    ) -> pd.DataFrame:
+        """metrics.csv, checked; ``witness``: what has seen it, with ``metrics_seal``."""
+        metrics = self.metrics()
+        self._believe("metrics.csv", metrics_fault(metrics, self.config, status, epoch))
+        if "metrics_sha256" in witness:
+            seal = self.metrics_seal(witness.get("metrics_bytes"))
+            same = seal["metrics_sha256"] == witness["metrics_sha256"]
+            self._believe("metrics.csv", None if same else "has been changed")
+        return metrics
 
     # -- Content -----------------------------------------------------------------------------
 
@@ -154,9 +229,20 @@ class RunFolder:
 
     def metrics(self) -> pd.DataFrame:
         """metrics.csv exactly as it was written (floats round-trip)."""
-        text = pd.read_csv(self.path / "metrics.csv", dtype=str)  # parsed by Python: exact
-        types = {name: int if name in INTEGERS else float for name in text}
-        return text.astype(types)
+        with self._reading("metrics.csv") as file:
+            written = file.read_text()
+            frame = pd.read_csv(io.StringIO(written), dtype=str)  # parsed by Python: exact
+            types = {name: int if name in INTEGERS else float for name in frame}
+            frame = frame.astype(types)
+        self._believe("metrics.csv", None if written.endswith("\n") else "is cut off")
+        return frame
+
+    def metrics_seal(self, n_bytes: int | None = None) -> dict[str, Any]:
+        """What shows later that metrics.csv as it is now (its first ``n_bytes``) has only grown."""
+        with self._reading("metrics.csv") as file:
+            written = file.read_bytes()[:n_bytes]
+        digest = hashlib.sha256(written).hexdigest()
+        return {"metrics_bytes": len(written), "metrics_sha256": digest}
 
     def write_metrics(self, metrics: pd.DataFrame) -> None:
         """metrics.csv, ordered by epoch and seed."""
@@ -164,23 +250,35 @@ class RunFolder:
 
     def checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint; None if there is none."""
-        file = self.path / "checkpoint.pt"
-        if not file.exists():
-            return None
-        try:
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise UserError(
-                f"{file} cannot be read ({type(error).__name__}): start the run over with "
-                "overwrite=true."
-            ) from None
+        with self._reading("checkpoint.pt") as file:
+            if not file.exists():
+                return None
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+        self._believe("checkpoint.pt", checkpoint_fault(saved, self.config))
+        return dict(saved)
+
+    def weights(self) -> dict[str, Any]:
+        """The checkpoint, for who wants its tensors. UserError if it is not where training is."""
+        saved = self.checkpoint()
+        if saved is None:
+            raise self.unusable("checkpoint.pt", "is missing, and the run's weights are wanted")
+        if _place(saved) != self.place():
+            raise self.unusable("checkpoint.pt", "is older than the run")
+        return saved
 
     def write_checkpoint(self, content: dict[str, Any]) -> None:
-        """checkpoint.pt: tensors and numbers."""
+        """checkpoint.pt: tensors and numbers, whose they are, and checksums, of metrics.csv too."""
+        owner = {"run": self.config.identity(), "seeds": self.config.seeds}
+        content = {**content, **owner, **self.metrics_seal()}
         buffer = io.BytesIO()  # writing to a full disk itself, torch raises no OSError
-        torch.save(content, buffer)
+        torch.save({**content, "sha256": digest(content)}, buffer)
         with whole_file(self.path / "checkpoint.pt") as file:
             file.write(buffer.getbuffer())
+
+    def has_checkpoint(self, place: tuple[int, int]) -> bool:
+        """Whether the checkpoint, if there is one, stands at this place: see ``place``."""
+        saved = self.checkpoint()
+        return saved is not None and _place(saved) == place
 
     def remove_checkpoint(self) -> None:
         """Of a finished run whose weights nobody asks for."""
@@ -196,7 +294,17 @@ class RunFolder:
                 "mean": list(map(_number, by_seed.mean())),
                 "per_seed": {seed: list(map(_number, row)) for seed, row in by_seed.T.items()},
             }
-        write_text(self.path / "summary.json", json.dumps(content, indent=2) + "\n")
+        write_json(self.path / "summary.json", content)
+
+    def make_room_for_plots(self) -> None:
+        """plots/ is a folder of this folder: a link or a file in its place goes."""
+        plots = self.path / "plots"
+        if plots.is_symlink() or not plots.is_dir():
+            remove(plots)
+
+
+def _place(checkpoint: dict[str, Any]) -> tuple[int, int]:
+    return checkpoint["epoch"], checkpoint["batches"]
 
 
 def score(metrics: pd.DataFrame) -> tuple[str, int]:
@@ -245,5 +353,5 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN: null."""
-    return None if pd.isna(value) else float(value)
+    """JSON has no NaN and no infinity: null."""
+    return float(value) if np.isfinite(value) else None

@@ -50,7 +50,8 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
         row: dict[str, object] = {key: job.overrides.get(key, "") for key in keys}
         status = job.outcome.folder.status if job.outcome else "refused"
         row |= {"status": "failed" if job.error and status != "refused" else status}
-        if job.outcome and job.outcome.folder.has_metrics():
+        usable = job.outcome and not isinstance(job.error, UserError)
+        if job.outcome and usable and job.outcome.folder.has_metrics():
             metrics = job.outcome.folder.metrics()
             column, _ = score(metrics)
             final = summary(metrics)["final"][column]

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from fabench.config import Config, device_of
-from fabench.dataset.base import Split
+from fabench.dataset.base import Data, Split
 from fabench.environment import describe
 from fabench.errors import UserError
 from fabench.examples import Epoch, Examples
@@ -114,6 +114,30 @@ def population_of(config: Config, rows: Sequence[Row], device: torch.device) -> 
     )  # fmt: skip
 
 
+def data_of(config: Config) -> Data:
+    """What a run trains and is tested on."""
+    data = config.dataset.load(config.general.data_dir)
+    return data.hold_out() if config.trainer.evaluate_on == "validation" else data
+
+
+def trained(folder: RunFolder) -> Population:
+    """A run's networks as its checkpoint has them, with all their weights: those that do not learn
+    (features, gates, frozen layers) are drawn again. Raises UserError if there is no checkpoint."""
+    saved, config = folder.weights(), folder.config
+    rows = [Row(seed, config.scalars()) for seed in config.seeds]
+    population = population_of(config, rows, resolve_device(config))
+    _put(population, slice(None), folder, saved)
+    return population
+
+
+def _put(population: Population, rows: slice, folder: RunFolder, saved: dict[str, Any]) -> None:
+    """A checkpoint's steps and tensors into some rows. UserError where they do not fit."""
+    if not population.fits(rows, saved["tensors"]):
+        raise folder.unusable("checkpoint.pt", "is another network's")
+    population.steps = saved["steps"]
+    population.restore(rows, saved["tensors"])
+
+
 class Chore:
     """What may be done again and again, in a small part of the time."""
 
@@ -149,9 +173,7 @@ class Training:
         self.folders, self.keep_weights = folders, keep_weights
         self.config = folders[0].config
         self.device = resolve_device(self.config)
-        data = self.config.dataset.load(self.config.general.data_dir)
-        if self.config.trainer.evaluate_on == "validation":
-            data = data.hold_out()
+        data = data_of(self.config)
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
@@ -201,17 +223,17 @@ class Training:
         by_class = self._class_accuracy()
         for folder, rows in zip(self.folders, self.slices, strict=True):
             folder.write_summary(None if by_class is None else by_class[rows])
-            status: dict[str, str] = {"status": "finished"}
+            status = {"status": "finished", **folder.metrics_seal()}
             if self.diverged[rows].all():
                 reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
-                status = {"status": "failed", "reason": reason}
+                status |= {"status": "failed", "reason": reason}
             self._close(folder, **status)
             if not self.keep_weights:
                 folder.remove_checkpoint()
         if signals.received is not None:  # too late to stop this, in time to stop what follows
             raise Interrupted("Stopped; this run is finished.", signals.received)
 
-    def _close(self, folder: RunFolder, **status: str) -> None:
+    def _close(self, folder: RunFolder, **status: Any) -> None:
         """Note how and when the session that began last ended."""
         *earlier, last = folder.manifest()["sessions"]
         folder.update_manifest(**status, sessions=[*earlier, {**last, "stopped": now()}])
@@ -330,11 +352,10 @@ class Training:
             if saved is None:
                 return
             self.epoch, self.batches, self.seconds = (saved[k] for k in PLACE)
-            self.population.steps = saved["steps"]
             self.score.examples = saved["examples"]
             self.score.loss[rows] = saved["loss"].to(self.device)
             self.score.correct[rows] = saved["correct"].to(self.device)
-            self.population.restore(rows, saved["tensors"])
+            _put(self.population, rows, folder, saved)
             metrics = folder.metrics()
             metrics = metrics[metrics.epoch <= self.epoch]
             self.metrics[i] = [of_epoch for _, of_epoch in metrics.groupby("epoch")]

@@ -299,7 +299,7 @@ def _scores(
     scores = []
     outcomes = execute(configs, command, draw=False, keep_weights=False)
     for point, outcome in zip(points, outcomes, strict=True):
-        if outcome.error is not None and outcome.folder.status != "failed":
+        if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error
         metrics = outcome.folder.metrics()
         last_epochs = metrics[metrics.epoch > metrics.epoch.max() - search.last_epochs]

@@ -8,13 +8,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hydra import initialize_config_dir
 from PIL import Image
 from scipy import stats
 
 from fabench import cli, figures
 from fabench.dataset.mnist import Mnist
+from fabench.errors import UserError
 from fabench.execute import execute
 from fabench.figure.embedding import neighbour_accuracy
 from fabench.initialization import WEIGHT_INITS
@@ -418,7 +418,7 @@ def test_fig_hidden_activations_are_those_of_the_trained_network(make_config, tm
     np.testing.assert_allclose(untrained[0], np.tanh(x @ drawn), atol=1e-5)
 
 
-def test_fig_b_2_represents_a_digit_by_its_place_in_the_weights(monkeypatch, tmp_path):
+def test_fig_b_2_represents_a_digit_by_its_place_in_the_weights():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 5, 784)).astype(np.float32)
     W = rng.normal(size=(2352, 6)).astype(np.float32)
@@ -427,10 +427,15 @@ def test_fig_b_2_represents_a_digit_by_its_place_in_the_weights(monkeypatch, tmp
     alone[:, 784:1568] = x[1]  # the digit in the middle place, nothing beside it
     np.testing.assert_allclose(h[5:10], alone @ W, rtol=1e-4, atol=1e-4)
 
-    weights = torch.arange(3.0)[:, None, None].expand(3, 2, 2).clone()
-    torch.save({"tensors": {"W0": weights}}, tmp_path / "checkpoint.pt")
-    frame = runs("bp").assign(folder=str(tmp_path), seed=lambda f: (f.seed + 2) % 3)
-    assert (fig_b_2.first_weights(frame, "bp") == 1).all()  # seeds stand as 2, 0, 1
+
+def test_fig_b_2_takes_the_weights_of_its_seed(make_config, tmp_path):
+    config = make_config(
+        learning_rule="bp", seed=[1, 2, 0], trainer__epochs=1, output_dir=str(tmp_path)
+    )
+    [outcome] = execute([config], "a test", draw=False)
+    W = outcome.folder.checkpoint()["tensors"]["W0"]
+    frame = figures.dataframe([config])
+    np.testing.assert_array_equal(fig_b_2.first_weights(frame, "bp"), W[2])
 
 
 def test_fig_b_2_samples_are_the_digits_that_their_labels_say(monkeypatch, make_images):
@@ -646,3 +651,18 @@ def test_published_networks_are_told_apart():
 def test_markdown_has_a_row_per_row():
     text = figures.markdown(pd.DataFrame({"a": ["x", None], "b": [0.123456, np.nan]}))
     assert text == "| a | b |\n| --- | --- |\n| x | 0.1235 |\n|  |  |\n"
+
+
+def test_a_figure_that_cannot_be_drawn_does_not_stop_the_others(workdir, monkeypatch, capsys):
+    def make(name, *args):
+        if name == "fig_3_1":
+            raise UserError("The weights are missing.")
+        return ["drawn"]
+
+    monkeypatch.setattr(figures, "execute", lambda *args, **options: [])
+    monkeypatch.setattr(figures, "_show_plan", lambda needed: None)
+    monkeypatch.setattr(figures, "make", make)
+    assert cli.main(["figures", "fig_3_1", "fig_b_2", *SMALL]) == 1
+    out, err = capsys.readouterr()
+    assert "fig_3_1: not made: The weights are missing." in out and "fig_b_2: drawn" in out
+    assert "1 of 2 figures" in err

@@ -19,6 +19,11 @@ import torch
 from fabench.errors import UserError
 from fabench.store import RunFolder, summary, whole_file
 
+CHECKPOINT = {
+    "epoch": 1, "batches": 2, "seconds": 0.1 + 0.2, "steps": 5, "examples": 32,
+    "loss": torch.zeros(3), "correct": torch.zeros(3), "tensors": {},
+}  # fmt: skip
+
 T975 = {1: 12.7062047364, 2: 4.3026527297}
 """Student's t at 0.975 by degrees of freedom, from a table."""
 
@@ -28,6 +33,13 @@ def folder(make_config, tmp_path):
     """A run folder that exists and is empty."""
     folder = RunFolder(make_config(output_dir=str(tmp_path)))
     folder.path.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def measured(folder):
+    """The same with metrics, as every run has before its first checkpoint."""
+    folder.write_metrics(pd.DataFrame({"seed": [0, 1, 2], "epoch": 0, "test_loss": 0.5}))
     return folder
 
 
@@ -114,40 +126,40 @@ def test_runs_of_other_science_have_other_folders(make_config):
     assert {RunFolder(make_config(**change)).path.name for change in elsewhere} == {names[0]}
 
 
-def test_clear_removes_everything(folder):
-    with folder.locked():
-        folder.update_manifest(status="finished")
-        folder.write_checkpoint({"epoch": 1, "batches": 0})
-        (folder.path / "plots").mkdir()
-        (folder.path / "plots" / "accuracy.png").touch()
-        folder.clear()
-        assert folder.status == "new"
-        assert {p.name for p in folder.path.iterdir()} <= {".lock"}
+def test_clear_removes_everything(measured):
+    with measured.locked():
+        measured.update_manifest(status="finished")
+        measured.write_checkpoint(CHECKPOINT)
+        (measured.path / "plots").mkdir()
+        (measured.path / "plots" / "accuracy.png").touch()
+        measured.clear()
+        assert measured.status == "new"
+        assert {p.name for p in measured.path.iterdir()} <= {".lock"}
 
 
 # -- Checkpoint ------------------------------------------------------------------------------
 
 
-def test_checkpoint_comes_back_exactly(folder):
+def test_checkpoint_comes_back_exactly(measured):
     W = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    folder.write_checkpoint({"epoch": 3, "batches": 2, "seconds": 0.1 + 0.2, "tensors": {"W0": W}})
-    saved = folder.checkpoint()
+    measured.write_checkpoint({**CHECKPOINT, "tensors": {"W0": W}})
+    saved = measured.checkpoint()
     assert saved["seconds"] == 0.1 + 0.2
     assert torch.equal(saved["tensors"]["W0"], W)
-    assert folder.place() == (3, 2)
+    assert measured.has_checkpoint((1, 2)) and not measured.has_checkpoint((1, 1))
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "code"])
-def test_a_corrupt_checkpoint_is_named(folder, damage):
-    file = folder.path / "checkpoint.pt"
-    folder.write_checkpoint({"W0": torch.zeros(1000)})
+def test_a_corrupt_checkpoint_is_named(measured, damage):
+    file = measured.path / "checkpoint.pt"
+    measured.write_checkpoint({**CHECKPOINT, "tensors": {"W0": torch.zeros(3, 1000)}})
     whole = file.read_bytes()
     if damage == "code":
         torch.save({"W0": os.system}, file)  # a pickle that names a function
     else:
         file.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}[damage])
     with pytest.raises(UserError, match=r"checkpoint\.pt cannot be read.*overwrite=true"):
-        folder.checkpoint()
+        measured.checkpoint()
 
 
 # -- Lock ------------------------------------------------------------------------------------

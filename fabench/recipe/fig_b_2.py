@@ -7,11 +7,9 @@ accuracies in the 512-d representation stand beside it, with those of an untrain
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -20,6 +18,7 @@ from fabench.figure import style
 from fabench.figure.embedding import NEIGHBOURS, Array, embed, neighbour_accuracy, scatter
 from fabench.initialization import WEIGHT_INITS
 from fabench.randomness import generator
+from fabench.store import RunFolder
 from fabench.task.parity import Parity
 
 EXPERIMENTS = ("fig_3_1",)
@@ -66,11 +65,8 @@ def samples(data_dir: str | None) -> tuple[Array, NDArray[np.uint8]]:
 def first_weights(frame: pd.DataFrame, rule: str) -> Array:
     """The trained first weight matrix [2352, 512] of SEED's network."""
     rows = frame[(frame.learning_rule == rule) & (frame.k == K)]
-    saved: dict[str, Any] = torch.load(
-        Path(rows.folder.iloc[0]) / "checkpoint.pt", weights_only=True
-    )
-    seeds = rows.seed.drop_duplicates().tolist()
-    return np.asarray(saved["tensors"]["W0"][seeds.index(SEED)])
+    run = RunFolder.at(Path(rows.folder.iloc[0]))
+    return np.asarray(run.weights()["tensors"]["W0"][run.config.seeds.index(SEED)])
 
 
 def represent(x: Array, W: Array) -> Array:

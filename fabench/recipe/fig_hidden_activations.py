@@ -14,11 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fabench.examples import Examples
 from fabench.figure import style
 from fabench.figure.embedding import NEIGHBOURS, Array, embed, neighbour_accuracy, scatter
 from fabench.population import Population
 from fabench.store import RunFolder
-from fabench.trainer import Training, population_of
+from fabench.trainer import data_of, population_of, trained
 
 EXPERIMENTS = ("fig_frozen_first_layer",)
 ON_REQUEST = True  # those of fig_frozen_first_layer
@@ -36,12 +37,12 @@ def draw(frame: pd.DataFrame) -> Figure:
     }
     depth = len(found["bp"][0])
     with style.canvas(len(RULES), depth, height=3.0) as (figure, panels):
-        for row, (rule, (trained, untrained, labels)) in zip(panels, found.items(), strict=True):
+        for row, (rule, (learned, drawn, labels)) in zip(panels, found.items(), strict=True):
             for layer, axes in enumerate(row):
                 after, before = (
-                    neighbour_accuracy(layers[layer], labels) for layers in (trained, untrained)
+                    neighbour_accuracy(layers[layer], labels) for layers in (learned, drawn)
                 )
-                dots = scatter(axes, embed(trained[layer]), labels, "tab10")
+                dots = scatter(axes, embed(learned[layer]), labels, "tab10")
                 axes.set_title(
                     f"{rule.upper()}, layer {layer + 1}: {NEIGHBOURS}-NN {after:.1%}\n"
                     f"(untrained network: {before:.1%})"
@@ -53,11 +54,14 @@ def draw(frame: pd.DataFrame) -> Figure:
 def hidden_layers(folder: Path) -> tuple[list[Array], list[Array], NDArray[Any]]:
     """Activations [N, U] of every hidden layer for N test examples, in the trained network of a
     run's first seed and in the same network untrained; the examples' classes [N]."""
-    run = Training([RunFolder.at(folder)], command="")
-    untrained = population_of(run.config, run.rows, run.device)
-    x, y = next(run.examples.batches(run.examples.epoch("test", 0, EXAMPLES), EXAMPLES))
-    trained, initial = (_activations(p, x) for p in (run.population, untrained))
-    return trained, initial, y[0].argmax(-1).cpu().numpy()
+    run = RunFolder.at(folder)
+    population = trained(run)
+    untrained = population_of(run.config, population.rows, population.device)
+    data, seeds, task = data_of(run.config), run.config.seeds, run.config.task
+    examples = Examples(data, task, seeds, population.device, population.operand)
+    x, y = next(examples.batches(examples.epoch("test", 0, EXAMPLES), EXAMPLES))
+    after, before = (_activations(p, x) for p in (population, untrained))
+    return after, before, y[0].argmax(-1).cpu().numpy()
 
 
 def _activations(population: Population, x: Any) -> list[Array]:
