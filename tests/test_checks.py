@@ -18,10 +18,9 @@ from fabench.checks import digest
 from fabench.errors import RunFailed, UserError
 from fabench.execute import execute, find
 from fabench.figure.run_plots import write_plots
-from fabench.population import Population, Row
 from fabench.recipe import fig_hidden_activations
 from fabench.store import TIMES, RunFolder, summary
-from fabench.trainer import Training, trained
+from fabench.trainer import Training, population_of, trained
 
 EPOCHS = 4
 RUN = {"learning_rule": "dfa", "optimizer": "adam", "trainer__epochs": EPOCHS}
@@ -467,16 +466,14 @@ def test_all_weights_of_a_trained_run_come_back(make_config, tmp_path, monkeypat
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
         assert torch.equal(ours[name], tensor), name
-    fresh = everything(Population(config, [Row(s, config.scalars()) for s in (4, 1)], again.device))
+    fresh = everything(population_of(config, population.rows, again.device))
     assert any(not torch.equal(fresh[name], tensor) for name, tensor in theirs.items())
 
 
 def everything(population):
     """All tensors of a population, by name."""
-    matrices = {**vars(population.weights), "B": population.B}
-    named = {f"{k}{i}": m for k, ms in matrices.items() for i, m in enumerate(ms) if m is not None}
     states = {f"{n} {k}": t for n, s in population.state.items() for k, t in s.items()}
-    return {**named, **states, "steps": torch.tensor(population.steps)}
+    return {**population.tensors, **states, "steps": torch.tensor(population.steps)}
 
 
 # -- JSON ------------------------------------------------------------------------------------
