@@ -67,7 +67,7 @@ def bench(args: Sequence[str], conf: Path) -> int:
     raw = composed(args, conf)
     settings = validated(Settings, raw.pop("bench"), prefix="bench.")
     config = parse(raw)
-    if config.optimizer.name != "sgd":
+    if config.optimizer is None or config.optimizer.name != "sgd":
         raise UserError("fabench bench compares plain SGD; the other optimizers have a row each.")
     if config.task.name != "parity":
         raise UserError("fabench bench compares one output's cross-entropy: task=parity only.")
@@ -153,11 +153,9 @@ def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = 
     if len(config.model.hidden) != 1 or config.model.bias:
         raise UserError("fabench bench compares networks of one hidden layer, without biases.")
     device, seeds = resolve_device(config), config.seeds[:n_networks]
+    scalars, key = config.scalars(), "optimizer.lr"
     rows = [
-        Row(
-            seeds[i % len(seeds)],
-            config.scalars() | {"optimizer.lr": config.optimizer.lr / (1 + i // 3)},
-        )
+        Row(seeds[i % len(seeds)], {**scalars, key: scalars[key] / (1 + i // 3)})
         for i in range(n_networks)
     ]
     population = population_of(config, rows, device)

@@ -15,7 +15,8 @@ from fabench.dataset.base import Dataset, ImageDataset, Teacher
 from fabench.errors import UserError
 from fabench.initialization import InitOfB
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import LazyRule, LearningRule
+from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
+from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.base import Model
 from fabench.network import Layer
 from fabench.optimizer.base import Optimizer
@@ -65,7 +66,7 @@ class Config:
     """A checked configuration: one object per group."""
 
     learning_rule: LearningRule
-    optimizer: Optimizer
+    optimizer: Optimizer | None  # a SearchRule has none
     dataset: Dataset
     task: Task
     model: Model
@@ -92,6 +93,12 @@ class Config:
         """Whether examples depend on k: images lie side by side, of bits k count."""
         of_images = isinstance(self.dataset, ImageDataset) and hasattr(self.task, "k")
         return of_images or hasattr(self.dataset, "k")
+
+    @property
+    def method(self) -> str:
+        """What learns, in words."""
+        chosen = (self.learning_rule, self.optimizer)
+        return ", ".join(option.name for option in chosen if option)
 
     @property
     def problem(self) -> str:
@@ -129,11 +136,13 @@ class Config:
             f"{group}.{name}": getattr(getattr(self, group), name)
             for group, names in of_rows.items()
             for name in names
+            if getattr(self, group) is not None
         }
 
     def resolved(self) -> dict[str, Any]:
         """Every setting as plain containers: what config.yaml holds."""
-        groups = {group: dataclasses.asdict(getattr(self, group)) for group in GROUPS}
+        chosen = {group: getattr(self, group) for group in GROUPS}
+        groups = {g: dataclasses.asdict(option) for g, option in chosen.items() if option}
         return {**groups, **dataclasses.asdict(self.general)}
 
     def science(self) -> dict[str, Any]:
@@ -170,23 +179,26 @@ class Config:
 
     def name(self) -> str:
         """The run folder's name: readable, then the identity."""
-        parts = [self.learning_rule.name, self.optimizer.name, self.dataset.name]
+        chosen = (self.learning_rule, self.optimizer, self.dataset)
+        parts = [option.name for option in chosen if option]
         if self.task.name != "parity":
             parts.append(self.task.name)
         if self.uses_k:
             parts.append(f"k{self.general.k}")
         if self.has_feedback:
             parts.append(self.init_of_B.name)
-        parts.append(f"lr{self.optimizer.lr:g}")
+        if self.optimizer:
+            parts.append(f"lr{self.optimizer.lr:g}")
         return "_".join(parts) + "-" + self.identity()
 
 
 def parse(raw: dict[str, Any]) -> Config:
     """Check a composed configuration (plain containers). Raises UserError naming the key."""
     raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
+    rule = registry.build("learning_rule", _group(raw, "learning_rule"))
     for group in GROUPS:
-        if not isinstance(raw.get(group), dict):
-            raise UserError(f"{group}={raw.get(group)}: choose one option of the group.")
+        if group != "optimizer" or not isinstance(rule, SearchRule):
+            _group(raw, group)
     general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
     if len(set(general.seed)) < len(general.seed):
         raise UserError(f"seed={general.seed}: a seed stands there twice.")
@@ -205,9 +217,10 @@ def parse(raw: dict[str, Any]) -> Config:
         task["n_targets"] = dataset.n_targets
     else:
         task["n_classes"] = dataset.n_classes
+    searches = isinstance(rule, SearchRule)
     config = Config(
-        learning_rule=registry.build("learning_rule", raw["learning_rule"]),
-        optimizer=registry.build("optimizer", raw["optimizer"]),
+        learning_rule=rule,
+        optimizer=None if searches else registry.build("optimizer", raw["optimizer"]),
         dataset=dataset,
         task=registry.build("task", task),
         model=registry.build("model", raw["model"]),
@@ -228,6 +241,14 @@ def parse(raw: dict[str, Any]) -> Config:
     return dataclasses.replace(config, trainer=trainer)
 
 
+def _group(raw: dict[str, Any], group: str) -> dict[str, Any]:
+    """A group's settings. Raises UserError where there are none."""
+    settings = raw.get(group)
+    if not isinstance(settings, dict):
+        raise UserError(f"{group}={settings}: choose one option of the group.")
+    return settings
+
+
 def device_of(trainer: Trainer) -> torch.device:
     """Where a run trains; auto takes a GPU where there is one."""
     use_gpu = trainer.device != "cpu" and torch.cuda.is_available()
@@ -246,8 +267,14 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         reason = rule.transport_refusal(layers)
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
-    if config.trainer.adversarial and isinstance(rule, LazyRule):
+    t = config.trainer
+    if t.weight_decay and isinstance(rule, SearchRule):
         raise UserError(
-            f"trainer.adversarial={config.trainer.adversarial:g}: learning_rule={rule.name} sends "
+            f"trainer.weight_decay={t.weight_decay:g}: learning_rule={rule.name} searches, and has "
+            "no gradient to add it to."
+        )
+    if t.adversarial and (isinstance(rule, LazyRule) or not isinstance(rule, SignalRule)):
+        raise UserError(
+            f"trainer.adversarial={t.adversarial:g}: learning_rule={rule.name} sends "
             "no error back to the inputs."
         )

@@ -176,13 +176,13 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
         settings = {
             key: "-".join(map(str, value)) if isinstance(value, list) else value
             for group in ("optimizer", "dataset", "task", "model", "trainer")
-            for key, value in resolved[group].items()
+            for key, value in resolved.get(group, {}).items()
             if key != "name" and value is not None
         }
         settings |= {
             "k": config.general.k,
             "learning_rule": config.learning_rule.name,
-            "optimizer": config.optimizer.name,
+            "optimizer": config.optimizer.name if config.optimizer else None,
             "dataset": config.dataset.name,
             "init_of_B": config.init_of_B.name if config.has_feedback else None,
             "folder": str(folder.path),

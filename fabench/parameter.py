@@ -34,13 +34,14 @@ class Parameter:
     scale: Scale = 1.0
 
 
-def network_parameters(layers: Sequence[Layer]) -> dict[str, Parameter]:
-    """W, b and G of every layer; those of a layer that does not learn never move."""
+def network_parameters(layers: Sequence[Layer], how: Moves = "descent") -> dict[str, Parameter]:
+    """W, b and G of every layer. They move as ``how`` says, those of a layer that does not learn,
+    and gates, never."""
     table: dict[str, Parameter] = {}
     for number, layer in enumerate(layers):
         i, o = layer.fan_in, layer.fan_out
         weight = _drawn(WEIGHT_INITS[layer.weight_init], i, o)
-        moves: Moves = "descent" if layer.trained else "never"
+        moves: Moves = how if layer.trained else "never"
         table[f"W{number}"] = Parameter(
             (i, o), weight, f"weights {number}", moves, layer.weight_scale
         )

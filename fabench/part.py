@@ -28,7 +28,7 @@ class Shared:
     layers: tuple[Layer, ...]
     parameters: dict[str, Parameter]
     objective: Loss
-    descent: Descent
+    descent: Descent | None
     draws: NetworkDraws
     operand: Operands
     scratch: Scratch
@@ -66,7 +66,8 @@ class PopulationPart(Part):
     def begin(self, t: int | Tensor) -> None:
         """Stand at step number ``t``."""
         self.t = t
-        self.numbers = self.shared.descent.optimizer.at_step(t, self.scalars)
+        if self.shared.descent:
+            self.numbers = self.shared.descent.optimizer.at_step(t, self.scalars)
         self.operands_of.forget()
 
     @property
@@ -101,11 +102,12 @@ class PopulationPart(Part):
         if self.noted is not None:
             self.noted[name] = g.value(self.as_operand) if isinstance(g, Outer) else g
             return
-        numbers = self.numbers
+        descent, numbers = self.shared.descent, self.numbers
+        assert descent is not None
         if isinstance(rate, Tensor) or rate != 1:
             lr, decay = numbers.lr * rate, numbers.weight_decay / rate
             numbers = SimpleNamespace(**vars(numbers) | {"lr": lr, "weight_decay": decay})
-        self.shared.descent(name, self.tensors[name], g, self.state[name], numbers)
+        descent(name, self.tensors[name], g, self.state[name], numbers)
         self.operands_of.forget(name)
 
     def put(self, name: str, value: Tensor) -> None:

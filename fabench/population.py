@@ -22,7 +22,7 @@ from fabench.drawing import NetworkDraws
 from fabench.initialization import InitOfB
 from fabench.lanes import Lanes, threads_an_operation
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import DescentRule, LearningRule, NoisyRule
+from fabench.learning_rule.base.rule import LearningRule, NoisyRule
 from fabench.network import Layer, largest_weight
 from fabench.optimizer.base import Optimizer, State
 from fabench.parameter import Parameter, network_parameters
@@ -96,7 +96,7 @@ class Population:
         self,
         layers: tuple[Layer, ...],
         rule: LearningRule,
-        optimizer: Optimizer,
+        optimizer: Optimizer | None,
         task: Task,
         rows: Sequence[Row],
         device: torch.device,
@@ -107,7 +107,8 @@ class Population:
         steps_an_epoch: int = 1,
         epochs: int = 1,
     ) -> None:
-        """Draw R networks; seeds and numbers come from ``rows``. ``epochs``: of the whole run."""
+        """Draw R networks; seeds and numbers come from ``rows``. ``optimizer``: None for a rule that
+        searches; ``epochs``: of the whole run."""
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
         self.device, self.together = device, computes_together(device, layers)
         self.operand = Operands(precision, device)
@@ -115,21 +116,24 @@ class Population:
         seeds = [row.seed for row in rows]
         self.streams = torch.tensor(streams(seeds)[1], device=device)
         draws = NetworkDraws(layers, seeds, device)
-        self.parameters = network_parameters(layers) | rule.parameters(layers, init_of_B)
+        own = network_parameters(layers, "descent" if optimizer else "put")
+        self.trained_names = [name for name, p in own.items() if p.moves != "never"]
+        self.parameters = own | rule.parameters(layers, init_of_B)
         self.tensors = {
             name: draws.parameter(p, self._scale(p)) for name, p in self.parameters.items()
         }
         if isinstance(rule, FeedbackRule) and init_of_B.name == "transported":
             for number, b in enumerate(rule.transported(self.matrices("W"))):
                 self.tensors[f"B{number}"] = b * self._scale(self.parameters[f"B{number}"])
-        descends = isinstance(rule, DescentRule)
         self.state: dict[str, State] = {
-            name: optimizer.initial_state(self.tensors[name]) if descends else {}
+            name: optimizer.initial_state(self.tensors[name]) if optimizer else {}
             for name in self._moving("descent")
         }
         scratch = Scratch()
         decays = any(row.scalars["trainer.weight_decay"] for row in rows)
-        self.descent = Descent(optimizer, self.operand, scratch, self.together, decays)
+        self.descent = (
+            Descent(optimizer, self.operand, scratch, self.together, decays) if optimizer else None
+        )
         fixed = {name: self.operand(self.tensors[name]) for name in self._moving("never")}
         self._shared = Shared(
             layers, self.parameters, task.objective, self.descent, draws, self.operand, scratch,
@@ -137,7 +141,7 @@ class Population:
         )  # fmt: skip
         size = len(rows) if self.together else 1
         self._parts = [self.part(slice(r, r + size)) for r in range(0, len(rows), size)]
-        if descends:
+        if self.descent:
             largest, steps = largest_weight(layers) * size, epochs * steps_an_epoch
             self.descent.compile(largest, size, steps, self._parts[0].scalars)
         self.replays = is_a_graph(device, rule, layers)
@@ -187,8 +191,7 @@ class Population:
 
     def trained(self) -> dict[str, Tensor]:
         """The network's own parameters that move, by name: "W0", "b0", "W1", ..."""
-        own = network_parameters(self.layers)
-        return {name: self.tensors[name] for name, p in own.items() if p.moves != "never"}
+        return {name: self.tensors[name] for name in self.trained_names}
 
     def n_parameters(self) -> int:
         """Trained parameters of one network."""

@@ -37,26 +37,31 @@ def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
         key: "|".join(f"{v:g}" for v in dict.fromkeys(c.scalars()[key] for c in configs))
         for key in config.scalars()
     }
-    decay = scalars.pop("trainer.weight_decay")
-    settings = ", ".join(
-        f"{key.removeprefix('optimizer.')}={value}"
-        for key, value in scalars.items()
-        if key.startswith("optimizer.")
-    )
+
+    def named(name: str, group: str) -> str:
+        """An option's name and the numbers of its group."""
+        numbers = [
+            f"{key.removeprefix(group + '.')}={value}"
+            for key, value in scalars.items()
+            if key.startswith(f"{group}.")
+        ]
+        return f"{name} ({', '.join(numbers)})" if numbers else name
+
     precision: str = config.precision
     if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
         precision += " (this CPU has no bf16 arithmetic: bf16 operands, multiplied in fp32)"
     widths = [config.layers()[0].n_inputs, *(layer.units for layer in config.layers())]
-    lines = {
-        "rule": config.learning_rule.name,
-        "optimizer": f"{config.optimizer.name} ({settings})",
+    lines = {"rule": named(config.learning_rule.name, "learning_rule")}
+    if config.optimizer:
+        lines["optimizer"] = named(config.optimizer.name, "optimizer")
+    lines |= {
         "dataset": config.problem,
         "network": "-".join(map(str, widths)) + f", {parameters:,} trained parameters",
     }
     if config.has_feedback:
         lines["feedback"] = config.init_of_B.name
-    if decay != "0":
-        lines["weight decay"] = decay
+    if scalars["trainer.weight_decay"] != "0":
+        lines["weight decay"] = scalars["trainer.weight_decay"]
     return lines | {
         "seeds": ", ".join(map(str, dict.fromkeys(seed for c in configs for seed in c.seeds))),
         "device": f"{device}, {precision}",

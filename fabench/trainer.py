@@ -187,7 +187,7 @@ class Training:
             "data": data.source,
             "parameters": self.population.n_parameters(),
             "population": len(self.rows),
-            "compiled_update": self.population.descent.compiled is not None,
+            "compiled_update": bool(self.population.descent and self.population.descent.compiled),
         }
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
         self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)

@@ -342,7 +342,7 @@ def curve(frame: pd.DataFrame, keys: Sequence[str], search: Search, config: Conf
         label = "-NSE" if config.task.score == "nse" else "accuracy"
         axes.set_ylabel(f"{search.split} {label}\n(mean ± sd over seeds)")
         axes.set_title(
-            f"{config.learning_rule.name}, {config.optimizer.name}, {config.problem}:\n"
+            f"{config.method}, {config.problem}:\n"
             f"last {search.last_epochs} of {config.trainer.epochs} epochs",
             fontsize=7,
         )

@@ -73,11 +73,8 @@ def write_plots(folder: Path, metrics: pd.DataFrame, config: Config) -> list[Pat
 def _finish(axes: Axes, metrics: pd.DataFrame, config: Config, ylabel: str) -> None:
     n = metrics.seed.nunique()
     spread = f"mean and 95 % interval, {n} seeds" if n > 1 else f"seed {metrics.seed.iloc[0]}"
-    axes.set_title(
-        f"{config.learning_rule.name}, {config.optimizer.name}, lr={config.optimizer.lr:g}, "
-        f"{config.problem}\n{spread}",
-        fontsize=7,
-    )
+    rate = f", lr={config.optimizer.lr:g}" if config.optimizer else ""
+    axes.set_title(f"{config.method}{rate}, {config.problem}\n{spread}", fontsize=7)
     epoch_axis(axes, int(metrics.epoch.max()))
     axes.set_ylabel(ylabel)
     axes.legend(loc="best")
