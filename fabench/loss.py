@@ -16,16 +16,19 @@ from torch.nn.functional import log_softmax, softplus
 class Loss:
     """What an output a [R, B, C] costs, given the target y [R, B, C].
 
-    value(a, y): the loss of every example [R, B]; error(a, y): e, its gradient at a [R, B, C].
+    value(a, y): the loss of every example [R, B]; error(a, y): e, its gradient at a [R, B, C];
+    prediction(a): what it says that y is [R, B, C].
     """
 
     value: Callable[[Tensor, Tensor], Tensor]
     error: Callable[[Tensor, Tensor], Tensor]
+    prediction: Callable[[Tensor], Tensor]
 
 
 BINARY_CROSS_ENTROPY = Loss(
     value=lambda a, y: torch.lerp(softplus(a), softplus(-a), y).sum(-1),  # (1)
     error=lambda a, y: torch.sigmoid(a) - y,  # (2)
+    prediction=torch.sigmoid,
 )
 """Sigmoid outputs with cross-entropy, from the logits: stable for any a, y in [0, 1].
 
@@ -38,6 +41,7 @@ Demirbilek 2021, appendix A.
 SOFTMAX_CROSS_ENTROPY = Loss(
     value=lambda a, y: -(y * log_softmax(a, -1)).sum(-1),  # (1)
     error=lambda a, y: log_softmax(a, -1).exp() - y,  # (2)
+    prediction=lambda a: log_softmax(a, -1).exp(),
 )
 """A softmax output with cross-entropy, from the logits: stable for any a; y >= 0, of sum 1 over C.
 
@@ -48,6 +52,7 @@ SOFTMAX_CROSS_ENTROPY = Loss(
 SQUARED_ERROR = Loss(
     value=lambda a, y: (a - y).square().sum(-1) / 2,  # (2)
     error=lambda a, y: a - y,  # (1)
+    prediction=lambda a: a,
 )
 """Half the squared error of a linear output.
 
@@ -58,6 +63,7 @@ SQUARED_ERROR = Loss(
 SIGMOID_SQUARED_ERROR = Loss(
     value=lambda a, y: (torch.sigmoid(a) - y).square().sum(-1) / 2,  # (1)
     error=lambda a, y: (torch.sigmoid(a) - y) * torch.sigmoid(a) * torch.sigmoid(-a),  # (2)
+    prediction=torch.sigmoid,
 )
 """Half the squared error of sigmoid outputs.
 

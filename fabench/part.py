@@ -95,6 +95,9 @@ class PopulationPart(Part):
     def error(self, output: Tensor, y: Tensor) -> Tensor:
         return self.shared.operand(self.shared.objective.error(output.float(), y))
 
+    def prediction(self, output: Tensor) -> Tensor:
+        return self.shared.operand(self.shared.objective.prediction(output.float()))
+
     def noise(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         return self.shared.operand(self.shared.draws.noise(self.rows, stream, shape, int(self.t)))
 

@@ -107,8 +107,10 @@ class Population:
         steps_an_epoch: int = 1,
         epochs: int = 1,
     ) -> None:
-        """Draw R networks; seeds and numbers come from ``rows``. ``optimizer``: None for a rule that
-        searches; ``epochs``: of the whole run."""
+        """Draw R networks; seeds and numbers come from ``rows``.
+
+        ``optimizer``: None for a rule that searches; ``epochs``: of the whole run.
+        """
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
         self.device, self.together = device, computes_together(device, layers)
         self.operand = Operands(precision, device)

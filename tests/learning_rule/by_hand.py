@@ -72,6 +72,9 @@ class HandPart(Part):
     def error(self, output, y):
         raise NotImplementedError
 
+    def prediction(self, output):
+        raise NotImplementedError
+
     def noise(self, stream, shape):
         return self.draw_noise(stream, shape)
 

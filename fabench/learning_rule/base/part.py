@@ -55,6 +55,10 @@ class Part(ABC):
         [R, B, C], given the targets y [R, B, C]."""
 
     @abstractmethod
+    def prediction(self, output: Tensor) -> Tensor:
+        """What the output [R, B, C] says that y is, an operand: its sigmoid, softmax, or itself."""
+
+    @abstractmethod
     def noise(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         """Numbers [R, *shape] ~ N(0, 1), an operand: a function of seed, stream and step."""
 
