@@ -19,6 +19,7 @@ from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.config import Config, InitOfB
 from fabench.convolution import Convolution
 from fabench.drawing import NetworkDraws
+from fabench.kernel import BLOCK
 from fabench.lanes import Lanes, threads_an_operation
 from fabench.learning_rule.base import FeedbackRule, LearningRule, Signals
 from fabench.network import ForwardPass, Layer, Noise, Weights, forward, largest_weight
@@ -27,10 +28,6 @@ from fabench.optimizer.base import State
 from fabench.optimizer.sgd import Sgd
 from fabench.precision import PAYS_FROM, Operands
 from fabench.randomness import streams
-
-BLOCK = 2**18
-"""Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
-block, its gradient and its states to stay in the cache, large enough for two threads to pay."""
 
 LANES_FROM = 2**15
 """Weights of a layer from which a thread for every row pays: below, a step is Python, of which one
@@ -106,13 +103,23 @@ class Part:
 class Population:
     """The weights, feedback matrices and optimizer state of R networks, and their training step."""
 
-    def __init__(self, config: Config, rows: Sequence[Row], device: torch.device) -> None:
-        """Draw R networks of ``config``'s architecture; seeds and scalars come from ``rows``."""
+    def __init__(
+        self,
+        config: Config,
+        rows: Sequence[Row],
+        device: torch.device,
+        fp32_kernel: str | None = None,
+    ) -> None:
+        """Draw R networks of ``config``'s architecture; seeds and scalars come from ``rows``.
+
+        ``fp32_kernel``: that of the session that they go on from; None: the faster one.
+        """
         self.rows, self.layers, self.task = rows, config.layers(), config.task
         self.rule, self.optimizer = config.learning_rule, config.optimizer
         self.adversarial = config.trainer.adversarial
         self.device, self.together = device, computes_together(device, self.layers)
-        self.operand = Operands(config.precision, device)
+        largest = config.trainer.batch_size * largest_weight(self.layers)
+        self.operand = Operands(config.precision, device, largest, fp32_kernel)
         self.t = torch.zeros((), dtype=torch.float64, device=device)  # steps taken
         seeds = [row.seed for row in rows]
         self.streams = torch.tensor(streams(seeds)[1], device=device)
@@ -313,10 +320,17 @@ class Population:
         """Update layer ``index`` by the batch mean of h^T delta, delta [R, B, units]."""
         layer, h = self.layers[index], passed.h[index]
         name, W, lr, size = f"W{index}", part.weights.W[index], part.scalars.lr, h.shape[1]
-        if self._fused(index):
+        if self._plain(index) and self.device.type == "cuda":
             if self._decays:
                 W *= 1 - lr * part.scalars.weight_decay
-            W.baddbmm_(h.mT, lr / size * delta, alpha=-1)
+            W.baddbmm_(h.mT, lr / size * delta, alpha=-1)  # sums over the batch first
+        elif self._plain(index):
+            n, mean, blocks = max(1, BLOCK // W.shape[2]), delta / size, [(W, h)]
+            if n < W.shape[1]:
+                blocks = list(zip(W.split(n, 1), h.split(n, 2), strict=True))
+            for w, inputs in blocks:
+                g = layer.gradient(inputs, mean, None)
+                update_(self.optimizer, w, g, {}, part.numbers, self._decays)
         else:
             out = self.scratch(f"gradient {name}", W, self.operand.dtype)
             gradient = layer.gradient(h, self.operand(delta / size), passed.places[index], out)
@@ -325,9 +339,10 @@ class Population:
         if b is not None:
             self._update(part, f"b{index}", b, layer.bias_gradient(delta) / size)
 
-    def _fused(self, index: int) -> bool:
-        """Whether a layer's gradient goes into its weights as it is computed: plain descent in
-        float32 of a dense layer."""
+    def _plain(self, index: int) -> bool:
+        """Whether a layer's gradient goes into its weights as it is computed, on a CPU in blocks
+        (fused, a product may round each example's term to the weights): plain descent in float32
+        of a dense layer."""
         dense = not isinstance(self.layers[index], Convolution)
         return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
 

@@ -118,6 +118,13 @@ class RunFolder:
         """new, running, interrupted, finished or failed (running without a lock: was killed)."""
         return str(self.manifest().get("status", "new"))
 
+    @property
+    def fp32_kernel(self) -> str | None:
+        """What computed its products of float32 on a CPU (earlier versions: always torch); None if
+        the run is new."""
+        manifest = self.manifest()
+        return str(manifest.get("fp32_kernel", "torch")) if manifest else None
+
     def clear(self) -> None:
         """Remove everything but the lock, the manifest first: a half-cleared folder is new."""
         (self.path / "manifest.json").unlink(missing_ok=True)
@@ -133,7 +140,7 @@ class RunFolder:
         saved = shorter.checkpoint()
         assert saved is not None
         self.write_metrics(metrics[metrics.epoch % every == 0])  # its last epoch is always there
-        self.update_manifest(goes_on_from=shorter.path.name)
+        self.update_manifest(goes_on_from=shorter.path.name, fp32_kernel=shorter.fp32_kernel)
         self.write_checkpoint(saved)
 
     def place(self) -> tuple[int, int]:

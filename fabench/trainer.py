@@ -145,7 +145,7 @@ class Training:
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        self.population = Population(self.config, self.rows, self.device)
+        self.population = Population(self.config, self.rows, self.device, folders[0].fp32_kernel)
         seeds = [row.seed for row in self.rows]
         operand = self.population.operand
         self.examples = Examples(data, self.config.task, seeds, self.device, operand)
@@ -156,6 +156,7 @@ class Training:
             "parameters": self.population.n_parameters(),
             "population": len(self.rows),
             "compiled_update": self.population.compiled is not None,
+            "fp32_kernel": self.population.operand.fp32_kernel,
         }
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
         self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)
