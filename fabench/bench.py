@@ -42,7 +42,7 @@ from fabench.schema import STRICT, Count, Rate
 from fabench.store import now, write_json, write_text
 from fabench.trainer import population_of, resolve_device
 
-ContenderName = Literal["fabench", "autograd", "dataloader", "vmap", "jax"]
+ContenderName = Literal["fabench", "autograd", "compiled", "dataloader", "vmap", "jax"]
 
 MOST_ONE_BY_ONE = 24
 """Networks up to which contenders are measured that train one after the other."""
@@ -118,7 +118,7 @@ def _precisions(device: torch.device) -> list[Precision]:
 
 
 def _shared_precision(device: torch.device) -> Precision:
-    """What every contender computes in: the fastest that takes and gives float32."""
+    """What contenders of one precision compute in: the fastest that takes and gives float32."""
     return "tf32" if device.type == "cuda" else "fp32"
 
 
@@ -130,6 +130,12 @@ def _available(names: Sequence[str]) -> Iterator[str]:
                 import jax  # noqa: F401
             except ImportError:
                 console.print("jax is not installed: skipped (pip install 'fabench[bench]').")
+                continue
+        if name == "compiled":
+            try:
+                torch.compile(torch.neg)(torch.ones(2))
+            except Exception:  # whatever a missing or broken compiler makes of it
+                console.print("torch.compile finds no C++ compiler: compiled is skipped.")
                 continue
         yield name
 
@@ -178,14 +184,15 @@ def compare(
     precisions: Sequence[Precision],
     settings: Settings,
 ) -> list[dict[str, Any]]:
-    """One row per contender (fabench: one per precision), measured in turns."""
+    """One row per contender (and precision, for those of every precision), measured in turns."""
     built: list[Contender] = []
     peaks: list[int | None] = []
     device = resolve_device(parse(raw))
     for name in names:
         if CONTENDERS[name].one_by_one and n_networks > MOST_ONE_BY_ONE:
             continue
-        for precision in precisions if name == "fabench" else [_shared_precision(device)]:
+        every = CONTENDERS[name].every_precision
+        for precision in precisions if every else [_shared_precision(device)]:
             before = reset_peak()
             built.append(CONTENDERS[name](problem(raw, n_networks, precision)))
             built[-1].train(2)
@@ -312,9 +319,9 @@ def _precision(p: Problem) -> dict[str, str]:
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    """A comparison, fastest first, with fabench's best speed as the unit."""
+    """A comparison, fastest first, with fabench's speed in the same precision as the unit."""
     ours = [r for r in rows if r["contender"] == "fabench"]
-    unit = min(r["seconds_per_epoch_per_network"] for r in ours)
+    unit = {r["precision"]: r["seconds_per_epoch_per_network"] for r in ours}
     first = rows[0]
     table = Table(
         "contender", "precision", "s per epoch and network", "times fabench", "MB", "of bound",
@@ -323,8 +330,10 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
     )  # fmt: skip
     for row in sorted(rows, key=lambda r: r["seconds_per_epoch_per_network"]):
         seconds, peak = row["seconds_per_epoch_per_network"], row["peak_bytes"]
+        own = unit.get(row["precision"])
         table.add_row(
-            row["contender"], row["precision"], f"{seconds:.3g}", f"{seconds / unit:.2f}",
+            row["contender"], row["precision"], f"{seconds:.3g}",
+            f"{seconds / own:.2f}" if own else "-",
             "-" if peak is None else f"{peak / 1e6:,.0f}", f"{row['fraction_of_bound']:.2f}",
         )  # fmt: skip
     console.print(table)

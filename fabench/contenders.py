@@ -76,6 +76,9 @@ class Contender(ABC):
     one_by_one: ClassVar[bool] = False
     """Whether it trains one network after the other, each as fast as alone."""
 
+    every_precision: ClassVar[bool] = False
+    """Whether it is measured in every precision, or only in the one that all contenders share."""
+
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.done = 0  # batches
@@ -97,6 +100,8 @@ class Contender(ABC):
 
 class Fabench(Contender):
     """fabench itself."""
+
+    every_precision = True
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -186,6 +191,29 @@ class Loader(Autograd):
         yield from DataLoader(_Images(self.images, table, y), self.problem.batch_size)
 
 
+class Compiled(Autograd):
+    """The same, the loss and its gradients compiled; bf16 by torch.autocast."""
+
+    every_precision = True
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        loss = _dfa_loss if problem.is_dfa else _bp_loss
+        self.loss = torch.compile(lambda W, V, *rest: loss(W.T, V.T, *rest), dynamic=False)
+
+    def steps(self, numbers: range) -> None:
+        p = self.problem
+        half = p.config.precision == "bf16"
+        for r, (network, optimizer) in enumerate(zip(self.networks, self.optimizers, strict=True)):
+            W, V = network.parameters()
+            for x, y in self.batches(p.streams[r], numbers):
+                optimizer.zero_grad()
+                with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+                    loss = self.loss(W, V, self.B[r], x, y)
+                loss.backward()
+                optimizer.step()
+
+
 class Vmap(Contender):
     """torch.func: vmap of grad over stacked networks."""
 
@@ -223,15 +251,17 @@ def _dfa_loss(W: Tensor, V: Tensor, B: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 class Jax(Contender):
-    """JAX: jit of vmap over networks of scan over batches."""
+    """JAX: jit of vmap over networks of scan over batches; bf16: weights and inputs are cast in the
+    loss."""
+
+    every_precision = True
 
     def __init__(self, problem: Problem) -> None:
         import jax
         import jax.numpy as jnp
 
         super().__init__(problem)
-        tf32 = problem.config.precision == "tf32"
-        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "highest")
+        operand = jnp.bfloat16 if problem.config.precision == "bf16" else jnp.float32
         pool, stop = problem.epoch.pool, jax.lax.stop_gradient
         images, mean, std = jnp.asarray(pool.values.cpu().numpy()), pool.mean, pool.std
         self.state = [jnp.asarray(w.cpu().numpy()) for w in problem.weights()]
@@ -241,15 +271,15 @@ class Jax(Contender):
             return (jax.nn.softplus(a) - y * a).mean()
 
         def bp_loss(parameters: Any, B: Any, x: Any, y: Any) -> Any:
-            W, V = parameters
-            return cross_entropy(jax.nn.relu(x @ W) @ V, y)
+            W, V = (p.astype(operand) for p in parameters)
+            return cross_entropy((jax.nn.relu(x @ W) @ V).astype(jnp.float32), y)
 
         def dfa_loss(parameters: Any, B: Any, x: Any, y: Any) -> Any:
-            W, V = parameters
+            W, V = (p.astype(operand) for p in parameters)
             h = jax.nn.relu(x @ W)
-            a = stop(h) @ V
+            a = (stop(h) @ V).astype(jnp.float32)
             e = stop(jax.nn.sigmoid(a) - y) / len(y)
-            return cross_entropy(a, y) + (h * (e @ B)).sum()
+            return cross_entropy(a, y) + (h * (e.astype(operand) @ B.astype(operand))).sum()
 
         gradient = jax.grad(dfa_loss if problem.is_dfa else bp_loss)
 
@@ -257,7 +287,7 @@ class Jax(Contender):
             def step(parameters: Any, batch: Any) -> Any:
                 index, y = batch
                 x = (images[index].astype(jnp.float32) - mean) / std
-                x = x.reshape(len(y), -1)
+                x = x.reshape(len(y), -1).astype(operand)
                 slopes = gradient(parameters, B, x, y)
                 return [p - rate * g for p, g in zip(parameters, slopes, strict=True)], None
 
@@ -275,7 +305,9 @@ class Jax(Contender):
             for t in (epoch.table, epoch.y)
         )
         W, V, B = self.state
-        W, V = jax.block_until_ready(self.run(W, V, B, self.rates, index, y))
+        tf32 = self.problem.config.precision == "tf32"
+        with jax.default_matmul_precision("tensorfloat32" if tf32 else "highest"):
+            W, V = jax.block_until_ready(self.run(W, V, B, self.rates, index, y))
         self.state = [W, V, B]
 
     def weights(self) -> Weights:
@@ -288,6 +320,7 @@ class Jax(Contender):
 CONTENDERS: dict[str, type[Contender]] = {
     "fabench": Fabench,
     "autograd": Autograd,
+    "compiled": Compiled,
     "dataloader": Loader,
     "vmap": Vmap,
     "jax": Jax,

@@ -10,15 +10,12 @@ from torch import Tensor
 
 from fabench.compiled import Update, as_tensors, compiled_update, update_
 from fabench.convolution import Convolution
+from fabench.kernel import BLOCK
 from fabench.network import Outer
 from fabench.optimizer.base import Optimizer, State
 from fabench.optimizer.sgd import Sgd
 from fabench.precision import PAYS_FROM, Operands
 from fabench.scratch import Scratch
-
-BLOCK = 2**18
-"""Elements of a weight that an optimizer updates at a time on a CPU (1 MiB): small enough for a
-block, its gradient and its states to stay in the cache, large enough for two threads to pay."""
 
 COMPILES_FROM = {"cpu": 2**31, "cuda": 2**36}
 """Elements of a weight (on a GPU, of all rows) times steps of a run from which a compiled update
@@ -59,10 +56,8 @@ class Descent:
     ) -> None:
         """A step of parameter W [R, I, O], in place; ``h``: what ``at_step`` returned."""
         if isinstance(g, Outer):
-            if self.fuses(g):
-                if self.decays:
-                    W *= 1 - h.lr * h.weight_decay
-                W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)
+            if self.is_plain(g):
+                self._descend(W, g, h)
                 return
             out = self.scratch(f"gradient {name}", W, self.operand.dtype)
             g = g.value(self.operand, out)
@@ -75,11 +70,26 @@ class Descent:
             of_block = dict(zip(state, states, strict=True))
             update_(self.optimizer, w, self._float32(gradient), of_block, h, self.decays)
 
-    def fuses(self, g: Outer) -> bool:
+    def is_plain(self, g: Outer) -> bool:
         """Whether a gradient goes into the weights as it is computed: plain descent in float32 of a
         dense layer."""
         dense = not isinstance(g.layer, Convolution)
         return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
+
+    def _descend(self, W: Tensor, g: Outer, h: SimpleNamespace) -> None:
+        """Plain descent; on a CPU in blocks, whose gradient is summed before it is subtracted: a
+        fused product may round each example's term to the weights."""
+        if W.device.type == "cuda":
+            if self.decays:
+                W *= 1 - h.lr * h.weight_decay
+            W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)  # sums over the batch first
+            return
+        n, mean, blocks = max(1, BLOCK // W.shape[2]), g.delta / g.size, [(W, g.h)]
+        if n < W.shape[1]:
+            blocks = list(zip(W.split(n, 1), g.h.split(n, 2), strict=True))
+        for w, inputs in blocks:
+            gradient = g.layer.gradient(inputs, mean, None)
+            update_(self.optimizer, w, gradient, {}, h, self.decays)
 
     def _float32(self, g: Tensor) -> Tensor:
         """A gradient in its weights' format, until the next call."""

@@ -169,7 +169,8 @@ def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
     for outcome in sorted(waiting, key=lambda o: o.config.trainer.epochs if o.beginning else 0):
         config = outcome.config
         shared = (config.general.data_dir, config.trainer.checkpoint_every)
-        key = (config.architecture(), shared, outcome.place, outcome.beginning is None)
+        kernel = (outcome.beginning or outcome).folder.fp32_kernel
+        key = (config.architecture(), shared, outcome.place, outcome.beginning is None, kernel)
         chunks = groups.setdefault(key, [[]])
         memory = memory_of(resolve_device(config)) // (config.general.workers or 1)
         most = max(1, memory // row_bytes(config))

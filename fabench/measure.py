@@ -17,6 +17,7 @@ import torch
 
 from fabench.contenders import Problem
 from fabench.graph import Replayed
+from fabench.kernel import has_onednn, onednn
 from fabench.precision import Precision
 
 
@@ -113,15 +114,16 @@ def _product_seconds(
     )
     a, g = torch.empty_like(delta), torch.empty_like(W)
     forward: list[Callable[[], object]] = [lambda: torch.bmm(x, W, out=a)]
-    gradient: list[Callable[[], object]] = [
-        lambda: torch.bmm(x.mT, delta, out=g),
-        lambda: g.baddbmm_(x.mT, delta),
-    ]
-    if device.type == "cpu":
+    gradient: list[Callable[[], object]] = [lambda: torch.bmm(x.mT, delta, out=g)]
+    if device.type == "cuda":
+        gradient.append(lambda: g.baddbmm_(x.mT, delta))
+    else:
         x0, W0, delta0 = x[0], W[0], delta[0]
         forward.append(lambda: torch.mm(x0, W0, out=a[0]))
         gradient.append(lambda: torch.mm(x0.T, delta0, out=g[0]))
-        if torch.backends.mkldnn.is_available():
+        if has_onednn():
+            forward.append(lambda: onednn(x, W))
+            gradient.append(lambda: onednn(x.mT, delta))
             x_, W_ = x0.to_mkldnn(), W0.T.contiguous().to_mkldnn()
             xT_, dT_ = x0.T.contiguous().to_mkldnn(), delta0.T.contiguous().to_mkldnn()
             forward.append(lambda: torch.nn.functional.linear(x_, W_))

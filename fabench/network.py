@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fabench.kernel import product
+
 ActivationName = Literal["relu", "tanh", "sigmoid", "linear"]
 GateName = Literal["sigmoid", "step"]
 
@@ -80,19 +82,19 @@ class Layer:
 
     def preactivation(self, h: Tensor, W: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """a = h W + b [R, B, units], and what ``back`` and ``gradient`` need to know of it."""
-        return h @ W if b is None else torch.baddbmm(b, h, W), None
+        return product(h, W, b), None
 
     def back(self, delta: Tensor, M: Tensor, places: Tensor | None) -> Tensor:
         """A signal [R, B, units] sent back through M [R, O, I], W's transpose or what stands in
         for it: [R, B, n_inputs]."""
-        return delta @ M
+        return product(delta, M)
 
     def gradient(
         self, h: Tensor, delta: Tensor, places: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
         """sum over examples of h^T delta [R, I, O], for input h [R, B, n_inputs]; ``out``: memory
         that it may use."""
-        return torch.bmm(h.mT, delta, out=out)
+        return product(h.mT, delta, out=out)
 
     def bias_gradient(self, delta: Tensor) -> Tensor:
         """sum over examples of delta [R, 1, O], in float32."""
@@ -202,7 +204,9 @@ def forward(
             h = operand(h * mask)
         b = parameters[f"b{number}"] if layer.bias_init else None
         a, places = layer.preactivation(h, parameters[f"W{number}"], b)
-        gate = GATES[layer.gate](h @ parameters[f"G{number}"]) if layer.gate else None
+        gate = None
+        if layer.gate:
+            gate = GATES[layer.gate](product(h, parameters[f"G{number}"]))
         result.h.append(h)
         result.a.append(a)
         result.gates.append(gate)

@@ -27,7 +27,7 @@ from fabench.network import Layer, largest_weight
 from fabench.optimizer.base import Optimizer, State
 from fabench.parameter import Parameter, network_parameters
 from fabench.part import PopulationPart, Shared, numbered
-from fabench.precision import PAYS_FROM, Operands, Precision
+from fabench.precision import PAYS_FROM, Operands
 from fabench.randomness import streams
 from fabench.scratch import Scratch
 from fabench.task.base import Task
@@ -99,10 +99,9 @@ class Population:
         optimizer: Optimizer | None,
         task: Task,
         rows: Sequence[Row],
-        device: torch.device,
+        operand: Operands,
         *,
         init_of_B: InitOfB,
-        precision: Precision = "fp32",
         adversarial: float = 0.0,
         steps_an_epoch: int = 1,
         epochs: int = 1,
@@ -112,12 +111,12 @@ class Population:
         ``optimizer``: None for a rule that searches; ``epochs``: of the whole run.
         """
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
-        self.device, self.together = device, computes_together(device, layers)
-        self.operand = Operands(precision, device)
-        self.t = torch.zeros((), dtype=torch.float64, device=device)  # steps taken
+        self.operand, self.device = operand, operand.device
+        self.together = computes_together(self.device, layers)
+        self.t = torch.zeros((), dtype=torch.float64, device=self.device)  # steps taken
         seeds = [row.seed for row in rows]
-        self.streams = torch.tensor(streams(seeds)[1], device=device)
-        draws = NetworkDraws(layers, seeds, device)
+        self.streams = torch.tensor(streams(seeds)[1], device=self.device)
+        draws = NetworkDraws(layers, seeds, self.device)
         own = network_parameters(layers, "descent" if optimizer else "put")
         self.trained_names = [name for name, p in own.items() if p.moves != "never"]
         self.parameters = own | rule.parameters(layers, init_of_B)
@@ -134,11 +133,11 @@ class Population:
         scratch = Scratch()
         decays = any(row.scalars["trainer.weight_decay"] for row in rows)
         self.descent = (
-            Descent(optimizer, self.operand, scratch, self.together, decays) if optimizer else None
+            Descent(optimizer, operand, scratch, self.together, decays) if optimizer else None
         )
-        fixed = {name: self.operand(self.tensors[name]) for name in self._moving("never")}
+        fixed = {name: operand(self.tensors[name]) for name in self._moving("never")}
         self._shared = Shared(
-            layers, self.parameters, task.objective, self.descent, draws, self.operand, scratch,
+            layers, self.parameters, task.objective, self.descent, draws, operand, scratch,
             fixed, adversarial, steps_an_epoch,
         )  # fmt: skip
         size = len(rows) if self.together else 1
@@ -146,7 +145,7 @@ class Population:
         if self.descent:
             largest, steps = largest_weight(layers) * size, epochs * steps_an_epoch
             self.descent.compile(largest, size, steps, self._parts[0].scalars)
-        self.replays = is_a_graph(device, rule, layers)
+        self.replays = is_a_graph(self.device, rule, layers)
 
     def part(self, rows: slice) -> PopulationPart:
         """Some rows as their rule sees them: views, which stand at the last step taken."""

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fabench import kernel
 from fabench.network import Layer, largest_weight
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -51,15 +52,27 @@ class Operands:
     deep network passes from layer to layer stay unrounded on their way).
     """
 
-    def __init__(self, precision: Precision, device: torch.device) -> None:
+    def __init__(
+        self,
+        precision: Precision,
+        device: torch.device,
+        multiplications: int = 0,
+        fp32_kernel: str | None = None,
+    ) -> None:
+        """``multiplications``: of the largest product, which decides on the kernel of float32 on a
+        CPU; ``fp32_kernel``: the one to stay with."""
         self.precision, self.device = precision, device
         self.rounds = precision == "bf16"
         self.native = self.rounds and (device.type == "cuda" or cpu_has_bf16())
         self.dtype = torch.bfloat16 if self.native else torch.float32
+        decides = device.type == "cpu" and not self.native
+        self.fp32_kernel = kernel.chosen(multiplications if decides else 0, fp32_kernel)
         self.activate()
 
     def activate(self) -> None:
-        """Have products of float32 operands computed in this format from now on."""
+        """Have products of float32 operands computed in this format, by this kernel, from now
+        on."""
+        kernel.use(self.fp32_kernel)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
 

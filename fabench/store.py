@@ -167,6 +167,13 @@ class RunFolder:
         except UserError:
             return "damaged"
 
+    @property
+    def fp32_kernel(self) -> str | None:
+        """What computed its products of float32 on a CPU (earlier versions: always torch); None if
+        the run is new."""
+        manifest = self.manifest()
+        return str(manifest.get("fp32_kernel", "torch")) if manifest else None
+
     def clear(self) -> None:
         """Remove everything but the lock, the manifest and the checkpoint first: a half-cleared
         folder is new."""
@@ -181,7 +188,7 @@ class RunFolder:
         metrics, every = shorter.metrics(), self.config.trainer.metrics_every
         saved = shorter.weights()
         self.write_metrics(metrics[metrics.epoch % every == 0])  # its last epoch is always there
-        self.update_manifest(goes_on_from=shorter.path.name)
+        self.update_manifest(goes_on_from=shorter.path.name, fp32_kernel=shorter.fp32_kernel)
         self.write_checkpoint(saved)
 
     def place(self) -> tuple[int, int]:

@@ -23,7 +23,9 @@ from fabench.errors import UserError
 from fabench.examples import Epoch, Examples
 from fabench.loop import Loop
 from fabench.metrics import Score, class_accuracy, evaluate, network_metrics
+from fabench.network import largest_weight
 from fabench.population import Population, Row
+from fabench.precision import Operands
 from fabench.store import RunFolder, now
 from fabench.task.classification import Classification
 
@@ -104,13 +106,17 @@ def resolve_device(config: Config) -> torch.device:
     return device
 
 
-def population_of(config: Config, rows: Sequence[Row], device: torch.device) -> Population:
-    """The networks of a configuration, as its runs begin with them."""
-    t = config.trainer
+def population_of(
+    config: Config, rows: Sequence[Row], device: torch.device, fp32_kernel: str | None = None
+) -> Population:
+    """The networks of a configuration, as its runs begin with them. ``fp32_kernel``: that of the
+    session that they go on from; None: the faster one."""
+    t, layers = config.trainer, config.layers()
+    largest = t.batch_size * largest_weight(layers)
     return Population(
-        config.layers(), config.learning_rule, config.optimizer, config.task, rows, device,
-        init_of_B=config.init_of_B, precision=config.precision, adversarial=t.adversarial,
-        steps_an_epoch=config.steps(1), epochs=t.epochs,
+        layers, config.learning_rule, config.optimizer, config.task, rows,
+        Operands(config.precision, device, largest, fp32_kernel), init_of_B=config.init_of_B,
+        adversarial=t.adversarial, steps_an_epoch=config.steps(1), epochs=t.epochs,
     )  # fmt: skip
 
 
@@ -177,7 +183,8 @@ class Training:
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        self.population = population_of(self.config, self.rows, self.device)
+        kernel = folders[0].fp32_kernel
+        self.population = population_of(self.config, self.rows, self.device, kernel)
         seeds = [row.seed for row in self.rows]
         operand = self.population.operand
         self.examples = Examples(data, self.config.task, seeds, self.device, operand)
@@ -188,6 +195,7 @@ class Training:
             "parameters": self.population.n_parameters(),
             "population": len(self.rows),
             "compiled_update": bool(self.population.descent and self.population.descent.compiled),
+            "fp32_kernel": self.population.operand.fp32_kernel,
         }
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
         self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)

@@ -43,6 +43,22 @@ def test_contenders_do_the_same_work(build, name, rule):
     assert not torch.equal(W[0], W[3])  # one seed, two learning rates
 
 
+@pytest.mark.parametrize("name, rule", [("compiled", "dfa"), ("jax", "bp"), ("jax", "dfa")])
+def test_contenders_do_the_same_work_in_bf16(build, name, rule):
+    """Operands are rounded to 8 bits: far from float32's weights, and as near to fabench's."""
+    exact, fabench, other = (
+        build(n, rule, 1, precision)
+        for n, precision in (("fabench", "fp32"), ("fabench", "bf16"), (name, "bf16"))
+    )
+    for contender in (exact, fabench, other):
+        contender.train(3)
+    for w, expected, unrounded in zip(
+        other.weights(), fabench.weights(), exact.weights(), strict=True
+    ):
+        torch.testing.assert_close(w, expected, rtol=1e-2, atol=2e-3)
+        assert (w - unrounded).abs().max() > 1e-5
+
+
 def test_a_problem_spreads_networks_over_seeds_and_learning_rates(build):
     p = build("fabench", "dfa", 7).problem
     assert p.streams == [0, 1, 2, 0, 1, 2, 0]

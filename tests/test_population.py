@@ -252,21 +252,43 @@ def test_step_returns_what_came_before_the_update(make_config, batches):
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 @pytest.mark.parametrize("rule", ["bp", "dfa", "relu_features", *LEARNED])
-def test_fused_descent_is_descent(make_config, batches, monkeypatch, rule, weight_decay):
+def test_plain_descent_is_descent(make_config, batches, monkeypatch, rule, weight_decay):
+    """A gradient that goes into its weights block by block; alone, it has an update as others."""
     config = make_config(
         learning_rule=rule, model__hidden=[6, 4], model__bias=True, optimizer__lr=0.2,
         trainer__weight_decay=weight_decay,
     )  # fmt: skip
-    fused = build(config)
-
-    start = tensors(fused)
-    fused = tensors(trained(fused, batches(fused)))
-    monkeypatch.setattr(Descent, "fuses", lambda self, g: False)
     plain = build(config)
+    start = tensors(plain)
+    monkeypatch.setattr(descent, "BLOCK", 5 * 6)  # of W0's: several
     plain = tensors(trained(plain, batches(plain)))
-    for name in fused:
-        torch.testing.assert_close(fused[name], plain[name], rtol=1e-5, atol=1e-6)
-        assert name[0] == "B" or not torch.allclose(fused[name], start[name], rtol=1e-2)
+    monkeypatch.setattr(Descent, "is_plain", lambda self, g: False)
+    whole = build(config)
+    whole = tensors(trained(whole, batches(whole)))
+    for name in plain:
+        torch.testing.assert_close(plain[name], whole[name], rtol=1e-5, atol=1e-6)
+        assert name[0] == "B" or not torch.allclose(plain[name], start[name], rtol=1e-2)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_plain_descent_sums_over_the_batch_before_it_rounds(make_config, monkeypatch, together):
+    """Each example's term is below half a unit of the weights' last digit. Oracle: momentum 0,
+    whose gradients are sums of their own."""
+    monkeypatch.setattr(module, "computes_together", lambda *_: together)
+    x = torch.randn(1, 4096, 192, generator=torch.Generator().manual_seed(0))
+    y = torch.zeros(1, 4096, 1)
+    moved = []
+    for name, settings in (("sgd", {}), ("momentum", {"optimizer__momentum": 0.0})):
+        people = build(make_config(
+            optimizer=name, optimizer__lr=1e-4, learning_rule="bp", model__hidden=[40, 30],
+            seed=[0], **settings,
+        ))  # fmt: skip
+        start = tensors(people)
+        end = tensors(trained(people, [(x, y)] * 20))
+        moved.append({name: end[name] - start[name] for name in ("W0", "W1", "W2")})
+    for name, change in moved[0].items():
+        distance = (change - moved[1][name]).norm() / moved[1][name].norm()
+        assert distance < 0.01, name
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adadelta", "momentum"])

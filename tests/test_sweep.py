@@ -15,7 +15,16 @@ from fabench import cli
 from fabench import sweep as sweeps
 from fabench.dataset.mnist import Mnist
 from fabench.errors import UserError
-from fabench.execute import STEP, Outcome, cost, execute, multiply_adds, populations, row_bytes
+from fabench.execute import (
+    STEP,
+    Outcome,
+    cost,
+    execute,
+    find,
+    multiply_adds,
+    populations,
+    row_bytes,
+)
 from fabench.figure.sweep_plot import sweep_plot
 from fabench.store import TIMES, RunFolder
 
@@ -325,6 +334,16 @@ def test_a_longer_run_goes_on_from_a_shorter_one(make_config, tmp_path, kept):
         one, other = alone.checkpoint(), after.checkpoint()
         assert one["steps"] == other["steps"]
         torch.testing.assert_close(other["tensors"], one["tensors"], rtol=0, atol=0)
+
+
+def test_runs_that_began_with_different_kernels_are_not_side_by_side(make_config, tmp_path):
+    configs = [make_config(seed=[seed], output_dir=str(tmp_path)) for seed in range(4)]
+    outcomes = [find(config) for config in configs]
+    for outcome, kernel in zip(outcomes[1:], ("onednn", "torch", "onednn"), strict=True):
+        outcome.folder.path.mkdir(parents=True)
+        outcome.folder.update_manifest(status="interrupted", fp32_kernel=kernel)
+    groups = populations(outcomes)
+    assert [[o.config.seeds for o in group] for group in groups] == [[[0]], [[1], [3]], [[2]]]
 
 
 def test_what_goes_on_comes_after_what_it_goes_on_from(make_config):

@@ -27,7 +27,7 @@ import yaml
 from matplotlib.figure import Figure
 from scipy import stats
 
-from fabench import __version__, cli
+from fabench import __version__, cli, kernel
 from fabench.config import parse
 from fabench.initialization import WEIGHT_INITS
 from fabench.randomness import generator
@@ -397,6 +397,30 @@ def test_a_run_stopped_after_every_batch_arrives(config, uninterrupted, tmp_path
     (folder,) = train(configuration)
     assert len(folder.manifest()["sessions"]) == EPOCHS * BATCHES + 1
     assert_same(folder, uninterrupted(optimizer="adam"))
+
+
+@pytest.mark.skipif(not kernel.has_onednn(), reason="torch without oneDNN")
+@pytest.mark.parametrize("first, then", [("onednn", "torch"), ("torch", "onednn")])
+def test_a_stopped_run_keeps_its_kernel(config, tmp_path, monkeypatch, first, then):
+    """Whatever would be chosen when it continues."""
+
+    def stop(training, batches):
+        if batches == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(kernel, "LARGE", 0)
+    monkeypatch.setattr(kernel, "_faster", lambda: first)
+    (whole,) = train(config(output_dir=str(tmp_path / "whole")))
+    configuration = config(output_dir=str(tmp_path))
+    with pytest.raises(Interrupted):
+        train(configuration, at=stop)
+    monkeypatch.setattr(kernel, "_faster", lambda: then)
+    (folder,) = train(configuration)
+    assert_same(folder, whole)
+    assert folder.manifest()["fp32_kernel"] == first
+    (other,) = train(config(output_dir=str(tmp_path / "other")))
+    with pytest.raises(AssertionError):
+        assert_same(other, whole)
 
 
 def test_a_stopped_sweep_continues(fabench, config, send):
