@@ -30,11 +30,17 @@ def own_cache():
         yield
 
 
+def numbers_of(optimizer, weight_decay):
+    """As a population has them."""
+    own = {name: getattr(optimizer, name) for name in scalars(type(optimizer))}
+    return SimpleNamespace(**own, weight_decay=weight_decay)
+
+
 @pytest.mark.parametrize("name", WITH_STATE)
 def test_follows_the_operations_one_by_one(make_config, name):
     """In steps 1 and 20, with another rate, bf16 gradients, and with weight decay; one kernel."""
     config = make_config(optimizer=name, trainer__weight_decay=0.1)
-    optimizer, h = config.optimizer, SimpleNamespace(**config.scalars())
+    optimizer, h = config.optimizer, numbers_of(config.optimizer, weight_decay=0.1)
     metrics.reset()
     update = compiled_update(optimizer, h, torch.ones(1, 16, 16), torch.bfloat16)
     assert metrics.generated_kernel_count == 1
@@ -58,9 +64,9 @@ def test_rows_together_have_their_own_numbers(make_config, name):
     """As on a GPU: [R, 1, 1], and the step's number as a tensor. Adam has more than Adadelta."""
     config = make_config(optimizer=name)
     optimizer, rates = config.optimizer, torch.tensor([0.1, 0.3]).view(-1, 1, 1)
-    numbers = {name: getattr(optimizer, name) * torch.ones_like(rates)
-               for name in scalars(type(optimizer))}  # fmt: skip
-    h = SimpleNamespace(**numbers | {"lr": rates}, weight_decay=0.0)
+    own = vars(numbers_of(optimizer, weight_decay=0.0))
+    h = SimpleNamespace(**{name: value * torch.ones_like(rates) for name, value in own.items()})
+    h.lr = rates
     update = compiled_update(optimizer, h, torch.ones(2, 16, 16), torch.float32)
     W, g = torch.randn(2, 30, 20), torch.randn(2, 30, 20)
     alone, state, state_alone = W.clone(), optimizer.initial_state(W), optimizer.initial_state(W)
