@@ -10,26 +10,31 @@
 Files are written whole or not at all.
 """
 
+from __future__ import annotations
+
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import filelock
-import numpy as np
-import pandas as pd
 import torch
 import yaml
-from numpy.typing import NDArray
 
 from fabench.config import Config, parse
 from fabench.errors import UserError
 from fabench.statistics import summarize
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 INTEGERS = ["seed", "epoch", "diverged"]
 """The columns of metrics.csv that hold whole numbers."""
@@ -48,6 +53,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk's does not say which
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -96,7 +104,7 @@ class RunFolder:
             lock.release()
 
     @classmethod
-    def at(cls, path: Path) -> "RunFolder":
+    def at(cls, path: Path) -> RunFolder:
         """The folder <output_dir>/runs/<name> of a run that has begun, from its config.yaml."""
         raw = yaml.safe_load((path / "config.yaml").read_text())
         return cls(parse(raw | {"output_dir": str(path.parents[1])}))
@@ -127,7 +135,7 @@ class RunFolder:
             elif entry.name != ".lock":
                 entry.unlink()
 
-    def go_on_from(self, shorter: "RunFolder") -> None:
+    def go_on_from(self, shorter: RunFolder) -> None:
         """Begin with what a shorter run has trained: its checkpoint and metrics."""
         metrics, every = shorter.metrics(), self.config.trainer.metrics_every
         saved = shorter.checkpoint()
@@ -154,6 +162,8 @@ class RunFolder:
 
     def metrics(self) -> pd.DataFrame:
         """metrics.csv exactly as it was written (floats round-trip)."""
+        import pandas as pd  # here, for it costs a third of torch and a finished run needs none
+
         text = pd.read_csv(self.path / "metrics.csv", dtype=str)  # parsed by Python: exact
         types = {name: int if name in INTEGERS else float for name in text}
         return text.astype(types)
@@ -186,10 +196,20 @@ class RunFolder:
         """Of a finished run whose weights nobody asks for."""
         (self.path / "checkpoint.pt").unlink(missing_ok=True)
 
+    def summary(self) -> dict[str, Any]:
+        """What summary.json says; of a run that has not ended, what it would say."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / "summary.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return summary(self.metrics())
+        return content
+
     def write_summary(self, class_accuracy: NDArray[np.float64] | None = None) -> None:
         """summary.json, from metrics.csv and the test accuracy of each class [S, C], if any."""
         content = summary(self.metrics())
         if class_accuracy is not None:
+            import pandas as pd
+
             by_seed = pd.DataFrame(class_accuracy, index=list(map(str, self.config.seeds)))
             by_seed = by_seed.drop(index=list(content["diverged"]))
             content["test_accuracy_of_class"] = {
@@ -245,5 +265,5 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN: null."""
-    return None if pd.isna(value) else float(value)
+    """JSON has no NaN and no infinity: null."""
+    return float(value) if math.isfinite(value) else None
