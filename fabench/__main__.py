@@ -1,5 +1,20 @@
-"""``python -m fabench`` is ``fabench``."""
+"""``fabench``, which ``python -m fabench`` is too. Ctrl-C is met before anything is imported."""
 
-from fabench.cli import script
+import signal
+import sys
 
-script()
+from fabench.interruption import leave
+
+
+def script() -> None:
+    """The console script."""
+    signal.signal(signal.SIGINT, leave)
+    from fabench.cli import main
+
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was asked for is done
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    script()

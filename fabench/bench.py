@@ -11,9 +11,11 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -23,7 +25,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from rich.table import Table
 
-from fabench.config import parse
+from fabench.config import parse, resolve_device
 from fabench.contenders import CONTENDERS, Contender, Problem
 from fabench.dataset.base import Data, Dataset
 from fabench.environment import describe
@@ -40,7 +42,7 @@ from fabench.registry import validated
 from fabench.report import console
 from fabench.schema import STRICT, Count, Rate
 from fabench.store import now, write_json, write_text
-from fabench.trainer import population_of, resolve_device
+from fabench.trainer import population_of
 
 ContenderName = Literal["fabench", "autograd", "compiled", "dataloader", "vmap", "jax"]
 
@@ -87,6 +89,7 @@ def bench(args: Sequence[str], conf: Path) -> int:
     if settings.scaling:
         scaling = [
             *start_up(conf, args),
+            *start_up_of_a_finished_run(settings.repetitions),
             *parts_of_an_epoch(raw, settings),
             *against_size(raw, settings, lambda name: composed([*args, f"optimizer={name}"], conf)),
         ]
@@ -249,6 +252,26 @@ def start_up(conf: Path, args: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {"what": "start-up", "value": stage, "seconds": s}
         for stage, s in zip(stages, seconds, strict=True)
+    ]
+
+
+def start_up_of_a_finished_run(repetitions: int) -> list[dict[str, Any]]:
+    """Seconds that ``fabench run`` takes where nothing is to be done, beside ``import torch``: both
+    in turns, the least of each."""
+    with TemporaryDirectory() as folder:
+        run = ["-m", "fabench", "run", "debug=smoke", "dataset=digits", f"output_dir='{folder}'"]
+        commands = (["-c", "import torch"], run)
+        seconds: list[list[float]] = [[], []]
+        for _ in range(repetitions + 1):
+            for command, taken in zip(commands, seconds, strict=True):
+                began = time.perf_counter()
+                subprocess.run([sys.executable, *command], capture_output=True, check=True)
+                taken.append(time.perf_counter() - began)
+    torch_alone, finished = (min(taken[1:]) for taken in seconds)  # the first run trained
+    times = f"a finished run, {finished / torch_alone:.2f} times import torch"
+    return [
+        {"what": "start-up", "value": "import torch", "seconds": torch_alone},
+        {"what": "start-up", "value": times, "seconds": finished},
     ]
 
 

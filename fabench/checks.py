@@ -6,14 +6,17 @@ did not write is not asked for.
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from fabench.config import GROUPS, Config
+
+Columns = Mapping[str, Sequence[float]]
+"""The numbers of metrics.csv, by column."""
 
 ENDED = ("finished", "failed")
 STATUSES = ("running", "interrupted", *ENDED)
@@ -51,30 +54,33 @@ def config_fault(raw: Any, config: Config) -> str | None:
 
 
 def metrics_fault(
-    metrics: pd.DataFrame, config: Config, status: str, epoch: int | None = None
+    columns: Columns, config: Config, status: str, epoch: int | None = None
 ) -> str | None:
     """Of metrics.csv of a run that has ended, or has come to ``epoch`` (what is later, it measures
     again): a row for every epoch that was to be measured and every seed, once, with a loss where
     the seed has not diverged. A failed run ends when its last seed diverges."""
     losses, score = ["train_loss", "test_loss"], config.task.score
-    columns = {"seed", "epoch", "diverged", "seconds", "examples_per_second", *losses}
-    missing = (columns | {f"train_{score}", f"test_{score}"}) - set(metrics)
+    names = {"seed", "epoch", "diverged", "seconds", "examples_per_second", *losses}
+    missing = (names | {f"train_{score}", f"test_{score}"}) - columns.keys()
     if missing:
         return f"has no column {min(missing)}"
     every, last = config.trainer.metrics_every, config.trainer.epochs
     if epoch is None:
-        end = max(metrics.epoch, default=0) if status == "failed" else last
-        if metrics.diverged[metrics.epoch == end].all() != (status == "failed"):
+        end = int(max(columns["epoch"], default=0)) if status == "failed" else last
+        at_end = zip(columns["epoch"], columns["diverged"], strict=True)
+        if all(diverged for e, diverged in at_end if e == end) != (status == "failed"):
             return f"is not that of a run that has {status}"
     else:
-        end, metrics = epoch, metrics[metrics.epoch <= epoch]
+        end = epoch
     due = [e for e in range(min(end, last) + 1) if e % every == 0 or e == last]
-    expected = [[e, seed] for e in due for seed in config.seeds]
-    if metrics[["epoch", "seed"]].to_numpy().tolist() != expected:
+    expected = [(e, seed) for e in due for seed in config.seeds]
+    rows = zip(*(columns[name] for name in ("epoch", "seed", "diverged", *losses)), strict=True)
+    kept = [row for row in rows if row[0] <= end or epoch is None]
+    if [(e, seed) for e, seed, *_ in kept] != expected:
         return f"does not have every seed once in every epoch to {end}"
-    healthy = metrics[metrics.diverged == 0]
-    if not metrics.diverged.isin([0, 1]).all() or not np.isfinite(healthy[losses]).all(axis=None):
-        return "lacks values"
+    for _, _, diverged, *values in kept:
+        if diverged not in (0, 1) or (not diverged and not all(map(math.isfinite, values))):
+            return "lacks values"
     return None
 
 

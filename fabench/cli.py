@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import yaml
-
 from fabench import __version__
-from fabench.errors import RunFailed, UserError
+from fabench.errors import RunFailed, UserError, refused
+from fabench.output import outputs
 
 HELP = """\
 fabench: a bench for learning rules that do without backpropagation
@@ -32,7 +31,8 @@ usage: fabench VERB ...
 Every run has a folder under outputs/runs. The same command again shows a
 finished run and continues an interrupted one.
 
-exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted
+exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted,
+            141 done, but the reader of its output (head, say) went away
 """
 
 
@@ -44,7 +44,18 @@ def conf_dir() -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code; errors become one sentence on stderr."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    with outputs() as output:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        output.flush()
+        if isinstance(output.error, BrokenPipeError):  # a reader like head has seen enough
+            return code or 141
+        if output.error is not None:
+            print(f"fabench: Its output is lost: {output.error.strerror}.", file=sys.stderr)
+            return code or 1
+    return code
+
+
+def _main(args: list[str]) -> int:
     if args[:1] == ["-sc"]:
         return complete(args)
     if not args or args[0] in ("-h", "--help", "help"):
@@ -66,23 +77,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = getattr(stop, "exit_code", 130)
         print(str(stop) or "Stopped.", file=sys.stderr)
         return code
-    except BrokenPipeError:  # a reader like head has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (UserError, RunFailed) as error:
-        if full_error:
-            raise
-        print(f"fabench: {error}", file=sys.stderr)
-        return error.exit_code
     except Exception as error:
         if full_error:
             raise
-        text = " ".join(str(error).split())
-        print(
-            f"fabench: {type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where).",
-            file=sys.stderr,
-        )
-        return 1
+        print(f"fabench: {_sentence(error)}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UserError | RunFailed):
+        return str(error)
+    if isinstance(error, OSError):
+        return refused(error)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)."
 
 
 # -- run -------------------------------------------------------------------------------------
@@ -190,6 +198,7 @@ def data(args: list[str]) -> int:
 def env(args: list[str]) -> int:
     """``fabench env``: where runs run."""
     import torch
+    import yaml
 
     from fabench.environment import describe
 
@@ -209,8 +218,3 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "data": data,
     "env": env,
 }
-
-
-def script() -> None:
-    """The console script."""
-    sys.exit(main())

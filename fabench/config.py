@@ -255,6 +255,17 @@ def device_of(trainer: Trainer) -> torch.device:
     return torch.device("cuda" if use_gpu else "cpu")
 
 
+def resolve_device(config: Config) -> torch.device:
+    """The device that ``trainer.device`` names; auto takes a GPU where there is one."""
+    wanted = config.trainer.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
+    device = device_of(config.trainer)
+    if config.trainer.precision == "tf32" and device.type == "cpu":
+        raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
+    return device
+
+
 def _check_that_the_rule_can_train(config: Config) -> None:
     """Raises UserError: what stands in the way."""
     rule, layers = config.learning_rule, config.layers()

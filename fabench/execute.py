@@ -1,23 +1,34 @@
-"""Runs from checked configurations: train what is not finished, side by side where possible."""
+"""Runs from checked configurations: train what is not finished, side by side where possible.
 
+What trains and what draws is imported when there is something to: pandas and Matplotlib cost as
+much as half of torch.
+"""
+
+from __future__ import annotations
+
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from fabench.config import Config
+from fabench.config import Config, resolve_device
 from fabench.errors import RunFailed, UserError
-from fabench.figure.run_plots import write_plots
 from fabench.lanes import threads_an_operation
 from fabench.population import takes_threads
 from fabench.precision import flushed_denormals
 from fabench.report import plan, shown
 from fabench.store import RunFolder
-from fabench.trainer import Reporter, Training, resolve_device
 from fabench.workers import side_by_side
+
+if TYPE_CHECKING:
+    from fabench.trainer import Reporter
+
+log = logging.getLogger(__name__)
 
 CPU_BYTES = 4 * 2**30
 """The most memory that a population may take on a CPU."""
@@ -37,7 +48,7 @@ class Outcome:
     config: Config
     folder: RunFolder
     place: tuple[int, int] = (-1, 0)  # whole epochs, batches of the next: see RunFolder.place
-    beginning: "Outcome | None" = None  # a shorter run, at whose end this one's training begins
+    beginning: Outcome | None = None  # a shorter run, at whose end this one's training begins
     error: UserError | RunFailed | None = None
     trained: bool = False
 
@@ -57,13 +68,29 @@ class Outcome:
         return self.config.steps(self.epochs_left) * len(self.config.seeds)
 
 
+@dataclass
+class Job:
+    """One job of a command: its overrides, and what became of it.
+
+    ``outcome`` is None where the configuration itself was refused: then ``error`` says why.
+    """
+
+    overrides: dict[str, str]
+    outcome: Outcome | None
+    refusal: UserError | None = None
+
+    @property
+    def error(self) -> UserError | RunFailed | None:
+        return self.outcome.error if self.outcome else self.refusal
+
+
 Group = Sequence[Outcome]
 """Runs that train as one population."""
 
 Numbered = dict[int, Group]
 """By their places in the plan."""
 
-Train = Callable[[Group, Reporter], UserError | RunFailed | None]
+Train = Callable[[Group, "Reporter"], UserError | RunFailed | None]
 
 
 def find(config: Config) -> Outcome:
@@ -235,23 +262,35 @@ def multiply_adds(config: Config, epochs: int) -> float:
 
 
 def _finish(outcome: Outcome, draw: bool) -> None:
-    """Draw a finished run's plots; a run that failed for good says why."""
+    """Draw a finished run's plots where that is due; a run that failed for good says why."""
     folder = outcome.folder
-    if draw:
+    if draw and _plots_are_due(outcome):
+        metrics = folder.metrics()
         try:
+            from fabench.figure.run_plots import write_plots
+
             with ExitStack() as lock:
                 if not outcome.trained:  # nobody else's now: what a kill has left goes
                     with suppress(UserError):
                         lock.enter_context(folder.locked())
                 folder.make_room_for_plots()
-                write_plots(folder.path, folder.metrics(), outcome.config)
-        except OSError as error:
-            outcome.error = RunFailed(
-                f"The plots of {folder.path} cannot be written ({error.strerror or error}): mend "
-                "that, and the same command draws them."
-            )
+                write_plots(folder.path, metrics, outcome.config)
+        except Exception as error:  # of whatever kind: the run is there
+            reason = " ".join(str(error).split()) or type(error).__name__
+            log.warning("The plots of %s could not be drawn: %s", folder.path, reason)
     if folder.status == "failed":
         outcome.error = RunFailed(str(folder.manifest()["reason"]))
+
+
+def _plots_are_due(outcome: Outcome) -> bool:
+    """Whether a plot is missing, or older than the metrics."""
+    metrics = outcome.folder.path / "metrics.csv"
+    with metrics.open() as file:
+        columns = file.readline().strip().split(",")
+    names = [outcome.config.task.score, *(["alignment"] if "weight_alignment" in columns else [])]
+    plots = [outcome.folder.path / "plots" / f"{name}.png" for name in names]
+    written = metrics.stat().st_mtime_ns
+    return not all(plot.exists() and plot.stat().st_mtime_ns >= written for plot in plots)
 
 
 def _unwritable(folder: RunFolder, error: OSError) -> RunFailed:
@@ -265,6 +304,8 @@ def _train(
     command: str, keep_weights: bool, group: Group, reporter: Reporter
 ) -> UserError | RunFailed | None:
     """Train one population; returns what went wrong, for all its runs."""
+    from fabench.trainer import Training
+
     folders = [outcome.folder for outcome in group]
     # Small networks take one, in a process of their own or not, so that sums round alike.
     threads = 1 if _is_small(group[0].config) else torch.get_num_threads()

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from fabench import environment, recipe
-from fabench.config import Config, parse
+from fabench.config import Config, parse, resolve_device
 from fabench.errors import RunFailed, UserError
 from fabench.execute import execute, find, multiply_adds, populations
 from fabench.figure import style
@@ -34,8 +34,7 @@ from fabench.measure import alternate, repeated
 from fabench.precision import Operands
 from fabench.registry import nearest
 from fabench.report import console
-from fabench.store import RunFolder, now, whole_file, write_json, write_text
-from fabench.trainer import resolve_device
+from fabench.store import RunFolder, now, write_json, write_text
 
 PRODUCTS = 0.5
 """The part of a plan's time that matrix products take, roughly."""
@@ -59,7 +58,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
         for name, module in known.items():
             title = (module.__doc__ or "").splitlines()[0]
             mark = " [not in all]" if hasattr(module, "ON_REQUEST") else ""
-            console.print(f"{name:<{width}} {title}{mark}", soft_wrap=True, markup=False)
+            console.print(f"{name:<{width}} {title}{mark}", soft_wrap=True)
         return 0
     overrides = [arg for arg in args if "=" in arg]
     names = [arg for arg in args if "=" not in arg] or ["all"]
@@ -218,12 +217,9 @@ def make(name: str, module: ModuleType, configs: Sequence[Config], command: str)
     else:
         figure = module.draw(frame)
         texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in caption.items()}
-        style.save_png(figure, paths[0], texts)
-        with whole_file(paths[1]) as file:
-            subject = f"{command}; {caption['interval']}; commit {caption['commit']}"
-            figure.savefig(
-                file, format="pdf", metadata={"Title": caption["Title"], "Subject": subject}
-            )
+        style.save(figure, paths[0], texts)
+        subject = f"{command}; {caption['interval']}; commit {caption['commit']}"
+        style.save(figure, paths[1], {"Title": texts["Title"], "Subject": subject})
     write_json(folder / f"{name}.json", caption)
     return paths
 

@@ -26,12 +26,11 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from fabench.errors import RunFailed, UserError
+from fabench.errors import RunFailed, UserError, refused
 
 if TYPE_CHECKING:
     from fabench.config import Config
-    from fabench.execute import Outcome
-    from fabench.sweep import Job
+    from fabench.execute import Job, Outcome
 
 NUMBERED = ("k", "seed")
 """Groups that take any number besides the options that have a YAML file."""
@@ -80,9 +79,8 @@ class RunTask(Task):
 
     def job(self, cfg: DictConfig) -> Job:
         """Execute one job, unless ``prepare`` has."""
-        from fabench.execute import execute, find
+        from fabench.execute import Job, execute, find
         from fabench.store import RunFolder
-        from fabench.sweep import Job
 
         overrides = _words(HydraConfig.get().overrides.task)
         try:
@@ -191,14 +189,17 @@ def _overrides_first(args: list[str]) -> list[str]:
 
 def _report(jobs: Sequence[Job]) -> None:
     """Show results. Raises what ended the only job; RunFailed if any job of a sweep failed."""
-    from fabench import sweep as sweeps
     from fabench.report import show_results
 
     outcomes = [job.outcome for job in jobs if job.outcome is not None]
     if any(outcome.config.general.dry_run for outcome in outcomes):
-        sweeps.show_dry_run(jobs)
+        from fabench import sweep
+
+        sweep.show_dry_run(jobs)
     elif len(jobs) > 1 and outcomes:
-        sweeps.report(jobs, outcomes[0].config.general.output_dir)
+        from fabench import sweep
+
+        sweep.report(jobs, outcomes[0].config.general.output_dir)
     else:
         for outcome in outcomes:
             if outcome.folder.has_metrics():
@@ -288,10 +289,8 @@ def refusals() -> Iterator[None]:
         mark = getattr(error, "problem_mark", None)
         where = f"{mark.name}, line {mark.line + 1}" if mark else "a configuration file"
         raise UserError(f"{where}: this is not YAML.") from error
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise UserError(f"{error.filename}: {error.strerror}.") from error
+        raise UserError(refused(error)) from error
 
 
 def sentence(error: Exception) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
-from scipy.special import ndtr, ndtri
 
 from fabench.errors import UserError
 from fabench.registry import nearest
@@ -43,6 +42,8 @@ def truncated_normal(rng: Generator, i: int, o: int) -> Matrix:
 
     By the inverse of the distribution function. What is left has the standard deviation 0.88.
     """
+    from scipy.special import ndtr, ndtri  # here, for it costs a tenth of torch
+
     low = ndtr(-2)
     return ndtri(low + (1 - 2 * low) * rng.random((i, o))).astype(np.float32)
 

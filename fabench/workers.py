@@ -1,5 +1,7 @@
 """Tasks in processes of their own, several at a time: ``workers`` in conf/config.yaml."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
@@ -9,16 +11,20 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-import pandas as pd
 import torch
 
 from fabench import report
 from fabench.errors import RunFailed
+from fabench.interruption import Interrupted, stop_signals
 from fabench.precision import flushed_denormals
 from fabench.report import Plan, PopulationReporter
-from fabench.trainer import Interrupted, Reporter, stop_signals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fabench.trainer import Reporter
 
 Task = TypeVar("Task")
 

@@ -49,8 +49,11 @@ def test_scaling_and_start_up(workdir, tmp_path):
     assert cli.main(["bench", *TINY, *wanted]) == 0
     table = pd.read_csv(tmp_path / "outputs/tables/bench_scaling.csv")
     found = table.groupby("what", sort=False).value.apply(list).to_dict()
+    *stages, finished = found.pop("start-up")
+    assert stages == ["import", "configuration", "data and weights", "first step", "import torch"]
+    torch_alone, seconds = table[table.what == "start-up"].seconds.iloc[-2:]
+    assert finished == f"a finished run, {seconds / torch_alone:.2f} times import torch"
     assert found == {
-        "start-up": ["import", "configuration", "data and weights", "first step"],
         "part of an epoch": ["train", "gather", "evaluate"],
         "optimizer": ["sgd", "momentum", "rmsprop", "adam", "adadelta"],
         "networks": ["3", "6", "12", "24"],

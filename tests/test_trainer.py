@@ -593,7 +593,7 @@ def test_a_full_disk_loses_nothing(config, uninterrupted, full_disk, tmp_path, w
     assert_same(folder, uninterrupted())
 
 
-@pytest.mark.parametrize("writes", [0, 6, 11], ids=["begin", "checkpoint", "plots"])
+@pytest.mark.parametrize("writes", [0, 6], ids=["begin", "checkpoint"])
 def test_a_full_disk_is_reported(fabench, uninterrupted, full_disk, writes):
     with full_disk(writes):
         code, _, err = fabench()

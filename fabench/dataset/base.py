@@ -335,7 +335,8 @@ class FileDataset(ImageDataset):
     def status(self, data_dir: str | None = None) -> Status:
         paths, searched = source.locate(self.archive, data_dir)
         if not paths:
-            return Status(self.name, "missing", f"not in {' or '.join(map(str, searched))}", [])
+            where = " or ".join(map(str, searched)) or "a cache: this user has no home"
+            return Status(self.name, "missing", f"not in {where}", [])
         arrays = []
         for name, path in paths.items():
             try:

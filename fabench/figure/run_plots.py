@@ -65,7 +65,7 @@ def write_plots(folder: Path, metrics: pd.DataFrame, config: Config) -> list[Pat
     paths = []
     for name, figure in figures.items():
         path = folder / "plots" / f"{name}.png"
-        style.save_png(figure, path)
+        style.save(figure, path)
         paths.append(path)
     return paths
 

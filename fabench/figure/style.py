@@ -8,14 +8,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 from cycler import cycler
-
-from fabench.store import whole_file
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+
+from fabench.store import whole_file
 
 WIDTH = 3.5
 """Inches of a journal column."""
@@ -65,30 +62,37 @@ RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 7,
     "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+    "ps.fonttype": 42,
 }
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Matplotlib's own defaults with ours, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
 
 
 @contextmanager
 def canvas(
     rows: int = 1, columns: int = 1, height: float = 2.4, grid: bool = True
 ) -> Iterator[tuple[Figure, Any]]:
-    """A figure of ``columns`` column widths and its axes [rows, columns], closed at the end.
+    """A figure of ``columns`` column widths and its axes [rows, columns].
 
     Without ``grid`` it has no axes yet.
     """
-    with plt.rc_context(RC):
-        figure = plt.figure(figsize=(WIDTH * columns, height * rows))
-        axes = figure.subplots(rows, columns, squeeze=False) if grid else None
-        try:
-            yield figure, axes
-        finally:
-            plt.close(figure)
+    with look():
+        figure = Figure(figsize=(WIDTH * columns, height * rows))
+        yield figure, figure.subplots(rows, columns, squeeze=False) if grid else None
 
 
-def save_png(figure: Figure, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a figure whole, in the resolution that all figures share."""
-    with whole_file(path) as file:
-        figure.savefig(file, format="png", dpi=DPI, metadata=metadata)
+def save(figure: Figure, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a figure whole, as the path's suffix says, its pixels as fine as in all figures."""
+    with look(), whole_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=DPI, metadata=metadata)
 
 
 def picture(axes: Axes, images: Sequence[Any], title: str) -> None:

@@ -104,6 +104,26 @@ def test_only_mnist_is_on_the_package_index(archive, monkeypatch):
         source.load(fashion, None)
 
 
+@pytest.fixture
+def nobody(monkeypatch):
+    """A user of whom the system knows no home."""
+    for name in ("HOME", "XDG_CACHE_HOME", "FABENCH_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.setattr("pwd.getpwnam", {}.__getitem__)
+
+
+def test_a_user_without_a_home_needs_a_folder(archive, arrays, folder, nobody, monkeypatch):
+    for given, words in ((None, "no folder is named"), ("~/data", "is not a folder")):
+        with pytest.raises(UserError, match=words):
+            source.load(archive, given)
+    monkeypatch.setenv("FABENCH_DATA", str(folder))
+    assert same(source.load(archive, None)[0], arrays)
+    (folder / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match=f"{folder}.*no home.*FABENCH_DATA"):
+        source.load(archive, None)
+
+
 # What is refused
 
 

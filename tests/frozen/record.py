@@ -207,7 +207,8 @@ def recorded_metrics() -> list[Row]:
 def differences(was: list[Row], now: list[Row], rtol: float = 0.0, atol: float = 0.0) -> list[str]:
     """Where two tables differ in the first one's columns, a line each: more may be measured.
 
-    Unsteady rows are compared to the last digit only."""
+    Unsteady rows are compared to the last digit only.
+    """
     if len(was) != len(now):
         return [f"{len(was)} rows were recorded, there are {len(now)}"]
     found = []
@@ -297,12 +298,10 @@ class Stop:
 
 
 def write_run(command: str, batches: float) -> None:
-    """A run folder, in runs/."""
-    with tempfile.TemporaryDirectory() as output_dir:
-        folder = RunFolder(parse(raw_config(command, output_dir)))
-        with folder.locked(), contextlib.suppress(Interrupted):
-            Training([folder], f"fabench run {command}").run(Stop(batches))
-        shutil.copytree(folder.path, RUNS / folder.path.name, ignore=lambda *_: {".lock"})
+    """The run folder of a command that is stopped after so many batches, in the working folder."""
+    folder = RunFolder(parse(raw_config(command)))
+    with folder.locked(), contextlib.suppress(Interrupted):
+        Training([folder], f"fabench run {command}").run(Stop(batches))
 
 
 # -- The commands ----------------------------------------------------------------------------
@@ -338,9 +337,10 @@ def record_refusals() -> None:
 
 def record_runs() -> None:
     """Write runs/."""
-    shutil.rmtree(RUNS, ignore_errors=True)
     for command, batches in {FINISHED: math.inf, **INTERRUPTED}.items():
         write_run(command, batches)
+    shutil.rmtree(RUNS, ignore_errors=True)
+    shutil.copytree("outputs/runs", RUNS, ignore=shutil.ignore_patterns(".lock"))
 
 
 def check() -> list[str]:
