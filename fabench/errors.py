@@ -11,3 +11,8 @@ class RunFailed(Exception):
     """A run that had started could not finish (exit code 1). The message is one sentence."""
 
     exit_code = 1
+
+
+def short(text: str) -> str:
+    """Enough of a long request for a sentence about it."""
+    return text if len(text) <= 100 else f"{text[:60]}...{text[-30:]}"

@@ -20,16 +20,25 @@ from fabench.store import score, summary, write_text
 class Job:
     """One job of a command: its overrides, and what became of it.
 
-    ``outcome`` is None where the configuration itself was refused: then ``error`` says why.
+    ``outcome`` is None where the configuration itself was refused or the job broke: then ``error``
+    says why.
     """
 
     overrides: dict[str, str]
     outcome: Outcome | None
-    refusal: UserError | None = None
+    ending: UserError | RunFailed | None = None
+
+    @property
+    def status(self) -> str:
+        """The run's, refused or failed."""
+        if self.error is None:
+            assert self.outcome is not None
+            return self.outcome.folder.status
+        return "refused" if self.outcome is None and isinstance(self.error, UserError) else "failed"
 
     @property
     def error(self) -> UserError | RunFailed | None:
-        return self.outcome.error if self.outcome else self.refusal
+        return self.outcome.error if self.outcome else self.ending
 
 
 def swept_keys(jobs: Sequence[Job]) -> list[str]:
@@ -48,8 +57,7 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
     rows = []
     for job in jobs:
         row: dict[str, object] = {key: job.overrides.get(key, "") for key in keys}
-        status = job.outcome.folder.status if job.outcome else "refused"
-        row |= {"status": "failed" if job.error and status != "refused" else status}
+        row["status"] = job.status
         if job.outcome and job.outcome.folder.has_metrics():
             metrics = job.outcome.folder.metrics()
             column, _ = score(metrics)
@@ -86,7 +94,7 @@ def show_dry_run(jobs: Sequence[Job]) -> None:
     for job in jobs:
         values = [job.overrides.get(key, "") for key in keys]
         if job.outcome is None:
-            shown.add_row(*values, "refused", "-", "-", "-")
+            shown.add_row(*values, job.status, "-", "-", "-")
             continue
         config = job.outcome.config
         shown.add_row(
