@@ -82,7 +82,7 @@ class Loader(ConfigLoaderImpl):
             AssertionError,
             AttributeError,
             TypeError,
-        ) as error:  # of OmegaConf, for a list's item x, say
+        ) as error:  # a list's item x, say
             given = " ".join(o for o in overrides if not o.startswith("hydra.mode"))
             raise UserError(f"{short(given)}: one of these cannot be set so.") from error
         if config_name is None:  # --hydra-help
