@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from rich.table import Table
@@ -31,11 +31,13 @@ from fabench.dataset.base import Data, Dataset
 from fabench.environment import describe
 from fabench.errors import UserError
 from fabench.examples import Examples, Feed
+from fabench.execute import check_memory
 from fabench.figures import markdown
 from fabench.graph import Replayed
-from fabench.hydra_app import numbered_override, plain, refusals
+from fabench.hydra_app import composing, plain
 from fabench.measure import alternate, bound_of_step, peak_bytes, reset_peak
 from fabench.metrics import evaluate
+from fabench.overrides import checked
 from fabench.population import Row
 from fabench.precision import Precision, cpu_has_bf16
 from fabench.registry import validated
@@ -50,15 +52,18 @@ MOST_ONE_BY_ONE = 24
 """Networks up to which contenders are measured that train one after the other."""
 
 
+AT_LEAST_ONE = Field(min_length=1)
+
+
 @dataclass(frozen=True, config=STRICT)
 class Settings:
     """What to measure; see conf/bench.yaml."""
 
-    rules: list[Literal["bp", "dfa"]]
-    k: list[Count]
-    populations: list[Count] | None
-    contenders: list[ContenderName]
-    precisions: list[Precision] | None
+    rules: Annotated[list[Literal["bp", "dfa"]], AT_LEAST_ONE]
+    k: Annotated[list[Count], AT_LEAST_ONE]
+    populations: Annotated[list[Count], AT_LEAST_ONE] | None
+    contenders: Annotated[list[ContenderName], AT_LEAST_ONE]
+    precisions: Annotated[list[Precision], AT_LEAST_ONE] | None
     seconds: Rate
     repetitions: Annotated[int, Field(ge=1)]
     scaling: bool
@@ -75,6 +80,8 @@ def bench(args: Sequence[str], conf: Path) -> int:
         raise UserError("fabench bench compares one output's cross-entropy: task=parity only.")
     device = resolve_device(config)
     populations = settings.populations or [1, 3, 24, *_large(device)]
+    for k in settings.k:
+        check_memory(parse(_changed(raw, "dfa", k)), max(populations))
     precisions = settings.precisions or _precisions(device)
     contenders = list(_available(settings.contenders))
     command = shlex.join(["fabench", "bench", *args])
@@ -104,9 +111,14 @@ def bench(args: Sequence[str], conf: Path) -> int:
 
 def composed(args: Sequence[str], conf: Path) -> dict[str, Any]:
     """conf/bench.yaml with overrides, as plain containers. Raises UserError."""
-    with refusals(), initialize_config_dir(version_base="1.3", config_dir=str(conf)):
-        overrides = [numbered_override(arg, conf) for arg in args]
-        return plain(compose("bench", overrides))
+    flags = [arg for arg in args if "=" not in arg]
+    if flags:
+        raise UserError(
+            f"fabench bench takes settings, not {flags[0]}: bench.rules=, bench.k=, "
+            "bench.populations=, ... (conf/bench.yaml) and those of fabench run."
+        )
+    with composing(conf):
+        return plain(compose("bench", [checked(arg, conf) for arg in args]))
 
 
 def _large(device: torch.device) -> list[int]:

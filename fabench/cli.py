@@ -127,6 +127,7 @@ def bench(args: list[str]) -> int:
 def complete(args: list[str]) -> int:
     """Shell completion: Hydra's, with the verb taken out of the command line."""
     from fabench import hydra_app
+    from fabench.overrides import numbered_override
 
     line = os.environ.get("COMP_LINE", "")
     words = line.split(" ")
@@ -135,7 +136,7 @@ def complete(args: list[str]) -> int:
         return 0
     *done, last = re.sub(r"^(\S+)\s+(run|tune)\b", r"\1", line).split(" ")
     try:
-        done = [hydra_app.numbered_override(word, conf_dir()) for word in done]
+        done = [numbered_override(word, conf_dir()) for word in done]
         os.environ["COMP_LINE"] = " ".join([*done, last])
         return hydra_app.run(args, conf_dir())
     except Exception:  # half a command may mean nothing yet

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from fabench import registry
 from fabench.dataset.base import Dataset, ImageDataset, Teacher
-from fabench.errors import UserError
+from fabench.errors import UserError, short
 from fabench.initialization import InitOfB
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
@@ -56,6 +58,26 @@ class General:
     overwrite: bool
     dry_run: bool
     workers: Count | None = None
+    max_jobs: Count = 10_000
+
+    def __post_init__(self) -> None:
+        if len(set(self.seed)) < len(self.seed):
+            raise UserError(f"seed={self.seed}: a seed stands there twice.")
+        for key, path in (("output_dir", self.output_dir), ("data_dir", self.data_dir)):
+            _check_path(key, path)
+
+
+def _check_path(key: str, path: str | None) -> None:
+    """Raises UserError if the system can name no file in a run folder there."""
+    if path == "":
+        raise UserError(f"{key}= is empty: . is the working folder.")
+    try:
+        os.lstat(Path(path or ".", "runs", "x" * 255))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # it may come, and who needs it says so
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{key}={short(str(path))}: {reason}.") from None
 
 
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
@@ -149,7 +171,7 @@ class Config:
         """The settings that decide the results."""
         science = self.resolved()
         del science["k"]  # the task or the dataset has it
-        for key in ("output_dir", "data_dir", "overwrite", "dry_run", "workers"):
+        for key in ("output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs"):
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
@@ -200,8 +222,6 @@ def parse(raw: dict[str, Any]) -> Config:
         if group != "optimizer" or not isinstance(rule, SearchRule):
             _group(raw, group)
     general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
-    if len(set(general.seed)) < len(general.seed):
-        raise UserError(f"seed={general.seed}: a seed stands there twice.")
     task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k

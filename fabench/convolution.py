@@ -53,6 +53,8 @@ class Convolution(Layer):
     @property
     def pooled(self) -> Shape:
         """What comes out."""
+        if self.pool == 1:
+            return self.convolved
         channels, *sides = self.convolved
         rows, columns = ((side - self.pool) // self.pool_stride + 1 for side in sides)
         return channels, rows, columns

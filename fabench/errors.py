@@ -22,6 +22,11 @@ def refused(error: OSError) -> str:
     """One sentence from what the system refuses."""
     reason = error.strerror or " ".join(str(error).split())
     if error.errno in NO_ROOM:
-        where = error.filename or "a file"
+        where = short(str(error.filename or "a file"))
         return f"Writing {where} failed ({reason}): mend that, or choose another output_dir=."
-    return f"{error.filename}: {reason}." if error.filename else f"{reason}."
+    return f"{short(str(error.filename))}: {reason}." if error.filename else f"{reason}."
+
+
+def short(text: str) -> str:
+    """Enough of a long request for a sentence about it."""
+    return text if len(text) <= 100 else f"{text[:60]}...{text[-30:]}"

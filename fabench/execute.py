@@ -7,9 +7,10 @@ much as half of torch.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fabench.config import Config, resolve_device
+from fabench.dataset.base import DrawnDataset
 from fabench.errors import RunFailed, UserError
 from fabench.lanes import threads_an_operation
 from fabench.population import takes_threads
@@ -72,16 +74,25 @@ class Outcome:
 class Job:
     """One job of a command: its overrides, and what became of it.
 
-    ``outcome`` is None where the configuration itself was refused: then ``error`` says why.
+    ``outcome`` is None where the configuration itself was refused or the job broke: then ``error``
+    says why.
     """
 
     overrides: dict[str, str]
     outcome: Outcome | None
-    refusal: UserError | None = None
+    ending: UserError | RunFailed | None = None
+
+    @property
+    def status(self) -> str:
+        """The run's, refused or failed."""
+        if self.error is None:
+            assert self.outcome is not None
+            return self.outcome.folder.status
+        return "refused" if self.outcome is None and isinstance(self.error, UserError) else "failed"
 
     @property
     def error(self) -> UserError | RunFailed | None:
-        return self.outcome.error if self.outcome else self.refusal
+        return self.outcome.error if self.outcome else self.ending
 
 
 Group = Sequence[Outcome]
@@ -99,6 +110,8 @@ def find(config: Config) -> Outcome:
     try:
         resolve_device(config)
         outcome.place = outcome.folder.place()
+        if not outcome.finished:
+            check_memory(config)
     except UserError as error:
         outcome.error = error
     return outcome
@@ -124,6 +137,7 @@ def execute(
             if overwrite or (outcome.error is None and not outcome.finished):
                 try:
                     resolve_device(config)  # before there is a folder
+                    check_memory(config)
                     locks.enter_context(folder.locked())
                     if overwrite:
                         folder.clear()
@@ -233,6 +247,34 @@ def memory_of(device: torch.device) -> int:
     return CPU_BYTES if device.type == "cpu" else int(0.8 * torch.cuda.mem_get_info(device)[0])
 
 
+def check_memory(config: Config, networks: int = 1) -> None:
+    """Raises UserError if so many networks, or the vectors that are drawn for them, cannot fit into
+    this machine's memory, however little of ``row_bytes`` they need."""
+    data, t = config.dataset, config.trainer
+    batch_size = min(t.batch_size, max(data.n_train, data.n_test))
+    least = replace(config, trainer=replace(t, batch_size=batch_size))
+    vectors = 4 * data.n_train * data.n_inputs if isinstance(data, DrawnDataset) else 0
+    needed = networks * row_bytes(least) // 2 + vectors
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(
+            f"{_sizes(config)}: this takes {needed / 2**30:.3g} GiB of memory at least, and this "
+            f"machine has {there / 2**30:.3g}."
+        )
+
+
+def _sizes(config: Config) -> str:
+    """The settings that decide how much memory a network takes, as the user may give them."""
+    channels = getattr(config.model, "channels", None)
+    sizes = {"model.channels": channels, "model.hidden": config.model.hidden}
+    sizes |= {"trainer.batch_size": config.trainer.batch_size}
+    if config.uses_k:
+        sizes["k"] = config.general.k
+    names = ("n", "d", "n_train", "n_test") if isinstance(config.dataset, DrawnDataset) else ()
+    sizes |= {f"dataset.{name}": getattr(config.dataset, name, None) for name in names}
+    return ", ".join(f"{key}={value}" for key, value in sizes.items() if value is not None)
+
+
 def row_bytes(config: Config) -> int:
     """Memory of one network in training, roughly: four float32 copies of its weights (weight,
     gradient, two states) and its inputs and activations of a batch."""
@@ -320,4 +362,8 @@ def _train(
         return error
     except OSError as error:
         return _unwritable(next((o.folder for o in group if not o.finished), folders[0]), error)
+    except (MemoryError, RuntimeError) as error:  # torch has no MemoryError of its own on a CPU
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return RunFailed(f"{_sizes(group[0].config)}: the memory of this machine is not enough.")
     return None

@@ -18,7 +18,7 @@ from types import ModuleType
 
 import pandas as pd
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -29,8 +29,9 @@ from fabench.config import Config, parse, resolve_device
 from fabench.errors import RunFailed, UserError
 from fabench.execute import execute, find, multiply_adds, populations
 from fabench.figure import style
-from fabench.hydra_app import numbered_override, plain, refusals
+from fabench.hydra_app import composing, plain
 from fabench.measure import alternate, repeated
+from fabench.overrides import check_number_of_jobs, checked
 from fabench.precision import Operands
 from fabench.registry import nearest
 from fabench.report import console
@@ -62,19 +63,19 @@ def figures(args: Sequence[str], conf: Path) -> int:
         return 0
     overrides = [arg for arg in args if "=" in arg]
     names = [arg for arg in args if "=" not in arg] or ["all"]
+    for override in overrides:
+        if override.split("=")[0].strip("+~") == "experiment":
+            raise UserError(f"{override}: a figure's experiments are its own; fabench run has it.")
     if names == ["all"]:
         names = [name for name, module in known.items() if not hasattr(module, "ON_REQUEST")]
     for name in names:
         if name not in known:
             raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
     composed = functools.cache(lambda experiment: _configs([experiment], overrides, conf))
-    with refusals():
-        needed = {
-            name: _distinct(
-                c for experiment in known[name].EXPERIMENTS for c in composed(experiment)
-            )
-            for name in names
-        }
+    needed = {
+        name: _distinct(c for experiment in known[name].EXPERIMENTS for c in composed(experiment))
+        for name in names
+    }
     every = [config for configs in needed.values() for config in configs]
     _show_plan(needed)
     if every[0].general.dry_run:
@@ -99,11 +100,11 @@ def figures(args: Sequence[str], conf: Path) -> int:
 def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
     """The runs of the experiments' sweeps, each once; an override may sweep, too."""
     configs = []
-    given = [numbered_override(override, conf) for override in overrides]
+    given = [checked(override, conf) for override in overrides]
     parsed = OverridesParser.create().parse_overrides(given)
     sweeps = [text for text, o in zip(given, parsed, strict=True) if o.is_sweep_override()]
     fixed = [text for text in given if text not in sweeps]
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
+    with composing(conf):
         for experiment in experiments:
             base = [f"experiment={experiment}", *fixed]
             for job in _jobs(base, sweeps):
@@ -123,6 +124,7 @@ def _jobs(base: list[str], sweeps: Sequence[str] = ()) -> list[list[str]]:
     assert isinstance(params, dict)
     taken = {override.split("=")[0] for override in [*base, *sweeps]}
     own = [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
+    check_number_of_jobs([*own, *sweeps], composed.max_jobs)
     parsed = OverridesParser.create().parse_overrides([*own, *sweeps])
     [jobs] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return [list(job) for job in jobs]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import re
 import shlex
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,22 +20,23 @@ from unittest.mock import patch
 
 import hydra
 import yaml
-from hydra.core.config_store import ConfigStore
+from hydra import initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from fabench.errors import RunFailed, UserError, refused
+from fabench.doors import closed
+from fabench.errors import RunFailed, UserError, refused, short
+from fabench.overrides import NUMBERED, checked
 
 if TYPE_CHECKING:
     from fabench.config import Config
     from fabench.execute import Job, Outcome
 
-NUMBERED = ("k", "seed")
-"""Groups that take any number besides the options that have a YAML file."""
+MOST_INTERPOLATIONS = 20
+"""Of all settings: one that leads to others multiplies them."""
 
 
 class Task(ABC):
@@ -54,6 +57,7 @@ class Task(ABC):
             self.results.append(self.job(cfg))
         except Exception as error:
             self.crash = self.crash or error
+            self.results += self.crashed(error)
         if os.getpid() != self.process:
             letter = self.mailbox / f"{HydraConfig.get().job.num:06}"
             letter.write_bytes(pickle.dumps((self.results[-1:], self.crash)))
@@ -64,6 +68,10 @@ class Task(ABC):
             results, crash = pickle.loads(letter.read_bytes())
             self.results += results
             self.crash = self.crash or crash
+
+    def crashed(self, error: Exception) -> list[Any]:
+        """What a job leaves that raised."""
+        return []
 
     @abstractmethod
     def job(self, cfg: DictConfig) -> Any:
@@ -82,16 +90,22 @@ class RunTask(Task):
         from fabench.execute import Job, execute, find
         from fabench.store import RunFolder
 
-        overrides = _words(HydraConfig.get().overrides.task)
         try:
             config = _config(cfg)
         except UserError as error:
-            return Job(overrides, None, error)
+            return Job(_words(), None, error)
         outcome = self.prepared.get(RunFolder(config).path)
         if outcome is None:
             dry = config.general.dry_run
             outcome = find(config) if dry else execute([config], self.command)[0]
-        return Job(overrides, outcome)
+        return Job(_words(), outcome)
+
+    def crashed(self, error: Exception) -> list[Job]:
+        """Its row in the sweep's table."""
+        from fabench.sweep import Job
+
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [Job(_words(), None, RunFailed(reason))]
 
     def prepare(self, cfgs: Sequence[DictConfig]) -> None:
         """Train all jobs of a sweep that can be trained, in as few populations as possible."""
@@ -110,8 +124,9 @@ class RunTask(Task):
             self.crash = error
 
 
-def _words(overrides: Sequence[str]) -> dict[str, str]:
-    """Overrides by key, as their user wrote the values."""
+def _words() -> dict[str, str]:
+    """The job's overrides by key, as their user wrote the values."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # ${...} as it is
     pairs = (override.split("=", 1) for override in overrides if "=" in override)
     return {key: value.strip("'") for key, value in pairs}
 
@@ -123,25 +138,45 @@ def _config(cfg: DictConfig) -> Config:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A composed configuration as plain containers, without Hydra's own part."""
-    raw = OmegaConf.to_container(cfg, resolve=True)
+    """A composed configuration as plain containers, without Hydra's own part. Raises UserError."""
+    with refusals():
+        raw = OmegaConf.to_container(cfg, resolve=False)
+        assert isinstance(raw, dict)
+        raw.pop("hydra", None)
+        if str(raw).count("${") > MOST_INTERPOLATIONS:
+            raise UserError(f"More than {MOST_INTERPOLATIONS} interpolations are no configuration.")
+        raw = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items() if key != "hydra"}
 
 
+@contextmanager
+def composing(conf: Path) -> Iterator[None]:
+    """For Hydra's ``compose``: fabench's configuration, and refusals as UserErrors."""
+    directory = initialize_config_dir(version_base="1.3", config_dir=str(conf))
+    with refusals(), closed(), directory:
+        yield
+
+
 def run(args: list[str], conf: Path) -> int:
     """Compose and execute; return the exit code. Raises UserError, RunFailed, Interrupted."""
-    code, jobs = application("run", args, conf, "config", RunTask)
-    if code is None:
-        _report(jobs)
-    return code or 0
+    code, task = application("run", args, conf, "config", RunTask)
+    if code is not None:
+        return code
+    _show(task.results)
+    if task.crash is not None:
+        raise task.crash
+    _raise_failures(task.results)
+    return 0
 
 
 def tune(args: list[str], conf: Path) -> int:
     """Compose and tune; return the exit code. Raises UserError, RunFailed, Interrupted."""
     from fabench.tune import TuneTask
 
-    code, _ = application("tune", args, conf, "tune", partial(TuneTask, conf))
+    code, task = application("tune", args, conf, "tune", partial(TuneTask, conf))
+    if task.crash is not None:
+        raise task.crash
     return code or 0
 
 
@@ -151,44 +186,62 @@ def application(
     conf: Path,
     config_name: str,
     make_task: Callable[[str, Path], Task],
-) -> tuple[int | None, list[Any]]:
+) -> tuple[int | None, Task]:
     """Run a Hydra application: a task is called with every job's composed configuration.
 
     Returns an exit code if Hydra answered a question (--help, --cfg, ...), None if jobs ran, and
-    their results. Raises UserError for what Hydra refuses, and what a job raised first.
+    the task with their results and the first error. Raises UserError for what Hydra refuses.
     """
-    program = "fabench" if args[:1] == ["-sc"] else f"fabench {verb}"
+    completes = args[:1] == ["-sc"]
+    program = "fabench" if completes else f"fabench {verb}"
     command = shlex.join(["fabench", verb, *args])
-    with refusals(), TemporaryDirectory(prefix="fabench-") as mailbox:
+    with refusals(), closed(), TemporaryDirectory(prefix="fabench-") as mailbox:
         task = make_task(command, Path(mailbox))
-        arguments = [numbered_override(arg, conf) for arg in args]
-        if args[:1] != ["-sc"]:  # argparse wants the overrides in one piece
-            arguments = _overrides_first(arguments)
-        with _hydra_as_we_like_it([program, *arguments]):
-            try:
+        try:
+            with _hydra_as_we_like_it(program):
+                arguments, asks = (args, True) if completes else _arguments(args, conf)
+                sys.argv[1:] = arguments
                 hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(
                     task
                 )()
-            except SystemExit as stop:
-                return int(stop.code or 0), []
+        except SystemExit as stop:
+            return int(stop.code or 0), task
         task.collect()
-    if task.crash is not None:
-        raise task.crash
-    if any(map(_is_query, args)):
-        return 0, []
-    if not task.results:
+    if asks:
+        return 0, task
+    if not task.results and task.crash is None:
         raise UserError("The sweep is empty: no option matches.")
-    return None, task.results
+    return None, task
 
 
-def _overrides_first(args: list[str]) -> list[str]:
-    """Overrides before flags; a flag's own value stays behind it."""
-    overrides = [arg for arg in args if "=" in arg and not arg.startswith("-")]
-    return [*overrides, *(arg for arg in args if arg not in overrides)]
+def _arguments(args: list[str], conf: Path) -> tuple[list[str], bool]:
+    """Hydra's arguments, checked: overrides in one piece, as argparse wants them, then flags. And
+    whether they ask Hydra for information instead of a run. Raises UserError."""
+    overrides = [arg for arg in args if arg.startswith("~") or ("=" in arg and arg[0] != "-")]
+    flags = [arg for arg in args if arg not in overrides]
+    asked = get_args_parser().parse_args([*overrides, *flags])
+    if asked.experimental_rerun is not None:
+        raise UserError("--experimental-rerun runs what a pickle holds: give the overrides again.")
+    if asked.config_path is not None:
+        raise UserError(
+            f"--config-path={asked.config_path} leaves out fabench's own groups: "
+            "--config-dir adds yours to them."
+        )
+    if asked.config_name is not None:
+        raise UserError(
+            f"--config-name={asked.config_name}: fabench has its own; put yours as an option into "
+            "DIR/experiment, and give --config-dir DIR experiment=NAME."
+        )
+    # what is no override either stands behind them, and is refused like them
+    checked_ones = [checked(override, conf) for override in asked.overrides]
+    if asked.hydra_help:  # of no configuration of ours: with Hydra's logging, which doors.py closes
+        return ["hydra/hydra_logging=none", "hydra/job_logging=none", "--hydra-help"], True
+    queries = (asked.cfg, asked.info, asked.help, asked.shell_completion)
+    return [*checked_ones, *flags], any(queries)
 
 
-def _report(jobs: Sequence[Job]) -> None:
-    """Show results. Raises what ended the only job; RunFailed if any job of a sweep failed."""
+def _show(jobs: Sequence[Job]) -> None:
+    """Show results."""
     from fabench.report import show_results
 
     outcomes = [job.outcome for job in jobs if job.outcome is not None]
@@ -204,6 +257,10 @@ def _report(jobs: Sequence[Job]) -> None:
         for outcome in outcomes:
             if outcome.folder.has_metrics():
                 show_results(outcome.folder, outcome.trained)
+
+
+def _raise_failures(jobs: Sequence[Job]) -> None:
+    """Raises what ended the only job; RunFailed if any job of a sweep failed."""
     failures = [job.error for job in jobs if job.error is not None]
     if failures and len(jobs) == 1:
         raise failures[0]
@@ -211,70 +268,24 @@ def _report(jobs: Sequence[Job]) -> None:
         raise RunFailed(f"{len(failures)} of {len(jobs)} jobs failed; the first: {failures[0]}")
 
 
-def _is_query(arg: str) -> bool:
-    """Whether the argument asks Hydra for information instead of a run."""
-    flags = ("--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--version", "-sc")
-    return arg.split("=")[0] in flags
-
-
-# -- Numbers as options of a group -----------------------------------------------------------
-
-
-def numbered_override(arg: str, conf: Path) -> str:
-    """``k=7`` and ``seed=[0,5]`` as choices of an option that this call registers.
-
-    Hydra refuses numbers as names of options. Other arguments come back as they are. Raises
-    HydraException if the override cannot be parsed.
-    """
-    group = arg.split("=")[0]
-    if group not in NUMBERED:
-        return arg
-    override: Override = OverridesParser.create().parse_override(arg)
-    value = override.value()
-    if isinstance(value, Glob):
-        values: list[Any] = value.filter(sorted(file.stem for file in (conf / group).iterdir()))
-    elif override.is_interval_sweep():
-        raise HydraException(f"{arg}: only choices and ranges can be swept")
-    elif override.is_sweep_override():
-        values = list(override.sweep_iterator())
-    else:
-        values = [value]
-    if not values:
-        raise HydraException(f"{arg}: no option matches")
-    return f"{group}=" + ",".join(_option(group, value, conf) for value in values)
-
-
-def _option(group: str, value: Any, conf: Path) -> str:
-    """The quoted name of the option that stands for ``value``, registered if it is a number."""
-    if isinstance(value, QuotedString):
-        value = value.text
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, int | float | list) and not isinstance(value, bool):
-        numbers = value if isinstance(value, list) else [value]
-        node = {group: numbers if group == "seed" else value}
-        value = "_".join(map(str, numbers)) or "empty"
-        if not (conf / group / f"{value}.yaml").exists():
-            ConfigStore.instance().store(group=group, name=value, node=node, package="_global_")
-    return f"'{value}'"
-
-
 # -- Hydra's habits --------------------------------------------------------------------------
 
 
 @contextmanager
-def _hydra_as_we_like_it(argv: list[str]) -> Iterator[None]:
-    """Give Hydra its arguments; let it and argparse raise errors instead of printing them."""
+def _hydra_as_we_like_it(program: str) -> Iterator[None]:
+    """Give Hydra a name; let it and argparse raise errors instead of printing them."""
 
     def error(parser: argparse.ArgumentParser, message: str) -> None:
         raise UserError(f"{message}: see {parser.prog} --help.")
 
     environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
     with (
-        patch.object(sys, "argv", argv),
+        patch.object(sys, "argv", [program]),
         patch.dict(os.environ, environment),
         patch.object(argparse.ArgumentParser, "error", error),
+        warnings.catch_warnings(),
     ):
+        warnings.filterwarnings("ignore", r"\s*Running Hydra app with --multirun")
         yield
 
 
@@ -302,11 +313,34 @@ def sentence(error: Exception) -> str:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         known = [str(option) for option in error.options]
         extra = " (any integer works)" if group in NUMBERED else ""
+        if group in NUMBERED:  # not those that this process has registered
+            known = [option for option in known if option.isalpha()] or ["3"]
         return f"{group}={name} is not an option{extra}{nearest(name, known)}"
     text = " ".join(str(getattr(cause, "msg", None) or cause).split("\n")[0].split())
+    sweep = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text)
+    if sweep:
+        return f"{short(sweep[1])}: several values are a sweep, which needs -m."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        key = str(cause.full_key)
-        path = key.rpartition(".")[0]
-        known = [f"{path}.{name}".lstrip(".") for name in cause.parent_node]
-        return f"{key} is not a setting{nearest(key, known)}"
-    return f"{text.rstrip('.')}."
+        return (
+            f"{cause.full_key} is not a setting{_instead(str(cause.full_key), cause.parent_node)}"
+        )
+    text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text).rstrip(".")
+    if text.startswith("invalid literal"):
+        text = "a list's items have numbers, not names"
+    key = getattr(cause, "full_key", None)
+    return f"{text}." if key is None or key in text else f"{key}: {text}."
+
+
+def _instead(key: str, parent: Container) -> str:
+    """A sentence's end: the setting of this name elsewhere, the closest beside it, or all there."""
+    from fabench.registry import nearest
+
+    path, _, name = key.rpartition(".")
+    root: Any = OmegaConf.to_container(parent._get_root(), resolve=False)
+    for group, settings in root.items():
+        if group != "hydra" and isinstance(settings, dict) and name in settings:
+            return f"; did you mean {group}.{name}?"
+    beside = [str(other) for other in parent if other not in ("name", "hydra")]
+    if not beside:
+        return f": {path} is a value."
+    return nearest(key, [f"{path}.{other}".lstrip(".") for other in beside])

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fabench.errors import UserError
+from fabench.errors import UserError, short
 
 
 def names(group: str) -> list[str]:
@@ -54,8 +54,9 @@ def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:
             raise UserError(f"{key} is not a setting{nearest(key, allowed)}") from None
         if first["type"] in ("missing", "missing_argument"):
             raise UserError(f"{key} is missing.") from None
-        wanted = re.sub(r"^(Input|Value error,) *", "", first["msg"])
-        raise UserError(f"{key}={first['input']}: it {wanted}.") from None
+        wanted = re.sub(r"^(Input|Value error,|List|Dictionary|String) *", "", first["msg"])
+        wanted = wanted.replace(" after validation", "")
+        raise UserError(f"{key}={short(str(first['input']))}: it {wanted}.") from None
 
 
 def nearest(word: str, known: list[str]) -> str:

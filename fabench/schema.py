@@ -6,21 +6,42 @@ Every configurable class is a frozen pydantic dataclass with ``config=STRICT``.
 import dataclasses
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import ConfigDict, Field
+import numpy as np
+from pydantic import AfterValidator, ConfigDict, Field
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Refuse unknown keys; never convert types in silence."""
 
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""A learning rate: positive and finite."""
+LARGEST, SMALLEST = 1e18, 1.2e-38
+"""Of a setting's size: float32 holds the product of two such numbers; less would be 0 in it."""
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-"""A decay constant (momentum, rho, beta): in [0, 1)."""
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+def _within_float32(value: float) -> float:
+    if value > LARGEST:
+        raise ValueError(f"should be at most {LARGEST:g}, or float32 overflows")
+    if 0 < value < SMALLEST:
+        raise ValueError(f"should be at least {SMALLEST:g}, or it is 0 in float32")
+    return value
+
+
+def _below_1_in_float32(value: float) -> float:
+    if np.float32(value) == 1:
+        raise ValueError("should be less than 1, and it is 1 in float32")
+    return value
+
+
+InFloat32 = AfterValidator(_within_float32)
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), InFloat32]
+"""A learning rate: positive and finite, in float32, too."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1), AfterValidator(_below_1_in_float32)]
+"""A decay constant (momentum, rho, beta): in [0, 1), in float32, too."""
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), InFloat32]
 """A smoothing constant or a penalty: finite, not negative."""
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**63)]
 """How many: at least 1."""
 
 

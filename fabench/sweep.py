@@ -31,8 +31,7 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
     rows = []
     for job in jobs:
         row: dict[str, object] = {key: job.overrides.get(key, "") for key in keys}
-        status = job.outcome.folder.status if job.outcome else "refused"
-        row |= {"status": "failed" if job.error and status != "refused" else status}
+        row["status"] = job.status
         usable = job.outcome and not isinstance(job.error, UserError)
         if job.outcome and usable and job.outcome.folder.has_metrics():
             metrics = job.outcome.folder.metrics()
@@ -70,7 +69,7 @@ def show_dry_run(jobs: Sequence[Job]) -> None:
     for job in jobs:
         values = [job.overrides.get(key, "") for key in keys]
         if job.outcome is None:
-            shown.add_row(*values, "refused", "-", "-", "-")
+            shown.add_row(*values, job.status, "-", "-", "-")
             continue
         config = job.outcome.config
         shown.add_row(

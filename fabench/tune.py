@@ -15,7 +15,7 @@ population. With ``tune.method=optuna``, Optuna searches several settings at onc
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
@@ -36,9 +36,10 @@ from fabench.errors import RunFailed, UserError
 from fabench.execute import execute
 from fabench.figure import style
 from fabench.hydra_app import Task, plain
+from fabench.overrides import tuned_names
 from fabench.registry import validated
 from fabench.report import console, percent
-from fabench.schema import STRICT, Count, Rate
+from fabench.schema import STRICT, Count, InFloat32, Rate
 from fabench.statistics import Summary, summarize
 from fabench.store import score as score_column
 from fabench.store import write_text
@@ -47,6 +48,9 @@ Point = dict[str, float]
 """A value for every searched setting, by its dotted key."""
 
 Bounds = Annotated[list[Rate], Field(min_length=2, max_length=2)]
+
+MOST_POINTS = 1000
+"""Of a grid, which trains as one population: in three digits, more are no other values."""
 
 EXTENSIONS = 4
 """How often a grid may grow beyond an edge before the search gives up."""
@@ -59,8 +63,8 @@ class Search:
     method: Literal["grid", "optuna"]
     key: str
     values: Annotated[list[Rate], Field(min_length=2)] | None
-    span: Annotated[float, Field(gt=1)]
-    points: Annotated[int, Field(ge=2)]
+    span: Annotated[float, Field(gt=1), InFloat32]
+    points: Annotated[int, Field(ge=2, le=MOST_POINTS)]
     refinements: Annotated[int, Field(ge=0)]
     space: Annotated[dict[str, Bounds], Field(min_length=1)] | None
     trials: Count
@@ -74,6 +78,8 @@ class Search:
             raise UserError("tune.space= is for tune.method=optuna; a grid takes tune.values=.")
         if self.method == "optuna" and self.values is not None:
             raise UserError("tune.values= is for tune.method=grid; Optuna takes tune.space=.")
+        if self.values and len(set(self.values)) < len(self.values):
+            raise UserError(f"tune.values={self.values}: a value stands there twice.")
         for key, (low, high) in (self.space or {}).items():
             if low >= high:
                 raise UserError(f"tune.space.{key}=[{low:g},{high:g}]: the lower bound is first.")
@@ -175,20 +181,10 @@ class TuneTask(Task):
         """Search, given the composed configuration."""
         raw = plain(cfg)
         search = validated(Search, raw.pop("tune"), prefix="tune.")
-        name = tuned_name(HydraConfig.get().runtime.choices)
+        choices = HydraConfig.get().runtime.choices
+        names = tuned_names(choices)  # what is tuned within an experiment holds for it
+        name = names["tuned" if choices["experiment"] is None else "tuned@_global_"]
         return tune(raw, search, name, self.command, self.conf)
-
-
-TUNED_GROUPS = ("dataset", "task", "learning_rule", "optimizer", "init_of_B")
-
-
-def tuned_name(choices: Mapping[str, Any]) -> str:
-    """The option of group ``tuned`` that belongs to these choices; config.yaml names it too.
-
-    What is tuned within an experiment holds for that experiment.
-    """
-    name = "_".join(str(choices[group]) for group in TUNED_GROUPS)
-    return name if choices["experiment"] is None else f"{choices['experiment']}/{name}"
 
 
 def tune(raw: dict[str, Any], search: Search, name: str, command: str, conf: Path) -> Score:

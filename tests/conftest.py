@@ -21,8 +21,8 @@ from omegaconf import OmegaConf
 
 from fabench.config import parse
 from fabench.dataset.base import Images
-from fabench.hydra_app import numbered_override
 from fabench.network import Layer
+from fabench.overrides import numbered_override
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and rich would keep to it
 torch.set_num_threads(1)  # tensors are tiny, and pytest-xdist fills the cores

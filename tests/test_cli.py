@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from fabench import __version__, cli, source
 from fabench.errors import UserError
+from fabench.trainer import Training
 
 CONF = Path(__file__).parents[1] / "conf"
 YAMLS = sorted(CONF.glob("*/**/*.yaml"))
@@ -163,7 +165,20 @@ WRONG_REQUESTS = {
     "unknown group": (["list", "nosuch"], ["nosuch", "learning_rule"]),
     "unknown dataset": (["data", "nosuch"], ["nosuch", "mnist"]),
     "two datasets": (["data", "mnist", "digits"], ["one dataset"]),
+    "bench's help": (["bench", "--help"], ["--help", "bench.rules="]),
+    "no contenders": (["bench", "bench.contenders=[]"], ["bench.contenders=[]"]),
+    "no rules": (["bench", "bench.rules=[]"], ["bench.rules=[]"]),
+    "no populations": (["bench", "bench.populations=[]"], ["bench.populations=[]"]),
+    "a population": (["bench", "bench.populations=[1000000000000]"], ["memory"]),
+    "values twice": (["tune", "tune.values=[0.1,0.1]"], ["tune.values=[0.1, 0.1]", "twice"]),
+    "no span": (["tune", "tune.span=inf"], ["tune.span=inf"]),
+    "points": (["tune", "tune.points=1000000000"], ["tune.points=1000000000"]),
+    "a path": (["tune", "dataset=../../conf/dataset/digits"], ["../../conf/dataset/digits"]),
+    "another experiment": (["figures", "fig_3_1", "experiment=fig_3_2"], ["experiment=fig_3_2"]),
+    "a figure's jobs": (["figures", "fig_3_1", "optimizer.lr=range(1000000000)"], ["max_jobs"]),
+    "a figure's hook": (["figures", "fig_3_1", "+hydra.callbacks.x=1"], ["hydra.callbacks.x"]),
 }
+BIG = "1000000000"
 WRONG_RUNS = {  # flags, overrides, words of the sentence
     "unknown option": ([], ["learning_rule=dfaa"], ["learning_rule=dfaa", "mean dfa?"]),
     "unknown option of a sweep": (["-m"], ["optimizer=sgd,adm"], ["optimizer=adm", "adam"]),
@@ -194,7 +209,7 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
     "seed=-1": ([], ["seed=-1"], ["seed", "-1", "0"]),
     "seed=1.5": ([], ["seed=1.5"], ["seed", "1.5", "integer"]),
     "seed=[0,0]": ([], ["seed=[0,0]"], ["seed=[0, 0]", "twice"]),
-    "seed=[]": ([], ["seed=[]"], ["seed"]),
+    "seed=[]": ([], ["seed=[]"], ["seed=[]: it should have at least 1 item"]),
     "no GPU": ([], ["trainer.device=cuda"], ["trainer.device=cuda", "trainer.device=cpu"]),
     "tf32 on a CPU": ([], ["trainer.precision=tf32"], ["trainer.precision=tf32", "fp32"]),
     "no such data": ([], ["dataset=mnist", "data_dir=/nosuch"], ["/nosuch", "data_dir"]),
@@ -209,6 +224,74 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
     "missing config folder": (["--config-dir", "/nosuch"], [], ["/nosuch"]),
     "missing config": (["--config-name", "nosuch"], [], ["nosuch"]),
     "broken YAML": (["--config-dir", "own"], ["learning_rule=broken"], ["broken"]),
+    "rate beyond float32": ([], ["optimizer.lr=1e300"], ["optimizer.lr", "float32"]),
+    "rate that overflows": ([], ["optimizer=adamax", "optimizer.lr=1e38"], ["optimizer.lr"]),
+    "rate that is 0 in float32": ([], ["optimizer.lr=1e-300"], ["optimizer.lr", "float32"]),
+    "penalty beyond float32": ([], ["trainer.weight_decay=1e39"], ["trainer.weight_decay"]),
+    "scale beyond float32": ([], ["init_of_B.scale=1e39"], ["init_of_B.scale"]),
+    "step beyond float32": ([], ["trainer.adversarial=1e39"], ["trainer.adversarial"]),
+    "1 in float32": (
+        [],
+        ["optimizer=momentum", f"optimizer.momentum=0.{'9' * 12}"],
+        ["optimizer.momentum"],
+    ),
+    "option with its ending": ([], ["learning_rule=bp.yaml"], ["learning_rule=bp.yaml"]),
+    "option from the root": ([], ["learning_rule=/bp"], ["learning_rule=/bp"]),
+    "list of options": ([], ["learning_rule=[bp]"], ["learning_rule=[bp]"]),
+    "number as an option": ([], ["learning_rule=[1]"], ["learning_rule=[1]"]),
+    "interpolation as an option": ([], ["optimizer=${nosuch}"], ["optimizer=${nosuch}"]),
+    "no such rate": ([], ["tuned=nosuch"], ["tuned=nosuch"]),
+    "no such rate of a recipe": ([], ["tuned@_global_=nosuch"], ["tuned@_global_=nosuch"]),
+    "interpolation": ([], ["optimizer.lr=${nosuch}"], ["optimizer.lr", "nosuch"]),
+    "unknown resolver": ([], ["optimizer.lr=${nosuch:1}"], ["optimizer.lr", "nosuch"]),
+    "interpolation of itself": ([], ["optimizer.lr=${optimizer.lr}"], ["optimizer.lr"]),
+    "no such variable": ([], ["optimizer.lr=${oc.env:NOSUCH}"], ["optimizer.lr", "NOSUCH"]),
+    "interpolated folder": ([], ["output_dir=${nosuch}"], ["output_dir", "nosuch"]),
+    "no key": ([], ["+="], ["+="]),
+    "no key to change": ([], ["="], ["key=value"]),
+    "part of a setting": ([], ["model.hidden.x.y=[2]"], ["model.hidden.x.y"]),
+    "part of a number": ([], ["optimizer.lr.x=2"], ["optimizer.lr.x"]),
+    "item that is not there": ([], ["model.hidden.5=2"], ["model.hidden"]),
+    "glob without -m": ([], ["k=glob(*)"], ["k=", "-m"]),
+    "glob of numbers": (["-m"], ["k=glob([1])"], ["k=glob([1])"]),
+    "choices without -m": ([], ["optimizer=sgd,adam"], ["optimizer=sgd,adam", "-m"]),
+    "long path": ([], [f"output_dir={'a' * 300}"], ["output_dir", "too long"]),
+    "long data path": ([], [f"data_dir={'a' * 300}"], ["data_dir", "too long"]),
+    "empty path": ([], ["output_dir="], ["output_dir"]),
+    "path without quotes": ([], ["output_dir=/x/a=b"], ["quote", "'output_dir=\"/x/a=b\"'"]),
+    "path with a letter": ([], ["output_dir=/x/ü"], ["quote", "'output_dir=\"/x/ü\"'"]),
+    "nobody's home": ([], ["output_dir='~nosuch/x'"], ["output_dir=~nosuch/x"]),
+    "width": ([], [f"model.hidden=[{BIG}]"], [f"model.hidden=[{BIG}]", "memory"]),
+    "width of no integer": ([], [f"model.hidden=[{BIG * 3}]"], ["model.hidden"]),
+    "channels": (
+        [],
+        ["model=convnet", f"model.channels=[{BIG}]"],
+        [f"model.channels=[{BIG}]", "memory"],
+    ),
+    "digits": ([], [f"k={BIG}"], [f"k={BIG}", "memory"]),
+    "bits": ([], ["dataset=sparse_parity", f"dataset.n={BIG}"], [f"dataset.n={BIG}", "memory"]),
+    "points": (
+        [],
+        ["dataset=clusters", f"dataset.n_train={BIG}000"],
+        [f"dataset.n_train={BIG}", "memory"],
+    ),
+    "removed setting": ([], ["~data_dir"], ["data_dir"]),
+    "removed list": ([], ["~seed"], ["seed"]),
+    "seeds of seeds": ([], ["seed=[[1]]"], ["seed=[[1]]", "integers"]),
+    "names as seeds": ([], ["seed=[three]"], ["seed=[three]", "integers"]),
+    "setting of another group": ([], ["optimizer.weight_decay="], ["mean trainer.weight_decay?"]),
+    "setting without its group": ([], ["epochs=3"], ["mean trainer.epochs?"]),
+    "jobs": (["-m"], [f"optimizer.lr=range({BIG})"], ["optimizer.lr", "max_jobs=10000"]),
+    "shuffled jobs": (["-m"], [f"optimizer.lr=shuffle(range({BIG}))"], ["max_jobs=10000"]),
+    "jobs of small steps": (["-m"], ["optimizer.lr=range(0,1,1e-300)"], ["max_jobs=10000"]),
+    "jobs without end": (["-m"], ["optimizer.lr=range(0,inf)"], ["optimizer.lr=range(0,inf)"]),
+    "jobs without a step": (["-m"], ["optimizer.lr=range(1,0,0)"], ["optimizer.lr=range(1,0,0)"]),
+    "numbered jobs": (["-m"], [f"seed=range({BIG})"], [f"seed=range({BIG})"]),
+    "jobs of two keys": (
+        ["-m"],
+        ["optimizer.lr=1,2,3", "k=1,2", "max_jobs=5"],
+        ["optimizer.lr, k", "6", "max_jobs=5"],
+    ),
     "YAML that names nothing": (["--config-dir", "own"], ["learning_rule=mine"], ["mine", "dfa"]),
 }
 
@@ -264,6 +347,54 @@ def test_a_bug_gets_one_sentence_that_tells_how_to_see_more(fabench, broken, swe
     code, _, err = fabench("run", *sweep, *TINY, "seed=0")
     assert code == 1
     assert_one_sentence(err, ["ZeroDivisionError", "one line and another", "HYDRA_FULL_ERROR=1"])
+
+
+def test_one_job_that_breaks_leaves_the_sweep_its_table(fabench, monkeypatch, tmp_path):
+    whole = Training.run
+
+    def run(self, reporter):
+        if any(folder.config.general.k == 2 for folder in self.folders):
+            raise ZeroDivisionError("one line\nand another")
+        whole(self, reporter)
+
+    monkeypatch.setattr("fabench.trainer.Training.run", run)
+    code, out, err = fabench("run", "-m", *TINY, "seed=0", "k=1,2,3")
+    assert code == 1
+    assert_one_sentence(err, ["ZeroDivisionError", "one line and another", "HYDRA_FULL_ERROR=1"])
+    [file] = tmp_path.glob("outputs/sweeps/*/sweep.csv")
+    table = pd.read_csv(file).sort_values("k")
+    assert table.status.tolist() == ["finished", "failed", "finished"]
+    assert "one line and another" in table.reason.tolist()[1] and "Sweep folder" in out
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_memory_that_runs_out_is_a_sentence_about_sizes(fabench, monkeypatch, error):
+    def run(self, reporter):
+        raise error
+
+    monkeypatch.setattr("fabench.trainer.Training.run", run)
+    code, _, err = fabench("run", *TINY, "seed=0")
+    assert code == 1
+    assert_one_sentence(err, ["model.hidden=[3]", "memory"])
+
+
+@pytest.mark.parametrize("path", ["~/outs", "'~/outs'"])
+@pytest.mark.parametrize("flags", [[], ["-m"]], ids=["run", "sweep"])
+def test_the_tilde_is_the_home(fabench, monkeypatch, tmp_path, path, flags):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert fabench("run", *flags, *TINY, "seed=0", f"output_dir={path}")[0] == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["home"]
+    assert len(list(tmp_path.glob("home/outs/runs/*/metrics.csv"))) == 1
+
+
+def test_a_hundred_seeds(fabench):
+    seeds = ",".join(map(str, range(100)))
+    code, out, err = fabench("run", *TINY, f"seed=[{seeds}]", "dry_run=true")
+    assert code == 0, err
+    assert "100 networks" in out
 
 
 def test_full_error_raises_what_happened(monkeypatch, broken):

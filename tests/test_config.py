@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from fabench import registry
 from fabench.config import GROUPS, parse
 from fabench.errors import UserError
-from fabench.hydra_app import numbered_override
+from fabench.overrides import numbered_override
 from fabench.precision import fastest
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -164,6 +164,7 @@ NOT_SCIENCE = [
     {"overwrite": True},
     {"dry_run": True},
     {"workers": 2},
+    {"max_jobs": 5},
 ]
 SAME_NUMBERS = [
     {"optimizer__lr": 1},

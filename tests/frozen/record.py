@@ -50,7 +50,8 @@ from fabench import registry
 from fabench.config import parse
 from fabench.errors import UserError
 from fabench.execute import execute
-from fabench.hydra_app import NUMBERED, RunTask, application
+from fabench.hydra_app import RunTask, application
+from fabench.overrides import NUMBERED
 from fabench.store import TIMES, RunFolder
 from fabench.trainer import Interrupted, Training
 
@@ -74,9 +75,9 @@ it took. A command may name another one."""
 def names(command: str) -> list[str]:
     """The run folders of ``fabench run <command>``, job by job."""
     args = [PINNED, *shlex.split(command), "dry_run=true"]
-    _, jobs = application("run", args, CONF, "config", RunTask)
-    assert not any(job.error for job in jobs), command
-    return [job.outcome.folder.path.name for job in jobs]
+    _, task = application("run", args, CONF, "config", RunTask)
+    assert not any(job.error for job in task.results), command
+    return [job.outcome.folder.path.name for job in task.results]
 
 
 # -- Metrics ---------------------------------------------------------------------------------
