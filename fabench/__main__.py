@@ -3,13 +3,13 @@
 import signal
 import sys
 
-from fabench.interruption import leave
+from fabench.run.interruption import leave
 
 
 def script() -> None:
     """The console script."""
     signal.signal(signal.SIGINT, leave)
-    from fabench.cli import main
+    from fabench.command.cli import main
 
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was asked for is done

@@ -4,6 +4,8 @@ Every configurable class is a frozen pydantic dataclass with ``config=STRICT``.
 """
 
 import dataclasses
+import difflib
+import errno
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
@@ -57,3 +59,41 @@ def scalars(cls: type) -> list[str]:
 
 def _plain(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+# -- What is wrong ---------------------------------------------------------------------------
+
+
+class UserError(Exception):
+    """The request cannot be served as it stands (exit code 2). The message is one sentence."""
+
+    exit_code = 2
+
+
+class RunFailed(Exception):
+    """A run that had started could not finish (exit code 1). The message is one sentence."""
+
+    exit_code = 1
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def refused(error: OSError) -> str:
+    """One sentence from what the system refuses."""
+    reason = error.strerror or " ".join(str(error).split())
+    if error.errno in NO_ROOM:
+        where = short(str(error.filename or "a file"))
+        return f"Writing {where} failed ({reason}): mend that, or choose another output_dir=."
+    return f"{short(str(error.filename))}: {reason}." if error.filename else f"{reason}."
+
+
+def short(text: str) -> str:
+    """Enough of a long request for a sentence about it."""
+    return text if len(text) <= 100 else f"{text[:60]}...{text[-30:]}"
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A sentence's end: the closest known word, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else "; there are " + ", ".join(known) + "."

@@ -19,10 +19,10 @@ from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from fabench.config import parse
+from fabench.command.overrides import numbered_override
 from fabench.dataset.base import Images
-from fabench.network import Layer
-from fabench.overrides import numbered_override
+from fabench.model.layer.network import Layer
+from fabench.run.config import parse
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and rich would keep to it
 torch.set_num_threads(1)  # tensors are tiny, and pytest-xdist fills the cores
@@ -85,13 +85,13 @@ def workdir(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def keep_every_epoch(monkeypatch):
     """Files are brought up to date after every epoch, however short."""
-    monkeypatch.setattr("fabench.trainer.KEEPING", math.inf)
+    monkeypatch.setattr("fabench.run.trainer.KEEPING", math.inf)
 
 
 @pytest.fixture
 def use_cores(monkeypatch):
     """Let torch use so many cores until the test's end, and rows of tiny networks threads, too."""
-    monkeypatch.setattr("fabench.population.LANES_FROM", 0)
+    monkeypatch.setattr("fabench.population.population.LANES_FROM", 0)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

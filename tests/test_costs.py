@@ -11,10 +11,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fabench import registry
-from fabench.population import Row
+from fabench.population.population import Row
+from fabench.run import registry
+from fabench.run.trainer import population_of
 from fabench.schema import scalars
-from fabench.trainer import population_of
 
 CPU = torch.device("cpu")
 PRODUCTS = ("mm", "bmm", "addmm", "addmm_", "baddbmm", "baddbmm_", "matmul")
@@ -85,7 +85,7 @@ def test_a_step_is_few_operations(cost, rule):
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))
 def test_no_optimizer_allocates_more_than_a_few_blocks(cost, optimizer, monkeypatch):
     """Updates work on blocks that fit the cache, whatever the weight's size."""
-    monkeypatch.setattr("fabench.descent.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
+    monkeypatch.setattr("fabench.population.descent.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
     assert cost("dfa", optimizer).largest <= max(8 * HIDDEN, BATCH * HIDDEN)
 
 
@@ -110,7 +110,7 @@ def test_an_update_is_few_sweeps(make_config, name):
 def test_plain_descent_writes_no_gradient(cost, monkeypatch):
     """A block of W is changed as soon as its gradient is there; nothing as large as a weight is
     allocated."""
-    monkeypatch.setattr("fabench.descent.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
+    monkeypatch.setattr("fabench.population.descent.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
     costs = cost("dfa")
     assert costs.products == 3 + 8 + 1  # forward and back, the gradients of the two layers
     assert costs.largest <= BATCH * HIDDEN
@@ -118,9 +118,9 @@ def test_plain_descent_writes_no_gradient(cost, monkeypatch):
 
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))
 def test_a_bf16_step_reuses_memory_of_a_weight_s_size(cost, optimizer, monkeypatch):
-    """Operands and gradients have buffers; what an update needs is as large as a block."""
-    monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: True)
-    monkeypatch.setattr("fabench.descent.BLOCK", 8 * HIDDEN)
+    """NumberFormat and gradients have buffers; what an update needs is as large as a block."""
+    monkeypatch.setattr("fabench.population.precision.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("fabench.population.descent.BLOCK", 8 * HIDDEN)
     costs = cost("dfa", optimizer, trainer__precision="bf16")
     assert costs.largest <= BATCH * HIDDEN
     assert costs.calls["bmm"] == costs.products == 5

@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from fabench import cli, descent, registry
-from fabench.examples import Examples
-from fabench.loop import Loop
-from fabench.metrics import evaluate, network_metrics
-from fabench.population import Row
-from fabench.store import TIMES
-from fabench.trainer import population_of
+from fabench.command import cli
+from fabench.population import descent
+from fabench.population.examples import Examples
+from fabench.population.loop import Loop
+from fabench.population.metrics import evaluate, network_metrics
+from fabench.population.population import Row
+from fabench.run import registry
+from fabench.run.store import TIMES
+from fabench.run.trainer import population_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 

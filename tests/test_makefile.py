@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fabench import cli
-from fabench.config import parse
-from fabench.statistics import summarize
-from fabench.tune import Score
+from fabench.command import cli
+from fabench.command.tune import Score
+from fabench.run.config import parse
+from fabench.run.statistics import summarize
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Makefile").read_text()
@@ -111,7 +111,7 @@ def test_make_tuned_chooses_every_rate_of_the_figures(make, stamps, monkeypatch,
         found.append(name)
         return Score({"optimizer.lr": 1.0}, summarize([0.5]), 0)
 
-    monkeypatch.setattr("fabench.tune.tune", note)
+    monkeypatch.setattr("fabench.command.tune.tune", note)
     commands = make("-n", "tuned")
     assert len(commands) == 16
     for command in commands:

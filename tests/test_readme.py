@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fabench import cli, registry
+from fabench.command import cli
+from fabench.run import registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

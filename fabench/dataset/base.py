@@ -20,10 +20,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from fabench import idx, registry, source
-from fabench.errors import UserError
+from fabench.dataset.files import idx, source
 from fabench.randomness import generator
-from fabench.schema import STRICT, Count
+from fabench.schema import STRICT, Count, UserError
 
 Split = Literal["train", "test"]
 Scaling = Literal["standardized", "unit"]
@@ -324,7 +323,7 @@ class ImageDataset(Dataset):
 
 
 class FileDataset(ImageDataset):
-    """A dataset kept in files: fabench.source says where they are looked for."""
+    """A dataset kept in files: fabench.dataset.files.source says where they are looked for."""
 
     archive: ClassVar[source.Archive]
     max_pixel = 255
@@ -361,29 +360,3 @@ class CifarDataset(FileDataset):
     file_shape = (3, 32, 32)
     n_train = 50_000
     n_test = 10_000
-
-
-def report(data_dir: str | None = None) -> list[Status]:
-    """Every image dataset's status, by name; nothing is fetched. UserError: no such data_dir."""
-    names = registry.names("dataset")
-    return [
-        _dataset(name).status(data_dir)
-        for name in names
-        if issubclass(registry.find("dataset", name), ImageDataset)
-    ]
-
-
-def fetch(name: str, data_dir: str | None = None) -> Status:
-    """Make sure that a dataset is on this machine: fetched into the cache if no folder has it.
-
-    Raises UserError: an unknown name, or whatever ``load`` raises.
-    """
-    dataset = _dataset(name)
-    dataset.load(data_dir)
-    return dataset.status(data_dir)
-
-
-def _dataset(name: str) -> ImageDataset:
-    if not issubclass(registry.find("dataset", name), ImageDataset):
-        raise UserError(f"dataset={name} is drawn from the seed: there is nothing to fetch.")
-    return registry.build("dataset", {"name": name})

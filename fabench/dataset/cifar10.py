@@ -8,8 +8,8 @@ University of Toronto, 2009, chapter 3.
 from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import CifarDataset
+from fabench.dataset.files.source import CifarArchive
 from fabench.schema import STRICT
-from fabench.source import CifarArchive
 
 
 @dataclass(frozen=True, config=STRICT)

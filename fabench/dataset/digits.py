@@ -12,11 +12,10 @@ of the UCI repository's "Optical recognition of handwritten digits".
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from fabench import idx
 from fabench.dataset.base import ArrayStatus, ImageDataset, Images, Status
-from fabench.errors import UserError
-from fabench.schema import STRICT
-from fabench.source import Arrays
+from fabench.dataset.files import idx
+from fabench.dataset.files.source import Arrays
+from fabench.schema import STRICT, UserError
 
 SOURCE = "scikit-learn's load_digits"
 

@@ -7,8 +7,8 @@ machine learning algorithms", 2017, arXiv:1708.07747.
 from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import IdxDataset
+from fabench.dataset.files.source import IdxArchive
 from fabench.schema import STRICT
-from fabench.source import IdxArchive
 
 
 @dataclass(frozen=True, config=STRICT)

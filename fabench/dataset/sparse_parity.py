@@ -18,9 +18,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import DrawnDataset
-from fabench.errors import UserError
 from fabench.randomness import generator
-from fabench.schema import STRICT, Count
+from fabench.schema import STRICT, Count, UserError
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fabench.statistics import summarize
+from fabench.run.statistics import summarize
 
 
 def final_bars(

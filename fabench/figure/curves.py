@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from fabench.statistics import summarize
+from fabench.run.statistics import summarize
 
 
 def band(

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fabench.config import Config
 from fabench.figure import style
 from fabench.figure.curves import band, epoch_axis
+from fabench.run.config import Config
 
 MOST_LINES = 8
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from fabench.store import whole_file
+from fabench.run.store import whole_file
 
 WIDTH = 3.5
 """Inches of a journal column."""

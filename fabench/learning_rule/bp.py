@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import SignalRule, Signals, transposed
-from fabench.network import ForwardPass
+from fabench.model.layer.network import ForwardPass
 from fabench.schema import STRICT
 
 

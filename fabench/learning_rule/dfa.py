@@ -23,7 +23,7 @@ from torch import Tensor
 from fabench.learning_rule.base.feedback import DirectFeedback, direct
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals
-from fabench.network import ForwardPass
+from fabench.model.layer.network import ForwardPass
 from fabench.schema import STRICT
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_outer
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals
-from fabench.network import ForwardPass, Layer
+from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT, Rate
 
 

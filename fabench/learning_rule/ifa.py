@@ -20,7 +20,7 @@ from torch import Tensor
 from fabench.learning_rule.base.feedback import FeedbackRule, direct, downstream
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals, dense_only
-from fabench.network import ForwardPass, Layer
+from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT
 
 

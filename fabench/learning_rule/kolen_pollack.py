@@ -27,7 +27,7 @@ from torch import Tensor
 from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals
-from fabench.network import ForwardPass, Layer
+from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pydantic.dataclasses import dataclass
 
 from fabench.learning_rule.base.signal import FrozenFeatures
-from fabench.network import Layer
+from fabench.model.layer.network import Layer
 from fabench.schema import STRICT
 
 

@@ -31,7 +31,7 @@ from torch import Tensor
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import LazyRule
 from fabench.learning_rule.base.signal import SignalRule, Signals, dense_only, transposed
-from fabench.network import ForwardPass, GateName, Layer
+from fabench.model.layer.network import ForwardPass, GateName, Layer
 from fabench.schema import STRICT
 
 

@@ -32,7 +32,7 @@ from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule
 from fabench.learning_rule.base.signal import Signals
-from fabench.network import ACTIVATIONS, ForwardPass, Layer
+from fabench.model.layer.network import ACTIVATIONS, ForwardPass, Layer
 from fabench.schema import STRICT, NonNegative, Rate
 
 

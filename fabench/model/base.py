@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from fabench.network import ActivationName, Layer
+from fabench.model.layer.network import ActivationName, Layer
 from fabench.schema import STRICT, Count, Fraction, Rate
 
 WeightInit = Literal[

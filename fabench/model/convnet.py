@@ -21,11 +21,10 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fabench.convolution import Convolution
-from fabench.errors import UserError
 from fabench.model.base import Model
-from fabench.network import Layer
-from fabench.schema import STRICT, Count
+from fabench.model.layer.convolution import Convolution
+from fabench.model.layer.network import Layer
+from fabench.schema import STRICT, Count, UserError
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -11,7 +11,7 @@ from math import prod
 from pydantic.dataclasses import dataclass
 
 from fabench.model.base import Model
-from fabench.network import Layer
+from fabench.model.layer.network import Layer
 from fabench.schema import STRICT
 
 

@@ -18,9 +18,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fabench.loss import LOSSES, Loss, LossName
 from fabench.schema import STRICT, Count
-from fabench.task.base import Task
+from fabench.task.base import LOSSES, Loss, LossName, Task
 
 
 @dataclass(frozen=True, config=STRICT)

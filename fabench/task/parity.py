@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.loss import BINARY_CROSS_ENTROPY, Loss
 from fabench.schema import STRICT, Count
-from fabench.task.base import Task
+from fabench.task.base import BINARY_CROSS_ENTROPY, Loss, Task
 
 
 @dataclass(frozen=True, config=STRICT)

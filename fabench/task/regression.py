@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.loss import SQUARED_ERROR, Loss
 from fabench.schema import STRICT, Count
-from fabench.task.base import Task
+from fabench.task.base import SQUARED_ERROR, Loss, Task
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from fabench import download, idx, source
+from fabench.dataset.files import download, idx, source
 
 REAL_DATA = os.environ.get("FABENCH_DATA")
 ROWS = {

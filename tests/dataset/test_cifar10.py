@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from fabench import cli, download
+from fabench.command import cli
 from fabench.dataset import base
 from fabench.dataset.cifar10 import Cifar10
-from fabench.download import from_torchvision  # before conftest replaces it
-from fabench.errors import UserError
+from fabench.dataset.files import download
+from fabench.dataset.files.download import from_torchvision  # before conftest replaces it
+from fabench.schema import UserError
 
 CIFAR10 = Cifar10("cifar10")
 BATCHES = [f"data_batch_{n}" for n in range(1, 6)]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from fabench import registry
 from fabench.dataset.clusters import LABELINGS
-from fabench.errors import UserError
+from fabench.run import registry
+from fabench.schema import UserError
 
 
 def clusters(**settings):

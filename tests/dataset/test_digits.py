@@ -4,7 +4,7 @@ from sklearn.datasets import load_digits
 
 from fabench.dataset import digits
 from fabench.dataset.digits import Digits
-from fabench.errors import UserError
+from fabench.schema import UserError
 
 DIGITS = Digits("digits")
 

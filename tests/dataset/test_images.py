@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from fabench import registry
 from fabench.dataset import base
 from fabench.dataset.digits import Digits
 from fabench.dataset.mnist import Mnist
-from fabench.errors import UserError
-from fabench.examples import Examples
-from fabench.population import Operands
+from fabench.population.examples import Examples
+from fabench.population.population import NumberFormat
+from fabench.run import registry
+from fabench.schema import UserError
 from fabench.task.parity import Parity
 
 NAMES, DRAWN = (
@@ -82,7 +82,9 @@ def test_inputs_are_averaged_and_scaled_pixels(downsample, scaling, split, held_
     mean, sd = (0, 16) if scaling == "unit" else (averaged["train"].mean(), averaged["train"].std())
 
     task = Parity(name="parity", k=2)
-    examples = Examples(data, task, [3], torch.device("cpu"), Operands("fp32", torch.device("cpu")))
+    examples = Examples(
+        data, task, [3], torch.device("cpu"), NumberFormat("fp32", torch.device("cpu"))
+    )
     epoch = examples.epoch(split, 1, 50)
     x, _ = next(examples.batches(epoch, 50))
     expected = (averaged[split][epoch.table[0]].reshape(50, -1) - mean) / sd
@@ -185,7 +187,7 @@ def test_report_of_a_folder_that_does_not_exist():
 
 
 def test_fetch_keeps_it_in_the_cache(archive, arrays, cache, put, monkeypatch):
-    from fabench import download
+    from fabench.dataset.files import download
 
     monkeypatch.setattr(
         download, "from_torchvision", lambda name, root: put(root / name / "raw", arrays)

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fabench import registry
+from fabench.run import registry
 
 
 def teacher(**settings):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fabench import registry
+from fabench.run import registry
 
 
 def test_targets_are_a_tanh_networks_outputs():

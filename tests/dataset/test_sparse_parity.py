@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fabench import registry
-from fabench.errors import UserError
+from fabench.run import registry
+from fabench.schema import UserError
 
 
 def bits(**settings):

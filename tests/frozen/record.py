@@ -46,14 +46,15 @@ import yaml
 from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 
-from fabench import registry
-from fabench.config import parse
-from fabench.errors import UserError
-from fabench.execute import execute
-from fabench.hydra_app import RunTask, application
-from fabench.overrides import NUMBERED
-from fabench.store import TIMES, RunFolder
-from fabench.trainer import Interrupted, Training
+from fabench.command.hydra_app import application
+from fabench.command.overrides import NUMBERED
+from fabench.command.run import Runner
+from fabench.run import registry
+from fabench.run.config import parse
+from fabench.run.execute import execute
+from fabench.run.store import TIMES, RunFolder
+from fabench.run.trainer import Interrupted, Training
+from fabench.schema import UserError
 
 HERE = Path(__file__).absolute().parent
 CONF = HERE.parents[1] / "conf"
@@ -75,7 +76,7 @@ it took. A command may name another one."""
 def names(command: str) -> list[str]:
     """The run folders of ``fabench run <command>``, job by job."""
     args = [PINNED, *shlex.split(command), "dry_run=true"]
-    _, task = application("run", args, CONF, "config", RunTask)
+    _, task = application("run", args, CONF, "config", Runner)
     assert not any(job.error for job in task.results), command
     return [job.outcome.folder.path.name for job in task.results]
 
@@ -169,11 +170,11 @@ def metrics(rule: str) -> list[Row]:
                 configs.append(parse(raw))
                 cases.append(dict(zip(CASE, (rule, optimizer, problem), strict=True)))
         with (  # each takes as long as training such a network
-            patch("fabench.trainer.describe", return_value={}),
+            patch("fabench.run.trainer.describe", return_value={}),
             patch.object(RunFolder, "write_summary"),
             patch("sklearn.datasets.load_digits", functools.cache(load_digits)),
         ):
-            outcomes = execute(configs, "", draw=False, keep_weights=False)
+            outcomes = execute(configs, "", keep_weights=False)
         return [
             case | row
             for case, outcome in zip(cases, outcomes, strict=True)

@@ -11,7 +11,7 @@ import pytest
 import record
 import yaml
 
-from fabench import cli
+from fabench.command import cli
 
 pytestmark = pytest.mark.usefixtures("workdir")
 

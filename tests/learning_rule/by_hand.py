@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from fabench.learning_rule.base.part import Part
-from fabench.network import Layer, Outer, forward
+from fabench.model.layer.network import Layer, Outer, forward
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])

@@ -3,7 +3,7 @@ import torch
 from by_hand import HandPart
 
 from fabench.learning_rule.bp import Bp
-from fabench.network import Layer
+from fabench.model.layer.network import Layer
 
 X = np.array([[1.0, -2.0]])
 W1, W2, W3 = (

@@ -13,13 +13,13 @@ from by_hand import HandPart
 from omegaconf import OmegaConf
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fabench import registry
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import LazyRule
-from fabench.network import Layer, forward
-from fabench.population import Row
+from fabench.model.layer.network import Layer, forward
+from fabench.population.population import Row
 from fabench.randomness import generator
-from fabench.trainer import population_of
+from fabench.run import registry
+from fabench.run.trainer import population_of
 
 CONF = Path(__file__).parents[2] / "conf" / "learning_rule"
 NAMES = registry.names("learning_rule")
@@ -367,7 +367,7 @@ def test_operands_share_one_number_format(make_config, monkeypatch, name, dropou
     settings = {"learning_rule": name, "model__hidden": [48, 32], "optimizer": "momentum", "k": 1}
     settings |= {"model__input_dropout": dropout, "model__hidden_dropout": dropout}
     full = population(make_config(**settings))
-    monkeypatch.setattr("fabench.precision.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("fabench.population.precision.cpu_has_bf16", lambda: True)
     half = population(make_config(**settings, trainer__precision="bf16"))
     start = full.snapshot(slice(None))
     x, y = toy(3)

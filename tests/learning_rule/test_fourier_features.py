@@ -5,13 +5,13 @@ import pytest
 import torch
 from by_hand import HandPart
 
-from fabench.errors import UserError
-from fabench.examples import Examples
 from fabench.learning_rule.fourier_features import FourierFeatures
-from fabench.network import Layer, forward
-from fabench.population import Row
-from fabench.registry import build
-from fabench.trainer import population_of
+from fabench.model.layer.network import Layer, forward
+from fabench.population.examples import Examples
+from fabench.population.population import Row
+from fabench.run.registry import build
+from fabench.run.trainer import population_of
+from fabench.schema import UserError
 
 CPU = torch.device("cpu")
 X = np.array([[1.0, -2.0], [0.5, 1.0]])

@@ -5,9 +5,9 @@ import torch
 from by_hand import HandPart
 
 from fabench.learning_rule.gaussian_features import GaussianFeatures
-from fabench.network import Layer
-from fabench.population import Row
-from fabench.trainer import population_of
+from fabench.model.layer.network import Layer
+from fabench.population.population import Row
+from fabench.run.trainer import population_of
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1, W2 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]]), np.array([[1.0], [-3.0], [0.5]])

@@ -3,8 +3,8 @@ import torch
 from by_hand import A1, A2, SEQUENTIAL, W1, W2, sent, stacked
 
 from fabench.learning_rule.kolen_pollack import KolenPollack
-from fabench.population import Row
-from fabench.trainer import population_of
+from fabench.population.population import Row
+from fabench.run.trainer import population_of
 
 W3, B2, B3, E = SEQUENTIAL
 

@@ -3,12 +3,12 @@ import pytest
 import torch
 from by_hand import HandPart
 
-from fabench.errors import UserError
 from fabench.learning_rule.ntk import Ntk
-from fabench.network import Layer
-from fabench.population import Row
-from fabench.registry import build
-from fabench.trainer import population_of
+from fabench.model.layer.network import Layer
+from fabench.population.population import Row
+from fabench.run.registry import build
+from fabench.run.trainer import population_of
+from fabench.schema import UserError
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1, G1 = (

@@ -3,7 +3,7 @@ import torch
 from by_hand import HandPart
 
 from fabench.learning_rule.relu_features import ReluFeatures
-from fabench.network import Layer
+from fabench.model.layer.network import Layer
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1, W2 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]]), np.array([[1.0], [-3.0], [0.5]])

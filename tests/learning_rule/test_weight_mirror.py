@@ -3,7 +3,7 @@ import torch
 from by_hand import A1, A2, SEQUENTIAL, W1, W2, HandPart, sent, stacked
 
 from fabench.learning_rule.weight_mirror import WeightMirror
-from fabench.network import Layer
+from fabench.model.layer.network import Layer
 
 W3, B2, B3, E = SEQUENTIAL
 

@@ -14,9 +14,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fabench import registry
-from fabench.errors import UserError
-from fabench.schema import Fraction, NonNegative, Rate, scalars
+from fabench.run import registry
+from fabench.schema import Fraction, NonNegative, Rate, UserError, scalars
 
 CONF = Path(__file__).parents[2] / "conf" / "optimizer"
 NAMES = registry.names("optimizer")

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from fabench import cli
-from fabench.config import parse
-from fabench.errors import UserError
-from fabench.registry import build
-from fabench.store import RunFolder
+from fabench.command import cli
+from fabench.run.config import parse
+from fabench.run.registry import build
+from fabench.run.store import RunFolder
+from fabench.schema import UserError
 
 LOSSES = [
     "softmax_cross_entropy",

@@ -11,8 +11,8 @@ import torch
 from by_hand import HandPart
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from fabench import registry
 from fabench.learning_rule.bp import Bp
+from fabench.run import registry
 
 CONF = Path(__file__).parents[2] / "conf" / "task"
 NAMES = registry.names("task")

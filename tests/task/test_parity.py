@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fabench.registry import build
+from fabench.run.registry import build
 from fabench.task.parity import Parity
 
 CONF = Path(__file__).parents[2] / "conf" / "task" / "parity.yaml"

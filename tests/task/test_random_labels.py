@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from fabench import cli
-from fabench.config import parse
-from fabench.errors import UserError
-from fabench.examples import Examples
-from fabench.population import Operands
-from fabench.registry import build
+from fabench.command import cli
+from fabench.population.examples import Examples
+from fabench.population.population import NumberFormat
+from fabench.run.config import parse
+from fabench.run.registry import build
+from fabench.schema import UserError
 
 CPU = torch.device("cpu")
 
@@ -44,7 +44,9 @@ def test_what_is_drawn_does_not_depend_on_the_labels():
 @pytest.fixture
 def build_examples(make_images):
     def make(seeds, p=1.0):
-        return Examples(make_images(400, 400), random_labels(p), seeds, CPU, Operands("fp32", CPU))
+        return Examples(
+            make_images(400, 400), random_labels(p), seeds, CPU, NumberFormat("fp32", CPU)
+        )
 
     return make
 
@@ -78,7 +80,7 @@ def test_without_noise_the_labels_are_the_datasets(build_examples, make_images):
 def test_labels_of_drawn_data_are_replaced_too():
     """Each stream's own labels: half of them keep their value, and half of the others get it."""
     data = build("dataset", {"name": "sparse_parity", "n": 8, "k": 2, "n_train": 4000, "n_test": 9})
-    examples = Examples(data.load(), random_labels(0.5, 2), (3, 4), CPU, Operands("fp32", CPU))
+    examples = Examples(data.load(), random_labels(0.5, 2), (3, 4), CPU, NumberFormat("fp32", CPU))
     drawn = examples.epoch("train", 1)
     local = drawn.table[..., 0] - torch.tensor([[0], [4000]])
     for s, seed in enumerate((3, 4)):

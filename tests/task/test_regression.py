@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from fabench import cli
-from fabench.config import parse
-from fabench.errors import UserError
+from fabench.command import cli
 from fabench.figure.run_plots import nse
 from fabench.figure.sweep_plot import sweep_plot
-from fabench.metrics import Score
-from fabench.registry import build
-from fabench.store import summary
+from fabench.population.metrics import Score
+from fabench.run.config import parse
+from fabench.run.registry import build
+from fabench.run.store import summary
+from fabench.schema import UserError
 
 REGRESSION = build("task", {"name": "regression", "n_targets": 3})
 ARGS = [

@@ -10,11 +10,11 @@ from typing import final
 
 from torch import Tensor
 
-from fabench.initialization import InitOfB
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import SignalRule, Signals, dense_only
-from fabench.network import ForwardPass, Layer
-from fabench.parameter import Parameter
+from fabench.model.layer.initialization import InitOfB
+from fabench.model.layer.network import ForwardPass, Layer
+from fabench.model.layer.parameter import Parameter
 
 
 class FeedbackRule(SignalRule):

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from fabench.network import ForwardPass, Layer, Outer
+from fabench.model.layer.network import ForwardPass, Layer, Outer
 
 
 class Part(ABC):

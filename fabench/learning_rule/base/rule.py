@@ -13,10 +13,10 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from fabench.initialization import InitOfB
 from fabench.learning_rule.base.part import Part
-from fabench.network import Layer, Outer
-from fabench.parameter import Parameter
+from fabench.model.layer.initialization import InitOfB
+from fabench.model.layer.network import Layer, Outer
+from fabench.model.layer.parameter import Parameter
 
 
 class LearningRule(ABC):

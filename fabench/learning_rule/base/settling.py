@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, teach
-from fabench.network import Outer
+from fabench.model.layer.network import Outer
 
 States = list[Tensor]
 """The activity of every layer [R, B, units], operands; of the last layer its pre-activation."""

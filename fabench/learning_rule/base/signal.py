@@ -9,10 +9,10 @@ from typing import final
 
 from torch import Tensor
 
-from fabench.convolution import Convolution
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, LazyRule, teach
-from fabench.network import ForwardPass, Layer
+from fabench.model.layer.convolution import Convolution
+from fabench.model.layer.network import ForwardPass, Layer
 
 Signals = dict[int, Tensor]
 """Teaching signals delta_l [R, B, units of l], by layer."""

@@ -1,0 +1,222 @@
+"""The command line: ``fabench VERB ...``. Nothing heavy is imported before a verb needs it."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fabench import __version__
+from fabench.command.output import outputs
+from fabench.schema import RunFailed, UserError, refused
+
+HELP = """\
+fabench: a bench for learning rules that do without backpropagation
+
+usage: fabench VERB ...
+
+  run [OVERRIDES]   train: fabench run learning_rule=dfa k=3
+                    sweep: fabench run -m learning_rule=bp,dfa k=1,3
+                    see:   fabench run --help, fabench run --cfg job
+  tune [OVERRIDES]  choose the learning rate: fabench tune optimizer=rmsprop
+  figures [NAME]    compute what is missing and draw; figures --list names them
+  bench             speed, side by side with other ways to train
+  list [GROUP]      the groups of settings and their options
+  data [DATASET]    the datasets that are here; with a name, fetch it
+  env               versions, hardware, commit: what a manifest records
+  --version         print the version
+  --help            print this
+
+Every run has a folder under outputs/runs. The same command again shows a
+finished run and continues an interrupted one.
+
+exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted,
+            141 done, but the reader of its output (head, say) went away
+"""
+
+
+def conf_dir() -> Path:
+    """The folder of YAML groups: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit code; errors become one sentence on stderr."""
+    with outputs() as output:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        output.flush()
+        if isinstance(output.error, BrokenPipeError):  # a reader like head has seen enough
+            return code or 141
+        if output.error is not None:
+            print(f"fabench: Its output is lost: {output.error.strerror}.", file=sys.stderr)
+            return code or 1
+    return code
+
+
+def _main(args: list[str]) -> int:
+    if args[:1] == ["-sc"]:
+        return complete(args)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0 if args else 2
+    if args[0] == "--version":
+        print(__version__)
+        return 0
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("fabench").setLevel(logging.INFO)
+    if not sys.stdout.isatty():  # rich's own guess for pipes and files, 80, is too narrow
+        os.environ.setdefault("COLUMNS", "120")
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    try:
+        if args[0] not in VERBS:
+            raise UserError(f"fabench has no verb {args[0]}: see fabench --help.")
+        return VERBS[args[0]](args[1:])
+    except KeyboardInterrupt as stop:
+        code = getattr(stop, "exit_code", 130)
+        print(str(stop) or "Stopped.", file=sys.stderr)
+        return code
+    except Exception as error:
+        if full_error:
+            raise
+        print(f"fabench: {_sentence(error)}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UserError | RunFailed):
+        return str(error)
+    if isinstance(error, OSError):
+        return refused(error)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)."
+
+
+# -- run -------------------------------------------------------------------------------------
+
+
+def run(args: list[str]) -> int:
+    """``fabench run``: everything after the verb is Hydra's."""
+    from fabench.command.run import run
+
+    return run(args, conf_dir())
+
+
+def tune(args: list[str]) -> int:
+    """``fabench tune``: like run, for a search instead of a run."""
+    from fabench.command.tune import tune
+
+    return tune(args, conf_dir())
+
+
+def figures(args: list[str]) -> int:
+    """``fabench figures``: the thesis's figures and tables."""
+    from fabench.command.figures import figures
+
+    return figures(args, conf_dir())
+
+
+def bench(args: list[str]) -> int:
+    """``fabench bench``: speed, side by side with other ways to train."""
+    from fabench.command.bench.bench import bench
+
+    return bench(args, conf_dir())
+
+
+def complete(args: list[str]) -> int:
+    """Shell completion: Hydra's, with the verb taken out of the command line."""
+    from fabench.command.overrides import numbered_override
+    from fabench.command.run import run
+
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split(" ")
+    if len(words) == 2 and "query" in " ".join(args):
+        print(" ".join(verb for verb in VERBS if verb.startswith(words[1])))
+        return 0
+    *done, last = re.sub(r"^(\S+)\s+(run|tune)\b", r"\1", line).split(" ")
+    try:
+        done = [numbered_override(word, conf_dir()) for word in done]
+        os.environ["COMP_LINE"] = " ".join([*done, last])
+        return run(args, conf_dir())
+    except Exception:  # half a command may mean nothing yet
+        return 0
+
+
+# -- list ------------------------------------------------------------------------------------
+
+
+def options() -> dict[str, list[tuple[str, str]]]:
+    """Every group's options, each with the first comment line of its YAML file."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
+        files = {f.relative_to(folder).with_suffix(""): f for f in sorted(folder.rglob("*.yaml"))}
+        groups[folder.name] = [(name.as_posix(), headline(f)) for name, f in files.items()]
+    return {group: found for group, found in groups.items() if found}
+
+
+def headline(file: Path) -> str:
+    """The first comment line of a YAML file that is not a Hydra directive."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# @"):
+            return line[2:]
+    return ""
+
+
+def list_options(args: list[str]) -> int:
+    """``fabench list``: groups and options."""
+    groups = options()
+    unknown = [name for name in args if name not in groups]
+    if unknown:
+        raise UserError(f"There is no group {unknown[0]}; there are {', '.join(groups)}.")
+    for group in args or groups:
+        print(group)
+        for name, text in groups[group]:
+            print(f"  {name:<18} {text}".rstrip())
+    return 0
+
+
+# -- data ------------------------------------------------------------------------------------
+
+
+def data(args: list[str]) -> int:
+    """``fabench data``: what is here; ``fabench data NAME``: fetch it if it is not."""
+    from fabench.command.data import fetch, report
+
+    if len(args) > 1:
+        raise UserError("fabench data takes one dataset at a time.")
+    found = [fetch(args[0])] if args else report()
+    for dataset in found:
+        print(f"{dataset.name:<15} {dataset.state:<8} {dataset.where}")
+        for array in dataset.arrays:
+            state = array.problem or "verified"
+            print(f"  {array.name:<13} {array.digest}  {state}")
+        if dataset.state == "missing":
+            print(f"  fetch it: fabench data {dataset.name}")
+    return 1 if any(dataset.state == "corrupt" for dataset in found) else 0
+
+
+def env(args: list[str]) -> int:
+    """``fabench env``: where runs run."""
+    import torch
+    import yaml
+
+    from fabench.run.environment import describe
+
+    if args:
+        raise UserError(f"fabench env takes no arguments, not {args[0]}.")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(yaml.safe_dump(describe(device), sort_keys=False), end="")
+    return 0
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "run": run,
+    "tune": tune,
+    "figures": figures,
+    "bench": bench,
+    "list": list_options,
+    "data": data,
+    "env": env,
+}

@@ -1,0 +1,35 @@
+"""``fabench data``: which image datasets are here, and fetching one."""
+
+from fabench.dataset.base import ImageDataset, Status
+from fabench.run import registry
+from fabench.run.interruption import something_to_tidy_up
+from fabench.schema import UserError
+
+
+def report(data_dir: str | None = None) -> list[Status]:
+    """Every image dataset's status, by name; nothing is fetched. UserError: no such data_dir."""
+    names = registry.names("dataset")
+    return [
+        _dataset(name).status(data_dir)
+        for name in names
+        if issubclass(registry.find("dataset", name), ImageDataset)
+    ]
+
+
+def fetch(name: str, data_dir: str | None = None) -> Status:
+    """Make sure that a dataset is on this machine: fetched into the cache if no folder has it.
+
+    Raises UserError: an unknown name, or whatever ``load`` raises.
+    """
+    dataset = _dataset(name)
+    something_to_tidy_up()
+    dataset.load(data_dir)
+    return dataset.status(data_dir)
+
+
+def _dataset(name: str) -> ImageDataset:
+    found = registry.find("dataset", name)
+    if not issubclass(found, ImageDataset):
+        raise UserError(f"dataset={name} is drawn from the seed: there is nothing to fetch.")
+    dataset: ImageDataset = registry.build("dataset", {"name": name})
+    return dataset

@@ -1,0 +1,180 @@
+"""Configuration is data: what a file of the user's may say, checked while Hydra composes it.
+
+Hydra would run what ``hydra.callbacks`` names, set environment variables and write where it is
+told. Here, options come from fabench's groups, also those of ``--config-dir``, and set fabench's
+settings; of Hydra's own they may set ``hydra.mode`` and ``hydra.sweeper.params`` and choose
+``hydra/launcher`` by name. For overrides: overrides.py.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from fabench.command.overrides import PATHS, check_number_of_jobs, checked, groups, tuned_names
+from fabench.schema import UserError, short
+
+MOST_NODES, MOST_LEVELS, MOST_BYTES = 10_000, 50, 2**20
+"""Of a user's file, aliases written out."""
+
+OF_HYDRA = {
+    "hydra/config", "hydra/output/default", "hydra/sweeper/basic", "hydra/env/default",
+    "hydra/help/default", "hydra/hydra_help/default", "hydra/hydra_logging/none",
+    "hydra/job_logging/none",
+}  # fmt: skip
+"""The options of Hydra's own groups that fabench runs with, whatever the launcher."""
+
+
+@contextmanager
+def closed() -> Iterator[None]:
+    """Within this context Hydra composes what is data, and refuses the rest."""
+    with patch("hydra._internal.hydra.ConfigLoaderImpl", Loader):
+        yield
+
+
+class Repository(ConfigRepository):
+    """Hydra's store of options: a path has one spelling, a user's file is read with care."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        group, _, name = config_path.partition("/")
+        parts = config_path.split("/")
+        if ({"", ".", ".."} & set(parts) and name) or name.endswith((".yaml", ".yml")):
+            raise UserError(f"{group}={name} is no option's name: fabench list {group} has them.")
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is not None and source.provider == "command-line":
+            check_file(Path(source.path, f"{config_path}.yaml"))
+        return super().load_config(config_path)
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's composer: an option sets what it may, and one that was chosen exists."""
+
+    def __init__(self, config_search_path: Any) -> None:
+        self.config_search_path = config_search_path
+        self.repository = Repository(config_search_path)
+        [self.conf] = [Path(s.path) for s in self.get_sources() if s.provider == "main"]
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        try:
+            cfg: DictConfig = super().load_configuration(
+                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+        except (
+            AssertionError,
+            AttributeError,
+            TypeError,
+        ) as error:  # a list's item x, say
+            given = " ".join(o for o in overrides if not o.startswith("hydra.mode"))
+            raise UserError(f"{short(given)}: one of these cannot be set so.") from error
+        if config_name is None:  # --hydra-help
+            return cfg
+        if run_mode == RunMode.RUN:  # before a sweep choices may be several
+            self._check_tuned(cfg.hydra.runtime.choices)
+        elif validate_sweep_overrides:  # else Hydra only asks for the mode, and takes no no
+            self._check_sweep(cfg)
+        for key in PATHS:
+            if not OmegaConf.is_interpolation(cfg, key) and str(cfg.get(key)).startswith("~"):
+                path = cfg[key]
+                cfg[key] = os.path.expanduser(path)
+                if cfg[key] == path:
+                    raise UserError(f"{key}={path}: there is no such user's home.")
+        return cfg
+
+    def _check_tuned(self, choices: Mapping[str, Any]) -> None:
+        """The rates that belong to a run's choices are taken where there are any: Hydra ignores
+        what it does not find, also where it was asked for."""
+        for key, own in tuned_names(choices).items():
+            name = choices.get(key)
+            if name not in (None, own) and not self.repository.config_exists(f"tuned/{name}"):
+                raise UserError(f"{key}={name} is not an option: fabench list tuned has them.")
+
+    def _check_sweep(self, cfg: DictConfig) -> None:
+        """An option's own sweep is made of overrides, too."""
+        params = cfg.hydra.sweeper.get("params") or {}
+        own = [checked(f"{key}={value}", self.conf) for key, value in params.items()]
+        with open_dict(cfg.hydra.sweeper):
+            cfg.hydra.sweeper.params = dict(override.split("=", 1) for override in own)
+        given: Any = OmegaConf.to_container(cfg.hydra.overrides.task)
+        check_number_of_jobs([*own, *given], cfg.max_jobs)
+
+    def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
+        result = super()._load_single_config(default, repo)
+        path, users = str(default.config_path), result.provider == "command-line"
+        where = str(Path(result.path.removeprefix("file://"), path)) + ".yaml" if users else path
+        group, _, _ = path.partition("/")
+        if result.provider == "main" and group == path and not default.package:
+            return result  # conf/config.yaml and the like, in their place
+        if group == "hydra" and not users:
+            if path in OF_HYDRA or path.startswith("hydra/launcher/"):
+                return result
+            raise UserError(f"{path} is closed: of Hydra's groups choose hydra/launcher only.")
+        if group not in groups(self.conf):
+            raise UserError(f"{where}: {group} is no group of fabench; see fabench list.")
+        settings = OmegaConf.to_container(result.config)
+        hydra = settings.get("hydra") if isinstance(settings, dict) else None
+        for key in _keys(hydra):
+            if not re.fullmatch(r"hydra\.mode|hydra\.sweeper\.params(\..+)?", key):
+                raise UserError(
+                    f"{where} sets {key}: configuration is data, and of Hydra's settings an option "
+                    "has hydra.mode and hydra.sweeper.params, and a launcher by name."
+                )
+        return result
+
+
+def _keys(node: Any, prefix: str = "hydra") -> Iterator[str]:
+    """The dotted keys of a configuration's leaves."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _keys(value, f"{prefix}.{key}")
+    elif node is not None:
+        yield prefix
+
+
+def check_file(file: Path) -> None:
+    """Raises UserError if a YAML file names code or is larger than any configuration, its aliases
+    written out: before these are, by OmegaConf. YAMLError if it is none."""
+    if file.stat().st_size > MOST_BYTES:
+        raise UserError(f"{file} is larger than any configuration.")
+    sizes: dict[str, int] = {}  # of what an anchor stands for
+    open_nodes: list[tuple[str | None, int]] = []  # their anchors, and the nodes before them
+    nodes = 0
+    with file.open(encoding="utf-8") as stream:
+        for event in yaml.parse(stream, Loader=yaml.SafeLoader):
+            before = nodes
+            if isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = open_nodes.pop()
+            elif isinstance(event, yaml.AliasEvent):
+                nodes += sizes.get(str(event.anchor), MOST_NODES)  # its own part: without end
+                continue
+            elif isinstance(event, yaml.NodeEvent):
+                nodes, anchor = nodes + 1, event.anchor
+                if isinstance(event, yaml.CollectionStartEvent):
+                    open_nodes.append((anchor, before))
+                    anchor = None
+                elif isinstance(event, yaml.ScalarEvent) and event.value == "_target_":
+                    raise UserError(f"{file}: _target_ names code, and configuration is data.")
+            else:
+                continue
+            if anchor is not None:
+                sizes[anchor] = nodes - before
+            if nodes > MOST_NODES or len(open_nodes) > MOST_LEVELS:
+                raise UserError(f"{file} is larger or deeper than any configuration.")

@@ -1,0 +1,228 @@
+"""``fabench figures``: compute what a figure or table needs and is missing, then draw it.
+
+A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps in conf/experiment
+whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their
+dataframe: the rows of every metrics.csv and, beside the metrics, the columns learning_rule,
+optimizer, dataset, init_of_B, k and folder, and every other setting of the optimizer, dataset,
+task, model and trainer under its own name (lr, p, weight_scale, epochs, ...; a list as text:
+800-800).
+"""
+
+import functools
+import importlib
+import json
+import pkgutil
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import torch
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from fabench.command.bench.measure import alternate, repeated
+from fabench.command.hydra_app import composing, plain
+from fabench.command.overrides import check_number_of_jobs, checked
+from fabench.figure import recipe, style
+from fabench.figure.table import markdown
+from fabench.population.precision import NumberFormat
+from fabench.run import environment
+from fabench.run.config import Config, parse, resolve_device
+from fabench.run.costs import multiply_adds
+from fabench.run.execute import execute, find, populations
+from fabench.run.progress import console
+from fabench.run.store import RunFolder, now, write_json, write_text
+from fabench.schema import RunFailed, UserError, nearest
+
+PRODUCTS = 0.5
+"""The part of a plan's time that matrix products take, roughly."""
+
+
+def recipes() -> dict[str, ModuleType]:
+    """Every recipe by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(recipe.__path__))
+    return {name: importlib.import_module(f"fabench.figure.recipe.{name}") for name in names}
+
+
+def figures(args: Sequence[str], conf: Path) -> int:
+    """Make the named recipes, with Hydra overrides for all their runs.
+
+    ``all`` stands for every recipe but those that say ON_REQUEST.
+    """
+    command = shlex.join(["fabench", "figures", *args])
+    known = recipes()
+    if "--list" in args:
+        width = max(map(len, known))
+        for name, module in known.items():
+            title = (module.__doc__ or "").splitlines()[0]
+            mark = " [not in all]" if hasattr(module, "ON_REQUEST") else ""
+            console.print(f"{name:<{width}} {title}{mark}", soft_wrap=True)
+        return 0
+    overrides = [arg for arg in args if "=" in arg]
+    names = [arg for arg in args if "=" not in arg] or ["all"]
+    for override in overrides:
+        if override.split("=")[0].strip("+~") == "experiment":
+            raise UserError(f"{override}: a figure's experiments are its own; fabench run has it.")
+    if names == ["all"]:
+        names = [name for name, module in known.items() if not hasattr(module, "ON_REQUEST")]
+    for name in names:
+        if name not in known:
+            raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
+    composed = functools.cache(lambda experiment: _configs([experiment], overrides, conf))
+    needed = {
+        name: _distinct(c for experiment in known[name].EXPERIMENTS for c in composed(experiment))
+        for name in names
+    }
+    every = [config for configs in needed.values() for config in configs]
+    _show_plan(needed)
+    if every[0].general.dry_run:
+        return 0
+    errors = {o.config.identity(): o.error for o in execute(every, command) if o.error}
+    failed = 0
+    for name, configs in needed.items():
+        try:
+            for c in configs:
+                if c.identity() in errors:
+                    raise errors[c.identity()]
+            for path in make(name, known[name], configs, command):
+                console.print(f"{name}: {path}", soft_wrap=True)
+        except (UserError, RunFailed) as error:
+            console.print(f"{name}: not made: {error}", soft_wrap=True)
+            failed += 1
+    if failed:
+        raise RunFailed(f"{failed} of {len(names)} figures could not be made.")
+    return 0
+
+
+def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
+    """The runs of the experiments' sweeps, each once; an override may sweep, too."""
+    configs = []
+    given = [checked(override, conf) for override in overrides]
+    parsed = OverridesParser.create().parse_overrides(given)
+    sweeps = [text for text, o in zip(given, parsed, strict=True) if o.is_sweep_override()]
+    fixed = [text for text in given if text not in sweeps]
+    with composing(conf):
+        for experiment in experiments:
+            base = [f"experiment={experiment}", *fixed]
+            for job in _jobs(base, sweeps):
+                configs.append(parse(plain(compose("config", [*base, *job]))))
+    return _distinct(configs)
+
+
+def _distinct(configs: Iterable[Config]) -> list[Config]:
+    return list({config.identity(): config for config in configs}.values())
+
+
+def _jobs(base: list[str], sweeps: Sequence[str] = ()) -> list[list[str]]:
+    """The overrides of every job of an experiment's sweep, as Hydra's sweeper would list them;
+    ``sweeps`` take the place of the experiment's own."""
+    composed: DictConfig = compose("config", base, return_hydra_config=True)
+    params = OmegaConf.to_container(composed.hydra.sweeper.params or {})
+    assert isinstance(params, dict)
+    taken = {override.split("=")[0] for override in [*base, *sweeps]}
+    own = [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
+    check_number_of_jobs([*own, *sweeps], composed.max_jobs)
+    parsed = OverridesParser.create().parse_overrides([*own, *sweeps])
+    [jobs] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(job) for job in jobs]
+
+
+def _strings(pair: tuple[object, object]) -> tuple[str, str]:
+    return str(pair[0]), str(pair[1])
+
+
+# -- The plan --------------------------------------------------------------------------------
+
+
+def _show_plan(needed: dict[str, list[Config]]) -> None:
+    """What is finished, what will train, and about how long that takes."""
+    shown = Table("figure", "runs", "finished")
+    for name, configs in needed.items():
+        finished = sum(RunFolder(c).status == "finished" for c in configs)
+        shown.add_row(name, str(len(configs)), str(finished))
+    console.print(shown)
+    every = {c.identity(): c for configs in needed.values() for c in configs}
+    groups = populations(list(map(find, every.values())))
+    waiting = [outcome for group in groups for outcome in group]
+    epochs = sum(o.epochs_left * len(o.config.seeds) for o in waiting)
+    text = f"{len(waiting)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
+    if waiting:
+        rate = PRODUCTS * _multiply_adds_per_second(waiting[0].config)
+        minutes = sum(multiply_adds(o.config, o.epochs_left) for o in waiting) / rate / 60
+        text += f", about {minutes:.0f} min on this machine"
+    console.print(text + ".", soft_wrap=True)
+
+
+def _multiply_adds_per_second(config: Config) -> float:
+    """What this machine does on the shapes of a k=3 population, in the run's precision."""
+    device = resolve_device(config)
+    operand = NumberFormat(config.precision, device)
+    x = operand(torch.randn(3, 128, 2352, device=device))
+    W = operand(torch.randn(3, 2352, 512, device=device))
+    [seconds] = alternate([repeated(lambda: x @ W)], 0.02, 5, device)
+    return 3 * 128 * 2352 * 512 / seconds
+
+
+# -- The figures -----------------------------------------------------------------------------
+
+
+def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
+    """The metrics of all runs, one under the other, with their settings."""
+    parts = []
+    for config in configs:
+        folder, resolved = RunFolder(config), config.resolved()
+        settings = {
+            key: "-".join(map(str, value)) if isinstance(value, list) else value
+            for group in ("optimizer", "dataset", "task", "model", "trainer")
+            for key, value in resolved.get(group, {}).items()
+            if key != "name" and value is not None
+        }
+        settings |= {
+            "k": config.general.k,
+            "learning_rule": config.learning_rule.name,
+            "optimizer": config.optimizer.name if config.optimizer else None,
+            "dataset": config.dataset.name,
+            "init_of_B": config.init_of_B.name if config.has_feedback else None,
+            "folder": str(folder.path),
+        }
+        metrics = folder.metrics()
+        parts.append(pd.concat([metrics, pd.DataFrame(settings, index=metrics.index)], axis=1))
+    frame = pd.concat(parts, ignore_index=True)
+    frame.attrs["data_dir"] = configs[0].general.data_dir
+    return frame
+
+
+def make(name: str, module: ModuleType, configs: Sequence[Config], command: str) -> list[Path]:
+    """Draw or tabulate, and write the files with their caption data. Returns their paths."""
+    frame = dataframe(configs)
+    caption = {
+        "Title": (module.__doc__ or "").splitlines()[0],
+        "command": command,
+        "runs": [RunFolder(config).path.name for config in configs],
+        "seeds": sorted(set(frame.seed.tolist())),
+        "interval": "Student-t 95 % interval of the mean over seeds",
+        "commit": environment.commit(),
+        "hardware": environment.hardware(resolve_device(configs[0])),
+        "made": now(),
+    }
+    is_table = hasattr(module, "tabulate")
+    folder = Path(configs[0].general.output_dir) / ("tables" if is_table else "figures")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in (("csv", "md") if is_table else ("png", "pdf"))]
+    if is_table:
+        table = module.tabulate(frame)
+        write_text(paths[0], table.to_csv(index=False))
+        write_text(paths[1], markdown(table))
+    else:
+        figure = module.draw(frame)
+        texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in caption.items()}
+        style.save(figure, paths[0], texts)
+        subject = f"{command}; {caption['interval']}; commit {caption['commit']}"
+        style.save(figure, paths[1], {"Title": texts["Title"], "Subject": subject})
+    write_json(folder / f"{name}.json", caption)
+    return paths

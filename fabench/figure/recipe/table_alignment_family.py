@@ -1,0 +1,55 @@
+"""Test error in % of feedback alignment and its relatives on MNIST and Fashion-MNIST.
+
+One network for all, 784-256-256-10 with ReLUs and biases, 20 epochs of SGD, learning rates from
+conf/tuned where tuned. DRTP is made for units that saturate, which ReLUs do not. Published errors
+are of other networks and longer training: 784-500-10 logistic (M. Akrout, C. Wilson, P. Humphreys,
+T. Lillicrap, D. Tweed, "Deep learning without weight transport", 2019, arXiv:1904.05391, their
+code's logs) and LeNet (A. Sanfiz, M. Akrout, "Benchmarking the accuracy and robustness of feedback
+alignment algorithms", 2021, arXiv:2108.13446, selected and tested on the same 10,000 images).
+"""
+
+import numpy as np
+import pandas as pd
+
+from fabench.run.statistics import summarize
+
+EXPERIMENTS = ("table_alignment_family",)
+ON_REQUEST = True  # 1,560 network epochs
+
+MLP = {("mnist", "bp"): 1.50, ("mnist", "fa"): 2.20, ("mnist", "weight_mirror"): 1.51,
+       ("mnist", "kolen_pollack"): 1.55}  # fmt: skip
+LENET = {
+    (dataset, rule): error
+    for dataset, errors in {
+        "mnist": (0.91, 1.70, 1.61, 0.94, 0.91, 0.97),
+        "fashion_mnist": (9.20, 13.06, 12.81, 9.69, 10.02, 9.61),
+    }.items()
+    for rule, error in zip(("bp", "fa", "dfa", "usf", "brsf", "frsf"), errors, strict=True)
+}
+
+
+def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per dataset and rule: test error at the last epoch, its difference to BP's, paired
+    over seeds (same data, same initial weights), alignments, published errors."""
+    last = frame[frame.epoch == frame.epoch.max()]
+    last = last.assign(error=100 * (1 - last.test_accuracy)).set_index("seed")
+    rows = []
+    for key, runs in last.groupby(["dataset", "learning_rule"], sort=False):
+        dataset, rule = key
+        bp = last[(last.dataset == dataset) & (last.learning_rule == "bp")]
+        error = summarize(runs.error.tolist())
+        to_bp = summarize([] if rule == "bp" else (runs.error - bp.error).tolist())
+        rows.append(
+            {
+                "dataset": dataset,
+                "learning_rule": rule,
+                "lr": runs.lr.iloc[0],
+                "seeds": error.n,
+                **error.columns("test_error"),
+                **to_bp.columns("difference_to_bp", sd=False),
+                "gradient_alignment_mean": runs.gradient_alignment.mean(),
+                "published_mlp": MLP.get(key, np.nan),
+                "published_lenet": LENET.get(key, np.nan),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,53 @@
+"""Every rule and optimizer of the thesis's figures on MNIST parity, as one table."""
+
+import numpy as np
+import pandas as pd
+
+from fabench.run.statistics import summarize
+
+EXPERIMENTS = ("fig_2_1", "fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4")
+
+KEYS = ["learning_rule", "optimizer", "init_of_B", "k", "epochs", "lr"]
+
+
+def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per setting: test accuracy at the last epoch, alignment, best epoch, lead over BP.
+
+    The difference is paired over seeds, with BP of the same optimizer, k and number of epochs;
+    empty where there is no such BP run.
+    """
+    rows: list[dict[str, object]] = []
+    for key, runs in frame.groupby(KEYS, dropna=False):
+        setting = dict(zip(KEYS, key, strict=True))
+        final = _final(runs)
+        accuracy = summarize(final.test_accuracy.tolist())
+        alignment = final.get("weight_alignment", pd.Series(dtype=float)).mean()
+        scored = runs.dropna(subset="test_accuracy")
+        best = scored.loc[scored.groupby("seed").test_accuracy.idxmax()].epoch.mean()
+        bp = frame[
+            (frame.learning_rule == "bp")
+            & (frame.optimizer == setting["optimizer"])
+            & (frame.k == setting["k"])
+            & (frame.epochs == setting["epochs"])
+        ]
+        difference = final.test_accuracy - _final(bp).test_accuracy if len(bp) else pd.Series()
+        to_bp = summarize(difference.dropna().tolist())
+        rows.append(
+            {
+                **setting,
+                "seeds": accuracy.n,
+                **accuracy.columns("test_accuracy"),
+                "weight_alignment_mean": alignment,
+                "best_epoch_mean": best,
+                **to_bp.columns("difference_to_bp", sd=False),
+            }
+        )
+    table = pd.DataFrame(rows)
+    differences = [column for column in map(str, table.columns) if column.startswith("difference")]
+    table.loc[table.learning_rule == "bp", differences] = np.nan
+    return table.sort_values(["k", "learning_rule", "optimizer", "init_of_B", "epochs"])
+
+
+def _final(runs: pd.DataFrame) -> pd.DataFrame:
+    """The last epoch, one row per seed."""
+    return runs[runs.epoch == runs.epoch.max()].set_index("seed")

@@ -1,0 +1,170 @@
+"""Some rows of a population as a learning rule sees them, and how its wishes are carried out.
+
+Axes: R runs (rows), B batch, I fan-in, O fan-out, C outputs.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from torch import Tensor
+
+from fabench.learning_rule.base.part import Part
+from fabench.learning_rule.base.rule import LearningRule
+from fabench.model.layer.network import ForwardPass, Layer, Outer, forward
+from fabench.model.layer.parameter import Parameter
+from fabench.optimizer.base import State
+from fabench.population.descent import Descent
+from fabench.population.draws import NetworkDraws
+from fabench.population.precision import NumberFormat
+from fabench.population.scratch import Scratch
+from fabench.task.base import Loss
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all parts of a population share."""
+
+    layers: tuple[Layer, ...]
+    parameters: dict[str, Parameter]
+    objective: Loss
+    descent: Descent | None
+    draws: NetworkDraws
+    operand: NumberFormat
+    scratch: Scratch
+    fixed: dict[str, Tensor]
+    """What never moves, of all rows, as operands."""
+    adversarial: float
+    steps_an_epoch: int
+
+
+class PopulationPart(Part):
+    """Rows that are computed together, as views of the population's tensors.
+
+    On a CPU every row of most networks is a part of its own: its weights are still in the cache
+    when the update comes, and its scalars are plain floats. On a GPU all rows are one part.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        rule: LearningRule,
+        rows: slice,
+        streams: slice | Tensor,
+        tensors: dict[str, Tensor],
+        state: dict[str, State],
+        scalars: SimpleNamespace,
+    ) -> None:
+        """``rule``: with these rows' numbers; ``scalars``: the optimizer's; ``tensors`` and
+        ``state``: of these rows."""
+        self.shared, self.rule, self.rows, self.streams = shared, rule, rows, streams
+        self.layers, self.adversarial = shared.layers, shared.adversarial
+        self.tensors, self.state, self.scalars = tensors, state, scalars
+        self.operands_of = CastParameters(tensors, rows, shared)
+        self.noted: dict[str, Tensor] | None = None
+
+    def begin(self, t: int | Tensor) -> None:
+        """Stand at step number ``t``."""
+        self.t = t
+        if self.shared.descent:
+            self.numbers = self.shared.descent.optimizer.at_step(t, self.scalars)
+        self.operands_of.forget()
+
+    @property
+    def epoch(self) -> int:
+        return (int(self.t) - 1) // self.shared.steps_an_epoch + 1
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def operand(self, name: str) -> Tensor:
+        return self.operands_of[name]
+
+    def operands(self, kind: str) -> list[Tensor]:
+        return [self.operands_of[name] for name in numbered(kind, self.tensors)]
+
+    def as_operand(self, x: Tensor) -> Tensor:
+        return self.shared.operand(x)
+
+    def forward(self, x: Tensor, training: bool = False) -> ForwardPass:
+        s, masks = self.shared, None
+        if training and any(layer.input_dropout for layer in self.layers):
+            masks = s.draws.masks(self.rows, x.shape[1], int(self.t))
+        return forward(self.layers, self.operands_of, x, s.operand, masks)
+
+    def error(self, output: Tensor, y: Tensor) -> Tensor:
+        return self.shared.operand(self.shared.objective.error(output.float(), y))
+
+    def prediction(self, output: Tensor) -> Tensor:
+        return self.shared.operand(self.shared.objective.prediction(output.float()))
+
+    def noise(self, stream: str, shape: tuple[int, ...]) -> Tensor:
+        return self.shared.operand(self.shared.draws.noise(self.rows, stream, shape, int(self.t)))
+
+    def descend(self, name: str, g: Tensor | Outer, rate: float | Tensor = 1.0) -> None:
+        if self.noted is not None:
+            self.noted[name] = g.value(self.as_operand) if isinstance(g, Outer) else g
+            return
+        descent, numbers = self.shared.descent, self.numbers
+        assert descent is not None
+        if isinstance(rate, Tensor) or rate != 1:
+            lr, decay = numbers.lr * rate, numbers.weight_decay / rate
+            numbers = SimpleNamespace(**vars(numbers) | {"lr": lr, "weight_decay": decay})
+        descent(name, self.tensors[name], g, self.state[name], numbers)
+        self.operands_of.forget(name)
+
+    def put(self, name: str, value: Tensor) -> None:
+        if self.noted is not None:
+            self.noted[name] = value
+            return
+        self.tensors[name].copy_(value)
+        self.operands_of.forget(name)
+
+    def wishes(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """What the rule would have descend, and put, in a step on x and y: nothing is changed."""
+        self.noted = {}
+        try:
+            self.rule.learn(self, x, y)
+            return self.noted
+        finally:
+            self.noted = None
+
+
+def numbered(kind: str, names: Mapping[str, object]) -> Iterator[str]:
+    """``kind``0, ``kind``1, ..., as many as there are."""
+    number = 0
+    while f"{kind}{number}" in names:
+        yield f"{kind}{number}"
+        number += 1
+
+
+class CastParameters(Mapping[str, Tensor]):
+    """Some rows' parameters as operands of products: each is cast when it is first asked for, into
+    memory that all parts of a thread share, and holds until it moves or the step ends."""
+
+    def __init__(self, tensors: dict[str, Tensor], rows: slice, shared: Shared) -> None:
+        self._tensors, self._operand, self._scratch = tensors, shared.operand, shared.scratch
+        self._fixed = {name: tensor[rows] for name, tensor in shared.fixed.items()}
+        self._cast: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name in self._fixed:
+            return self._fixed[name]
+        if name not in self._cast:
+            own, operand = self._tensors[name], self._operand
+            out = self._scratch(f"operand {name}", own, operand.dtype) if operand.native else None
+            self._cast[name] = operand(own, out)
+        return self._cast[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def forget(self, name: str | None = None) -> None:
+        """Cast anew what is asked for next: one parameter, or all."""
+        if name is None:
+            self._cast.clear()
+        else:
+            self._cast.pop(name, None)

@@ -1,0 +1,310 @@
+"""What a run is: the schema of a composed configuration, its checks, and its identity."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fabench.dataset.base import Dataset, ImageDataset, Teacher
+from fabench.learning_rule.base.feedback import FeedbackRule
+from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
+from fabench.learning_rule.base.signal import SignalRule
+from fabench.model.base import Model
+from fabench.model.layer.initialization import InitOfB
+from fabench.model.layer.network import Layer
+from fabench.optimizer.base import Optimizer
+from fabench.population.precision import Precision, fastest
+from fabench.run import registry
+from fabench.schema import STRICT, Count, NonNegative, UserError, scalars, short
+from fabench.task.base import Task
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Trainer:
+    """How long, in what portions and on what the network trains; ``None``: all examples."""
+
+    epochs: Count
+    batch_size: Count
+    weight_decay: NonNegative
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
+    device: Literal["auto", "cpu", "cuda"]
+    checkpoint_every: Count
+    metrics_every: Count
+    evaluate_on: Literal["test", "validation"]
+    frozen_layers: list[Count]
+    adversarial: NonNegative
+    train_examples: Count | None
+    test_examples: Count | None
+
+
+@dataclass(frozen=True, config=STRICT)
+class General:
+    """The keys that belong to no group."""
+
+    k: Count
+    seed: Annotated[list[Seed], Field(min_length=1)]
+    output_dir: str
+    data_dir: str | None
+    overwrite: bool
+    dry_run: bool
+    workers: Count | None = None
+    max_jobs: Count = 10_000
+
+    def __post_init__(self) -> None:
+        if len(set(self.seed)) < len(self.seed):
+            raise UserError(f"seed={self.seed}: a seed stands there twice.")
+        for key, path in (("output_dir", self.output_dir), ("data_dir", self.data_dir)):
+            _check_path(key, path)
+
+
+def _check_path(key: str, path: str | None) -> None:
+    """Raises UserError if the system can name no file in a run folder there."""
+    if path == "":
+        raise UserError(f"{key}= is empty: . is the working folder.")
+    try:
+        os.lstat(Path(path or ".", "runs", "x" * 255))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # it may come, and who needs it says so
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{key}={short(str(path))}: {reason}.") from None
+
+
+GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A checked configuration: one object per group."""
+
+    learning_rule: LearningRule
+    optimizer: Optimizer | None  # a SearchRule has none
+    dataset: Dataset
+    task: Task
+    model: Model
+    init_of_B: InitOfB
+    trainer: Trainer
+    general: General
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.general.seed
+
+    @property
+    def precision(self) -> Precision:
+        """``trainer.precision``, which ``parse`` leaves at auto in no configuration."""
+        assert self.trainer.precision != "auto"
+        return self.trainer.precision
+
+    @property
+    def has_feedback(self) -> bool:
+        return isinstance(self.learning_rule, FeedbackRule)
+
+    @property
+    def uses_k(self) -> bool:
+        """Whether examples depend on k: images lie side by side, of bits k count."""
+        of_images = isinstance(self.dataset, ImageDataset) and hasattr(self.task, "k")
+        return of_images or hasattr(self.dataset, "k")
+
+    @property
+    def method(self) -> str:
+        """What learns, in words."""
+        chosen = (self.learning_rule, self.optimizer)
+        return ", ".join(option.name for option in chosen if option)
+
+    @property
+    def problem(self) -> str:
+        """What is learned, in words."""
+        words = f"{self.dataset.name}, {self.task.name}"
+        return f"{words}, k={self.general.k}" if self.uses_k else words
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The network that this run trains, as the learning rule wants it."""
+        items, n_outputs = self.task.items_per_example, self.task.n_outputs
+        layers = self.model.layers(self.dataset.item_shape, items, n_outputs)
+        if isinstance(self.learning_rule, LazyRule):
+            layers = (*map(self.learning_rule.hidden_layer, layers[:-1]), layers[-1])
+        frozen = self.trainer.frozen_layers
+        return tuple(
+            dataclasses.replace(layer, trained=layer.trained and number not in frozen)
+            for number, layer in enumerate(layers, 1)
+        )
+
+    def steps(self, epochs: int) -> int:
+        """Steps of so many epochs of training (a sixth less with validation data held out)."""
+        t = self.trainer
+        return epochs * math.ceil((t.train_examples or self.dataset.n_train) / t.batch_size)
+
+    def scalars(self) -> dict[str, float]:
+        """What every row of a population has its own of: the numbers of these settings, by key."""
+        of_rows: dict[str, list[str]] = {
+            "learning_rule": scalars(type(self.learning_rule)),
+            "optimizer": scalars(type(self.optimizer)),
+            "trainer": ["weight_decay"],
+            "model": ["weight_scale"],
+            "init_of_B": ["scale"],
+        }
+        return {
+            f"{group}.{name}": getattr(getattr(self, group), name)
+            for group, names in of_rows.items()
+            for name in names
+            if getattr(self, group) is not None
+        }
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting as plain containers: what config.yaml holds."""
+        chosen = {group: getattr(self, group) for group in GROUPS}
+        groups = {g: dataclasses.asdict(option) for g, option in chosen.items() if option}
+        return {**groups, **dataclasses.asdict(self.general)}
+
+    def science(self) -> dict[str, Any]:
+        """The settings that decide the results."""
+        science = self.resolved()
+        del science["k"]  # the task or the dataset has it
+        for key in ("output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs"):
+            del science[key]
+        for key in ("device", "checkpoint_every"):
+            del science["trainer"][key]
+        if not self.has_feedback:
+            del science["init_of_B"]
+        return science
+
+    def course(self) -> str:
+        """Equal for runs of which the longer goes, at first, as the shorter does."""
+        science = self.science()
+        del science["trainer"]["epochs"]
+        return json.dumps(science, sort_keys=True)
+
+    def architecture(self) -> str:
+        """Equal for runs that can train as one population: seeds and scalars may differ."""
+        shared = {**self.science(), "device": self.trainer.device}
+        del shared["seed"]
+        for key in self.scalars():
+            group, name = key.split(".")
+            shared.get(group, {}).pop(name, None)  # science may not have it
+        return json.dumps(shared, sort_keys=True)
+
+    def identity(self) -> str:
+        """Ten hexadecimal digits: equal for equal science."""
+        text = json.dumps(self.science(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def name(self) -> str:
+        """The run folder's name: readable, then the identity."""
+        chosen = (self.learning_rule, self.optimizer, self.dataset)
+        parts = [option.name for option in chosen if option]
+        if self.task.name != "parity":
+            parts.append(self.task.name)
+        if self.uses_k:
+            parts.append(f"k{self.general.k}")
+        if self.has_feedback:
+            parts.append(self.init_of_B.name)
+        if self.optimizer:
+            parts.append(f"lr{self.optimizer.lr:g}")
+        return "_".join(parts) + "-" + self.identity()
+
+
+def parse(raw: dict[str, Any]) -> Config:
+    """Check a composed configuration (plain containers). Raises UserError naming the key."""
+    raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
+    rule = registry.build("learning_rule", _group(raw, "learning_rule"))
+    for group in GROUPS:
+        if group != "optimizer" or not isinstance(rule, SearchRule):
+            _group(raw, group)
+    general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
+    task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
+    if dataset_settings.get("name") == "sparse_parity":
+        dataset_settings["k"] = general.k
+    dataset = registry.build("dataset", dataset_settings)
+    if isinstance(dataset, Teacher) != (task.get("name") == "regression"):
+        raise UserError(
+            f"dataset={dataset.name}, task={task.get('name')}: regression is the task of "
+            "linear_teacher and nonlinear_teacher, and their only one."
+        )
+    if task.get("name") == "parity":  # an example is one vector, or k images
+        task["k"] = general.k if isinstance(dataset, ImageDataset) else 1
+    elif task.get("name") == "regression":
+        task["n_targets"] = dataset.n_targets
+    else:
+        task["n_classes"] = dataset.n_classes
+    searches = isinstance(rule, SearchRule)
+    config = Config(
+        learning_rule=rule,
+        optimizer=None if searches else registry.build("optimizer", raw["optimizer"]),
+        dataset=dataset,
+        task=registry.build("task", task),
+        model=registry.build("model", raw["model"]),
+        init_of_B=registry.validated(InitOfB, raw["init_of_B"], prefix="init_of_B."),
+        trainer=registry.validated(Trainer, raw["trainer"], prefix="trainer."),
+        general=general,
+    )
+    _check_that_the_rule_can_train(config)
+    frozen, n_layers = config.trainer.frozen_layers, len(config.layers())
+    if any(number > n_layers for number in frozen):
+        raise UserError(f"trainer.frozen_layers={frozen}: the network has {n_layers} layers.")
+    if not any(layer.trained for layer in config.layers()):
+        raise UserError(f"trainer.frozen_layers={frozen} leaves no layer to train.")
+    if config.trainer.precision != "auto":
+        return config
+    precision = fastest(device_of(config.trainer), config.layers())
+    trainer = dataclasses.replace(config.trainer, precision=precision)
+    return dataclasses.replace(config, trainer=trainer)
+
+
+def _group(raw: dict[str, Any], group: str) -> dict[str, Any]:
+    """A group's settings. Raises UserError where there are none."""
+    settings = raw.get(group)
+    if not isinstance(settings, dict):
+        raise UserError(f"{group}={settings}: choose one option of the group.")
+    return settings
+
+
+def device_of(trainer: Trainer) -> torch.device:
+    """Where a run trains; auto takes a GPU where there is one."""
+    use_gpu = trainer.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def resolve_device(config: Config) -> torch.device:
+    """The device that ``trainer.device`` names; auto takes a GPU where there is one."""
+    wanted = config.trainer.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
+    device = device_of(config.trainer)
+    if config.trainer.precision == "tf32" and device.type == "cpu":
+        raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
+    return device
+
+
+def _check_that_the_rule_can_train(config: Config) -> None:
+    """Raises UserError: what stands in the way."""
+    rule, layers = config.learning_rule, config.layers()
+    reason = rule.refusal(layers)
+    if reason:
+        raise UserError(
+            f"learning_rule={rule.name} {reason}: model.name={config.model.name} is not for it."
+        )
+    if isinstance(rule, FeedbackRule) and config.init_of_B.name == "transported":
+        reason = rule.transport_refusal(layers)
+        if reason:
+            raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
+    t = config.trainer
+    if t.weight_decay and isinstance(rule, SearchRule):
+        raise UserError(
+            f"trainer.weight_decay={t.weight_decay:g}: learning_rule={rule.name} searches, and has "
+            "no gradient to add it to."
+        )
+    if t.adversarial and (isinstance(rule, LazyRule) or not isinstance(rule, SignalRule)):
+        raise UserError(
+            f"trainer.adversarial={t.adversarial:g}: learning_rule={rule.name} sends "
+            "no error back to the inputs."
+        )

@@ -1,0 +1,325 @@
+"""The training loop: the only one.
+
+It trains one population, the rows of one or more jobs side by side, and keeps each job's run
+folder up to date.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fabench.dataset.base import Data, Split
+from fabench.model.layer.network import largest_weight
+from fabench.population.examples import Epoch, Examples
+from fabench.population.loop import Loop
+from fabench.population.metrics import Score, class_accuracy, evaluate, network_metrics
+from fabench.population.population import Population, Row
+from fabench.population.precision import NumberFormat
+from fabench.run.config import Config, resolve_device
+from fabench.run.environment import describe
+from fabench.run.interruption import (
+    Interrupted,
+    StopSignal,
+    something_to_tidy_up,
+    stop_signals,
+)
+from fabench.run.store import RunFolder, now
+from fabench.task.classification import Classification
+
+
+class Reporter(Protocol):
+    """Who is told how training goes."""
+
+    def introduce(self, jobs: int, lines: dict[str, str]) -> None:
+        """What a population of so many jobs is about to do: see report.plan."""
+
+    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
+        """``runs`` networks train; of ``epochs`` times ``batches``, ``done`` batches are done."""
+
+    def batch(self, examples: int, count: int = 1) -> None:
+        """``count`` more batches are done: in all, so many examples for every network."""
+
+    def epoch(self, metrics: pd.DataFrame) -> None:
+        """An epoch is done: its rows of metrics.csv."""
+
+
+KEEPING = 0.05
+"""The most of its time that a run spends on each kind of file that it brings up to date after an
+epoch: where epochs are short, not after every one."""
+
+DISK = 1e8
+"""Bytes a second that a disk is thought to take before it has been tried."""
+
+PLACE = ("epoch", "batches", "seconds")
+"""Where a training is: whole epochs, and batches and seconds of the one under way."""
+
+
+def population_of(
+    config: Config, rows: Sequence[Row], device: torch.device, fp32_kernel: str | None = None
+) -> Population:
+    """The networks of a configuration, as its runs begin with them. ``fp32_kernel``: that of the
+    session that they go on from; None: the faster one."""
+    t, layers = config.trainer, config.layers()
+    largest = t.batch_size * largest_weight(layers)
+    return Population(
+        layers, config.learning_rule, config.optimizer, config.task, rows,
+        NumberFormat(config.precision, device, largest, fp32_kernel), init_of_B=config.init_of_B,
+        adversarial=t.adversarial, steps_an_epoch=config.steps(1), epochs=t.epochs,
+    )  # fmt: skip
+
+
+def data_of(config: Config) -> Data:
+    """What a run trains and is tested on; it may have to be fetched."""
+    something_to_tidy_up()
+    data = config.dataset.load(config.general.data_dir)
+    return data.hold_out() if config.trainer.evaluate_on == "validation" else data
+
+
+def trained(folder: RunFolder) -> Population:
+    """A run's networks as its checkpoint has them, with all their weights: those that do not learn
+    (features, gates, frozen layers) are drawn again. Raises UserError if there is no checkpoint."""
+    saved, config = folder.weights(), folder.config
+    rows = [Row(seed, config.scalars()) for seed in config.seeds]
+    population = population_of(config, rows, resolve_device(config))
+    _put(population, slice(None), folder, saved)
+    return population
+
+
+def _put(population: Population, rows: slice, folder: RunFolder, saved: dict[str, Any]) -> None:
+    """A checkpoint's steps and tensors into some rows. UserError where they do not fit."""
+    if not population.fits(rows, saved["tensors"]):
+        raise folder.unusable("checkpoint.pt", "is another network's")
+    population.steps = saved["steps"]
+    population.restore(rows, saved["tensors"])
+
+
+class Chore:
+    """What may be done again and again, in a small part of the time."""
+
+    def __init__(self, function: Callable[[], None], seconds: float = 0.0) -> None:
+        """``seconds``: how long it is thought to take."""
+        self.function, self.ended, self.seconds = function, time.perf_counter(), seconds
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has been long enough since the last time."""
+        return time.perf_counter() - self.ended >= self.seconds / KEEPING
+
+    def __call__(self) -> None:
+        """Do it."""
+        began = time.perf_counter()
+        self.function()
+        self.ended = time.perf_counter()
+        self.seconds = self.ended - began
+
+
+class Training:
+    """One population's training, from wherever its checkpoints left it.
+
+    Where it is: ``epoch`` whole epochs (-1: not even measured before training), and of the epoch
+    under way ``batches``, their ``score`` and the ``seconds`` they took.
+    """
+
+    def __init__(
+        self, folders: Sequence[RunFolder], command: str, keep_weights: bool = True
+    ) -> None:
+        """``folders``: locked jobs that differ only in seeds and scalars, all at one place;
+        ``keep_weights``: whether there is a checkpoint when they are finished."""
+        self.folders, self.keep_weights = folders, keep_weights
+        self.config = folders[0].config
+        self.device = resolve_device(self.config)
+        data = data_of(self.config)
+        self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
+        ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
+        self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        kernel = folders[0].fp32_kernel
+        self.population = population_of(self.config, self.rows, self.device, kernel)
+        seeds = [row.seed for row in self.rows]
+        operand = self.population.operand
+        self.examples = Examples(data, self.config.task, seeds, self.device, operand)
+        self.manifest = {
+            "command": command,
+            "environment": describe(self.device),
+            "data": data.source,
+            "parameters": self.population.n_parameters(),
+            "population": len(self.rows),
+            "compiled_update": bool(self.population.descent and self.population.descent.compiled),
+            "fp32_kernel": self.population.operand.fp32_kernel,
+        }
+        self.epoch, self.batches, self.seconds = -1, 0, 0.0
+        self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)
+        self.score = self.loop.score
+        self.metrics: list[list[pd.DataFrame]] = [[] for _ in folders]  # of every job, by epoch
+        self.diverged = np.zeros(len(self.rows), dtype=bool)
+        self.write_metrics = Chore(self._write_metrics)
+        self.save = Chore(self._save, self.population.n_bytes() / DISK)
+        self._following: tuple[int, Epoch] | None = None
+        self._restore()
+
+    def run(self, reporter: Reporter) -> None:
+        """Train to the last epoch, or until every row has diverged. Raises Interrupted."""
+        t = self.config.trainer
+        for folder in self.folders:
+            folder.write_config()
+            sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
+            folder.update_manifest(status="running", sessions=sessions, **self.manifest)
+        if self.epoch < 0:
+            before = self._draw("train", 0).first(len(self._draw("test", 0)))
+            self._finish_epoch(before, evaluate(self.population, self.examples, before))
+            self.write_metrics()
+        batches = ceil(len(self._draw("train", 0)) / t.batch_size)
+        reporter.start(t.epochs, batches, len(self.rows), self.epoch * batches + self.batches)
+        with stop_signals() as signals:
+            while not self._ended:
+                epoch = self._draw("train", self.epoch + 1)
+                self._train(epoch, signals, reporter)
+                self._finish_epoch(epoch, self.score)
+                self._keep()
+                if self._is_due(t.metrics_every):
+                    reporter.epoch(pd.concat([epochs[-1] for epochs in self.metrics]))
+        by_class = self._class_accuracy()
+        for folder, rows in zip(self.folders, self.slices, strict=True):
+            folder.write_summary(None if by_class is None else by_class[rows])
+            status = {"status": "finished", **folder.metrics_seal()}
+            if self.diverged[rows].all():
+                reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
+                status |= {"status": "failed", "reason": reason}
+            self._close(folder, **status)
+            if not self.keep_weights:
+                folder.remove_checkpoint()
+        if signals.received is not None:  # too late to stop this, in time to stop what follows
+            raise Interrupted("Stopped; this run is finished.", signals.received)
+
+    def _close(self, folder: RunFolder, **status: Any) -> None:
+        """Note how and when the session that began last ended."""
+        *earlier, last = folder.manifest()["sessions"]
+        folder.update_manifest(**status, sessions=[*earlier, {**last, "stopped": now()}])
+
+    def _draw(self, split: Split, epoch: int) -> Epoch:
+        if split == "train" and self._following and self._following[0] == epoch:
+            return self._following[1]
+        t = self.config.trainer
+        n = t.train_examples if split == "train" else t.test_examples
+        return self.examples.epoch(split, epoch, n)
+
+    def _train(self, epoch: Epoch, signals: StopSignal, reporter: Reporter) -> None:
+        """The rest of an epoch's batches."""
+        t = self.config.trainer
+        started = time.perf_counter() - self.seconds
+        for n in self.loop.run(epoch, self.batches, lambda: signals.received is None):
+            self.batches += 1
+            reporter.batch(n)
+        if self.device.type == "cuda":
+            if self.epoch + 1 < t.epochs:  # while the device still trains
+                self._following = self.epoch + 2, self._draw("train", self.epoch + 2)
+            torch.cuda.synchronize()
+        self.seconds = time.perf_counter() - started
+        if signals.received is not None:
+            self.write_metrics()
+            self.save()
+            for folder in self.folders:
+                self._close(folder, status="interrupted")
+            place = f"in epoch {self.epoch + 1} of {t.epochs}"
+            raise Interrupted(
+                f"Stopped {place}; everything is saved and the same command continues.",
+                signals.received,
+            )
+
+    @property
+    def _ended(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.epoch == self.config.trainer.epochs or bool(self.diverged.all())
+
+    def _is_due(self, every: int) -> bool:
+        """Whether what happens every so many epochs, and after the last, happens now."""
+        return self.epoch % every == 0 or self._ended
+
+    def _keep(self) -> None:
+        """Bring the files up to date where that is due: what a checkpoint has seen is in
+        metrics.csv."""
+        saves = self._is_due(self.config.trainer.checkpoint_every) and self.save.is_due
+        if saves or self.write_metrics.is_due or self._ended:
+            self.write_metrics()
+        if self.keep_weights if self._ended else saves:
+            self.save()
+
+    def _finish_epoch(self, epoch: Epoch, train: Score) -> None:
+        """Measure if that is due, and stand before the next epoch's first batch."""
+        self.epoch += 1
+        if self._is_due(self.config.trainer.metrics_every):
+            self._measure(epoch, train)
+        self.batches, self.seconds = 0, 0.0
+        self.score.reset()
+
+    def _measure(self, epoch: Epoch, train: Score) -> None:
+        """One more epoch in metrics.csv."""
+        test_epoch = self._draw("test", self.epoch)
+        test = evaluate(self.population, self.examples, test_epoch)
+        values = {
+            **train.metrics("train", self._variance(epoch)),
+            **test.metrics("test", self._variance(test_epoch)),
+            **network_metrics(self.population, self.examples, epoch),
+        }
+        finite = (values["train_loss"] + values["test_loss"]).isfinite()
+        metrics = {name: v.numpy() for name, v in values.items()}
+        seeds = [row.seed for row in self.rows]
+        table = pd.DataFrame({"seed": seeds, "epoch": self.epoch, **metrics})
+        self.diverged |= ~finite.numpy() & (self.epoch > 0)
+        table["diverged"] = (~finite.numpy() | self.diverged).astype(int)
+        trained = self.batches > 0
+        table["seconds"] = self.seconds
+        rate = len(self.rows) * train.examples / self.seconds if trained else np.nan
+        table["examples_per_second"] = rate
+        for epochs, rows in zip(self.metrics, self.slices, strict=True):
+            epochs.append(table[rows])
+
+    def _variance(self, epoch: Epoch) -> torch.Tensor | None:
+        """The variance [R] of an epoch's targets, in regression."""
+        return self.config.task.variance(epoch.y[self.examples.stream_of_run])
+
+    def _class_accuracy(self) -> np.ndarray | None:
+        """Test accuracy [R, C] among each class's examples, of a classifier."""
+        if not isinstance(self.config.task, Classification):
+            return None
+        test = self._draw("test", self.epoch)
+        return class_accuracy(self.population, self.examples, test).numpy()
+
+    # -- Saving ------------------------------------------------------------------------------
+
+    def _write_metrics(self) -> None:
+        for folder, epochs in zip(self.folders, self.metrics, strict=True):
+            folder.write_metrics(pd.concat(epochs, ignore_index=True))
+
+    def _save(self) -> None:
+        for folder, rows in zip(self.folders, self.slices, strict=True):
+            folder.write_checkpoint(
+                {
+                    **{name: getattr(self, name) for name in PLACE},
+                    "steps": self.population.steps,
+                    "examples": self.score.examples,
+                    "loss": self.score.loss[rows].cpu(),
+                    "correct": self.score.correct[rows].cpu(),
+                    "tensors": self.population.snapshot(rows),
+                }
+            )
+
+    def _restore(self) -> None:
+        for i, (folder, rows) in enumerate(zip(self.folders, self.slices, strict=True)):
+            saved = folder.checkpoint()
+            if saved is None:
+                return
+            self.epoch, self.batches, self.seconds = (saved[k] for k in PLACE)
+            self.score.examples = saved["examples"]
+            self.score.loss[rows] = saved["loss"].to(self.device)
+            self.score.correct[rows] = saved["correct"].to(self.device)
+            _put(self.population, rows, folder, saved)
+            metrics = folder.metrics()
+            metrics = metrics[metrics.epoch <= self.epoch]
+            self.metrics[i] = [of_epoch for _, of_epoch in metrics.groupby("epoch")]
+            diverged = metrics[metrics.epoch > 0].groupby("seed", sort=False).diverged.max()
+            self.diverged[rows] = diverged.reindex(folder.config.seeds, fill_value=0) == 1

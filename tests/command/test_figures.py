@@ -1,0 +1,668 @@
+"""Figures and tables: which runs a recipe needs, and what it draws from their dataframe.
+
+Oracles: the experiments' own text, hand-made dataframes, SciPy.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import initialize_config_dir
+from PIL import Image
+from scipy import stats
+
+from fabench.command import cli, figures
+from fabench.dataset.mnist import Mnist
+from fabench.figure.embedding import neighbour_accuracy
+from fabench.figure.recipe import (
+    fig_3_1,
+    fig_3_2,
+    fig_3_3,
+    fig_3_4,
+    fig_align_then_memorise,
+    fig_b_2,
+    fig_frozen_first_layer,
+    fig_hidden_activations,
+    fig_random_data,
+    fig_slides_dfa,
+    fig_slides_fa,
+    fig_sparse_parity,
+    table_alignment_family,
+    table_nokland,
+    table_parity,
+    table_precision,
+    table_published,
+    table_random_data,
+)
+from fabench.model.layer.initialization import WEIGHT_INITS
+from fabench.randomness import generator
+from fabench.run.execute import execute
+from fabench.run.store import RunFolder
+from fabench.schema import UserError
+
+RECIPES = figures.recipes()
+SMALL = [
+    "trainer.epochs=2",
+    "trainer.train_examples=32",
+    "trainer.test_examples=24",
+    "trainer.batch_size=16",
+    "model.hidden=[4]",
+    "dataset=digits",
+    "trainer.device=cpu",
+]
+
+
+def runs(rule, optimizer="sgd", k=3, epochs=20, init=None, level=0.7, lr=0.1, alignment=None):
+    """Metrics of three seeds that climb from 0.5 to about ``level``."""
+    rows = []
+    for seed in range(3):
+        for epoch in range(epochs + 1):
+            rows.append(
+                {
+                    "seed": seed, "epoch": epoch, "learning_rule": rule, "optimizer": optimizer,
+                    "init_of_B": init, "k": k, "epochs": epochs, "lr": lr,
+                    "test_accuracy": 0.5 + (level + 0.01 * seed - 0.5) * epoch / epochs,
+                    "weight_alignment": alignment, "gradient_alignment": alignment,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_every_recipe_says_what_it_is_and_names_its_experiments():
+    for name, module in RECIPES.items():
+        assert module.__doc__.splitlines()[0].endswith("."), name
+        assert hasattr(module, "draw") != hasattr(module, "tabulate")
+        for experiment in module.EXPERIMENTS:
+            assert (cli.conf_dir() / "experiment" / f"{experiment}.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    "experiment, n, expected",
+    [
+        ("fig_2_1", 10, {("ntk", "adadelta", 1, 20), ("linear_features", "adadelta", 3, 20)}),
+        ("fig_3_1", 4, {("bp", "sgd", 1, 20), ("dfa", "sgd", 3, 20)}),
+        ("fig_3_2", 2, {("dfa", "sgd", 3, 50), ("dfa", "rmsprop", 3, 50)}),
+        ("fig_3_2_bp", 2, {("bp", "sgd", 3, 20), ("bp", "rmsprop", 3, 20)}),
+        ("fig_3_3", 4, {("dfa", "sgd", 3, 20)}),
+        ("fig_3_4", 20, {("bp", "nadam", 3, 20), ("dfa", "amsgrad", 3, 20)}),
+        ("fig_lillicrap", 3, {("bp", "sgd", 3, 40), ("fa", "sgd", 3, 40)}),
+        ("fig_random_data_d", 30, {("dfa", "sgd", 3, 500), ("relu_features", "rmsprop", 3, 500)}),
+        ("fig_random_data_n", 30, {("bp", "rmsprop", 3, 500)}),
+        ("table_precision", 4, {("bp", "sgd", 3, 20), ("dfa", "sgd", 3, 20)}),
+        ("fig_sparse_parity", 20, {("ntk", "sgd", 3, 20), ("dfa", "sgd", 3, 20)}),
+        ("fig_slides_fa", 2, {("bp", "sgd", 3, 50), ("fa", "sgd", 3, 50)}),
+        ("fig_slides_dfa", 3, {("fa", "sgd", 3, 50), ("dfa", "sgd", 3, 50)}),
+        ("fig_frozen_first_layer", 6, {("bp", "rmsprop", 3, 10), ("dfa", "rmsprop", 3, 10)}),
+        ("fig_align_then_memorise", 10, {("dfa", "sgd", 3, 100)}),
+        ("table_nokland", 9, {("bp", "rmsprop", 3, 10)}),
+        ("table_alignment_family", 26, {("shallow", "sgd", 3, 20), ("drtp", "sgd", 3, 20)}),
+        ("table_published_lillicrap", 2, {("fa", "sgd", 3, 25)}),
+        ("table_published_nokland", 3, {("bp", "rmsprop", 3, 40), ("dfa", "rmsprop", 3, 40)}),
+        ("table_published_akrout", 4, {("kolen_pollack", "sgd", 3, 100)}),
+        ("table_published_frenkel", 3, {("drtp", "nesterov", 3, 100)}),
+        ("table_published_sanfiz", 6, {("brsf", "momentum", 3, 10)}),
+    ],
+)
+def test_experiments_list_their_runs(experiment, n, expected):
+    configs = figures._configs([experiment], [], cli.conf_dir())
+    found = {
+        (c.learning_rule.name, c.optimizer.name, c.general.k, c.trainer.epochs) for c in configs
+    }
+    assert len(configs) == n
+    assert expected <= found
+
+
+def test_overrides_reach_every_run_and_replace_what_is_swept():
+    configs = figures._configs(["fig_3_1"], ["seed=[7,8]", "k=2"], cli.conf_dir())
+    assert {c.learning_rule.name for c in configs} == {"bp", "dfa"}
+    assert all(c.seeds == [7, 8] and c.general.k == 2 for c in configs)
+
+
+def test_an_override_may_sweep():
+    given = ["trainer.precision=fp32,bf16", "k=1,2", "learning_rule=bp"]
+    configs = figures._configs(["fig_3_1"], given, cli.conf_dir())
+    assert len(configs) == 4
+    assert {(c.precision, c.general.k) for c in configs} == {
+        (precision, k) for precision in ("fp32", "bf16") for k in (1, 2)
+    }
+    assert {c.learning_rule.name for c in configs} == {"bp"}
+
+
+def test_the_dfa_papers_table_has_every_network_with_its_initial_weights():
+    """Zeros for FA and DFA wherever the units saturate, and one run of every kind."""
+    found = [
+        (
+            "-".join(map(str, c.model.hidden)),
+            c.model.activation,
+            c.model.hidden_dropout,
+            c.trainer.adversarial,
+            c.learning_rule.name,
+            c.model.weight_init,
+        )
+        for c in figures._configs(table_nokland.EXPERIMENTS, [], cli.conf_dir())
+    ]
+    deep = [("-".join(["240"] * n), "tanh", 0, 0) for n in (7, 100)]
+    wide = [("-".join(["800"] * n), "tanh", 0, 0) for n in (1, 2, 3, 4)]
+    others = [("800-800", *x) for x in (("sigmoid", 0, 0), ("relu", 0, 0), ("tanh", 0.5, 0),
+                                        ("tanh", 0, 0.08))]  # fmt: skip
+    expected = [
+        (*net, rule, "torch_uniform" if rule == "bp" or net[1] == "relu" else "zeros")
+        for net in deep + wide + others
+        for rule in ("bp", "fa", "dfa")
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize("recipe", [fig_slides_fa, fig_slides_dfa])
+def test_the_slides_grids_are_five_by_five(recipe):
+    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+        for experiment in recipe.EXPERIMENTS[1:]:
+            assert len(figures._jobs([f"experiment={experiment}"])) == 2 * 25
+
+
+def test_the_slides_settings_reach_the_whole_grid():
+    configs = figures._configs(fig_slides_dfa.EXPERIMENTS, ["optimizer.lr=0.5"], cli.conf_dir())
+    assert len(configs) == 3 + 2 * 9  # the two grids share the runs of the slides' settings
+    for c in configs:
+        assert (c.model.hidden, c.model.activation) == ([200, 100], "tanh")
+        assert (c.init_of_B.name, c.init_of_B.scale) == ("truncated_normal", 0.2)
+        assert (c.trainer.batch_size, c.trainer.evaluate_on) == (1000, "validation")
+        assert c.dataset.scaling == "unit"
+    settings = {(c.optimizer.lr, c.model.weight_scale, c.trainer.weight_decay) for c in configs}
+    assert tuple(fig_slides_dfa.CENTRE.values()) in settings
+
+
+def test_an_experiment_starts_as_a_sweep_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "experiment=fig_3_1", *SMALL]) == 0
+    found = pd.read_csv(next(tmp_path.glob("outputs/sweeps/*/sweep.csv")))
+    assert sorted(zip(found.learning_rule, found.k, strict=True)) == [
+        ("bp", 1), ("bp", 3), ("dfa", 1), ("dfa", 3),
+    ]  # fmt: skip
+
+
+def test_figures_train_what_is_missing_and_draw(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["figures", "fig_3_1", *SMALL]) == 0
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/checkpoint.pt")}
+    assert len(first) == 4
+    with Image.open(tmp_path / "outputs/figures/fig_3_1.png") as image:
+        assert image.text["command"].startswith("fabench figures fig_3_1")
+        assert "95 %" in image.text["interval"]
+        assert json.loads(image.text["seeds"]) == [0, 1, 2]
+        assert len(json.loads(image.text["runs"])) == 4
+    assert (tmp_path / "outputs/figures/fig_3_1.pdf").read_bytes().startswith(b"%PDF")
+    assert cli.main(["figures", "fig_3_1", *SMALL]) == 0
+    out = capsys.readouterr().out
+    assert "0 runs to train" in out
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+
+
+def test_the_list_has_every_recipe_and_marks_those_that_all_leaves_out(capsys):
+    assert cli.main(["figures", "--list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines.keys() == RECIPES.keys()
+    for name, module in RECIPES.items():
+        assert lines[name].endswith("[not in all]") == hasattr(module, "ON_REQUEST")
+
+
+SMOKE = {
+    "fig_slides_fa": ["optimizer.lr=0.5", "trainer.weight_decay=1e-5"],
+    "fig_slides_dfa": ["optimizer.lr=0.5", "model.weight_scale=0.2", "trainer.weight_decay=1e-4"],
+    "fig_frozen_first_layer": [],
+    "fig_hidden_activations": [],
+    "fig_align_then_memorise": ["task.p=0.5"],
+    "table_nokland": [],
+    "table_alignment_family": [],
+    "table_published": [],
+}
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_recipes_run_in_smoke_mode(name, workdir, tmp_path, capsys):
+    assert cli.main(["figures", name, *SMALL, "seed=[0,1]", *SMOKE[name]]) == 0, capsys.readouterr()
+    assert list(tmp_path.glob(f"outputs/*/{name}.json"))
+
+
+def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_path):
+    config = make_config(
+        task="random_labels", task__p=0.25, model__hidden=[5, 3], output_dir=str(tmp_path),
+        trainer__frozen_layers=[1], trainer__train_examples=None, optimizer="momentum",
+    )  # fmt: skip
+    folder = RunFolder(config)
+    folder.path.mkdir(parents=True)
+    folder.write_metrics(pd.DataFrame({"seed": [0, 1], "epoch": [0, 0], "test_accuracy": [0, 1]}))
+    frame = figures.dataframe([config])
+    assert frame.test_accuracy.tolist() == [0, 1]
+    names = {"learning_rule": "dfa", "optimizer": "momentum", "dataset": "digits"}
+    settings = {"p": 0.25, "hidden": "5-3", "frozen_layers": "1", "momentum": 0.9, "epochs": 2}
+    others = {"weight_scale": 1.0, "weight_decay": 0.0, "k": 3, "folder": str(folder.path)}
+    for key, value in {**names, **settings, **others}.items():
+        assert frame[key].tolist() == [value, value], key
+    assert "train_examples" not in frame
+
+
+def test_hundreds_of_metrics_are_no_burden(make_config, tmp_path):
+    """pandas warns of tables that are put together column by column."""
+    deep = make_config(model__hidden=[2] * 60, trainer__epochs=1, output_dir=str(tmp_path))
+    [outcome] = execute([deep], "a test")
+    frame = figures.dataframe([deep])
+    assert frame.shape[1] > 200
+    pd.testing.assert_series_equal(frame.signal_norm_60, outcome.folder.metrics().signal_norm_60)
+
+
+def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bad = ["optimizer.lr=1e30", "model.activation=linear"]
+    assert cli.main(["figures", "fig_3_1", *SMALL, *bad]) == 1
+    out, err = capsys.readouterr()
+    assert "fig_3_1: not made: every seed diverged" in out
+    assert "1 of 1 figures could not be made." in err
+    assert not (tmp_path / "outputs/figures").exists()
+
+
+def test_wrong_requests(capsys):
+    assert cli.main(["figures", "fig_9"]) == 2
+    assert "There is no figure fig_9" in capsys.readouterr().err
+    assert cli.main(["figures", "fig_3_1", "optimizer.rl=1"]) == 2
+    assert "optimizer.lr" in capsys.readouterr().err
+
+
+# -- Drawing ---------------------------------------------------------------------------------
+
+
+def ends(axes):
+    """Label -> last y of every labelled line."""
+    return {
+        line.get_label(): line.get_ydata()[-1]
+        for line in axes.lines
+        if not line.get_label().startswith("_")
+    }
+
+
+def test_fig_3_1_has_a_panel_per_k():
+    parts = [runs("bp", k=1, level=0.98), runs("dfa", k=1, level=0.96),
+             runs("bp", level=0.76), runs("dfa", level=0.68)]  # fmt: skip
+    one, three = fig_3_1.draw(pd.concat(parts)).axes
+    assert ends(one) == pytest.approx({"BP": 0.99, "DFA": 0.97})
+    assert ends(three) == pytest.approx({"BP": 0.77, "DFA": 0.69})
+
+
+def test_fig_3_2_takes_the_long_dfa_runs_and_shows_cosines():
+    parts = [
+        runs(rule, optimizer, epochs=epochs, level=level, alignment=alignment)
+        for rule, epochs, level, alignment in (("bp", 20, 0.7, None), ("dfa", 20, 0.6, 0.4),
+                                               ("dfa", 50, 0.65, 0.5))
+        for optimizer in ("sgd", "rmsprop")
+    ]  # fmt: skip
+    accuracy, weights, gradients = fig_3_2.draw(pd.concat(parts)).axes
+    assert ends(accuracy) == pytest.approx(
+        {"BP, SGD": 0.71, "DFA, SGD": 0.66, "BP, RMSprop": 0.71, "DFA, RMSprop": 0.66}
+    )
+    assert accuracy.get_xlim()[1] == 50
+    assert ends(weights) == pytest.approx({"DFA, SGD": 0.5, "DFA, RMSprop": 0.5})
+    assert ends(gradients) == ends(weights)
+
+
+def test_fig_3_3_names_each_matrix_with_its_learning_rate():
+    levels = dict(zip(fig_3_3.MATRICES, (0.6, 0.65, 0.7, 0.75), strict=True))
+    parts = [runs("dfa", init=i, level=v, lr=v / 10) for i, v in levels.items()]
+    curves, bars = fig_3_3.draw(pd.concat(parts)).axes
+    assert ends(curves)["standard gaussian, lr=0.075"] == pytest.approx(0.76)
+    assert [p.get_height() for p in bars.patches] == pytest.approx([0.61, 0.66, 0.71, 0.76])
+
+
+def test_fig_3_4_puts_bp_beside_dfa_for_every_optimizer():
+    optimizers = [o for panel in fig_3_4.PANELS.values() for o in panel]
+    parts = [
+        runs(rule, optimizer, level=(0.7 if rule == "bp" else 0.6) + 0.01 * i)
+        for rule in ("bp", "dfa")
+        for i, optimizer in enumerate(optimizers)
+    ]
+    first, _ = fig_3_4.draw(pd.concat(parts)).axes
+    bars = sorted(first.patches, key=lambda p: p.get_x())
+    heights = [p.get_height() for p in bars]
+    expected = [v + 0.01 + 0.01 * i for i in range(5) for v in (0.7, 0.6)]
+    assert heights == pytest.approx(expected)
+    assert [t.get_text() for t in first.get_xticklabels()] == optimizers[:5]
+
+
+def grid(rule, epochs, **level_of):
+    """Runs of the slides' settings with others for one of them: setting -> {value: level}."""
+    centre = fig_slides_fa.CENTRE
+    return [
+        runs(rule, epochs=epochs, level=level, alignment=0.3).assign(**centre | {key: value})
+        for key, levels in level_of.items()
+        for value, level in levels.items()
+    ]
+
+
+def test_fig_slides_fa_has_the_long_curves_and_the_short_grid():
+    frame = pd.concat(
+        [
+            *grid("bp", 50, lr={0.5: 0.95}),
+            *grid("fa", 50, lr={0.5: 0.9}),
+            *grid("bp", 10, weight_scale={0.02: 0.7, 2.0: 0.6}, weight_decay={0.0: 0.8}),
+            *grid("fa", 10, weight_scale={0.02: 0.5, 2.0: 0.4}, lr={5.0: 0.3}),
+        ]
+    )
+    figure = fig_slides_fa.draw(frame)
+    accuracy, bp_scale, fa_scale, alignment, bp_decay, fa_decay = figure.axes[:6]
+    assert ends(accuracy) == pytest.approx({"BP": 0.96, "FA": 0.91})
+    assert accuracy.get_xlim()[1] == 50
+    assert ends(alignment) == pytest.approx({"FA": 0.3})
+    for axes, title, rows, columns, cells in (
+        (bp_scale, "BP", ["2", "0.02"], ["0.5"], [[0.61], [0.71]]),
+        (bp_decay, "BP", ["0"], ["0.5"], [[0.81]]),
+        (fa_scale, "FA", ["2", "0.2", "0.02"], ["0.5", "5"],
+         [[0.41, np.nan], [np.nan, 0.31], [0.51, np.nan]]),
+        (fa_decay, "FA", ["1e-05"], ["5"], [[0.31]]),
+    ):  # fmt: skip
+        assert axes.get_title().startswith(title)
+        assert [t.get_text() for t in axes.get_yticklabels()] == rows
+        assert [t.get_text() for t in axes.get_xticklabels()] == columns
+        [image] = axes.get_images()
+        np.testing.assert_allclose(image.get_array().filled(np.nan), cells)
+
+
+def test_fig_frozen_first_layer_has_errors_left_of_the_frozen_network():
+    parts = [
+        runs(rule, level=level).assign(frozen_layers=frozen, train_accuracy=level)
+        for frozen, levels in (("1", (0.8, 0.7, 0.7)), ("", (0.9, 0.86, 0.85)))
+        for rule, level in zip(("bp", "fa", "dfa"), levels, strict=True)
+    ]
+    frozen, trained = fig_frozen_first_layer.draw(pd.concat(parts)).axes
+    assert "frozen" in frozen.get_title()
+    assert ends(frozen) == pytest.approx({
+        "BP, test": 19, "BP, training": 20, "FA, test": 29, "FA, training": 30, "DFA, test": 29,
+        "DFA, training": 30})  # fmt: skip
+    assert ends(trained)["DFA, test"] == pytest.approx(14)
+    assert frozen.get_ylim() == trained.get_ylim()
+
+
+def test_fig_align_then_memorise_counts_examples():
+    parts = [
+        runs("dfa", level=1 - p, alignment=0.5 - p / 2 - 0.1 * (activation == "tanh"), epochs=4)
+        .assign(activation=activation, p=p, train_examples=50, train_accuracy=0.25)
+        for activation in ("relu", "tanh")
+        for p in (0.0, 0.2)
+    ]  # fmt: skip
+    relu, tanh, *rest = fig_align_then_memorise.draw(pd.concat(parts)).axes
+    assert (relu.get_title(), tanh.get_title()) == ("relu", "tanh")
+    assert ends(relu) == pytest.approx({"p=0": 0.5, "p=0.2": 0.4})
+    assert ends(tanh) == pytest.approx({"p=0": 0.4, "p=0.2": 0.3})
+    assert relu.lines[0].get_xdata() == pytest.approx([50, 100, 150, 200])
+    assert ends(rest[-1]) == pytest.approx({"p=0": 0.25, "p=0.2": 0.25})
+
+
+def test_fig_hidden_activations_are_those_of_the_trained_network(make_config, tmp_path):
+    config = make_config(
+        learning_rule="bp", task="classification", model__hidden=[6, 5], model__activation="tanh",
+        optimizer__lr=1.0, seed=[3, 4], output_dir=str(tmp_path),
+    )  # fmt: skip
+    [outcome] = execute([config], "a test")
+    trained, untrained, labels = fig_hidden_activations.hidden_layers(outcome.folder.path)
+    images = config.dataset.load()
+    order = generator(3, "test", 0).permutation(len(images.test_labels))
+    x = images.test_images.numpy().reshape(len(order), -1)[order]
+    x = (x - images.pixel_mean) / images.pixel_std
+    np.testing.assert_array_equal(labels, images.test_labels.numpy()[order])
+    tensors = outcome.folder.checkpoint()["tensors"]
+    h = x
+    for layer in (0, 1):
+        h = np.tanh(h @ tensors[f"W{layer}"][0].numpy())
+        np.testing.assert_allclose(trained[layer], h, atol=1e-5)
+        assert np.abs(untrained[layer] - h).max() > 0.01
+    drawn = WEIGHT_INITS["torch_uniform"](generator(3, "weights 0"), 64, 6)
+    np.testing.assert_allclose(untrained[0], np.tanh(x @ drawn), atol=1e-5)
+
+
+def test_fig_b_2_represents_a_digit_by_its_place_in_the_weights():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 5, 784)).astype(np.float32)
+    W = rng.normal(size=(2352, 6)).astype(np.float32)
+    h = fig_b_2.represent(x, W)
+    alone = np.zeros((5, 2352), np.float32)
+    alone[:, 784:1568] = x[1]  # the digit in the middle place, nothing beside it
+    np.testing.assert_allclose(h[5:10], alone @ W, rtol=1e-4, atol=1e-4)
+
+
+def test_fig_b_2_takes_the_weights_of_its_seed(make_config, tmp_path):
+    config = make_config(
+        learning_rule="bp", seed=[1, 2, 0], trainer__epochs=1, output_dir=str(tmp_path)
+    )
+    [outcome] = execute([config], "a test")
+    W = outcome.folder.checkpoint()["tensors"]["W0"]
+    frame = figures.dataframe([config])
+    np.testing.assert_array_equal(fig_b_2.first_weights(frame, "bp"), W[2])
+
+
+def test_fig_b_2_samples_are_the_digits_that_their_labels_say(monkeypatch, make_images):
+    images = make_images(n_test=4000)
+    monkeypatch.setattr(Mnist, "load", lambda self, data_dir: images)
+    x, digits = fig_b_2.samples(None)
+    pixels = np.rint(x * images.pixel_std + images.pixel_mean).astype(np.uint8).reshape(7500, 64)
+    by_pixels = {row.tobytes(): int(label) for row, label in zip(
+        images.test_images.numpy().reshape(-1, 64), images.test_labels, strict=True)}  # fmt: skip
+    assert [by_pixels[row.tobytes()] for row in pixels] == digits.tolist()
+
+
+def test_neighbour_accuracy_tells_order_from_noise():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 50)
+    assert neighbour_accuracy(np.eye(4)[labels] + 0.01, labels) == 1
+    assert neighbour_accuracy(rng.normal(size=(200, 3)), labels) < 0.5
+
+
+def random_data():
+    """Errors of d / 100 + 1 / n, 0.1 more for DFA; two labelings."""
+    return pd.concat(
+        runs(rule, optimizer, level=1 - d / 100 - 1 / n - 0.1 * (rule == "dfa"))
+        .query("seed < 2")
+        .assign(d=d, n_train=n)
+        for rule in ("bp", "dfa", "relu_features")
+        for optimizer in ("sgd", "rmsprop")
+        for d, n in ((5, 256), (15, 256), (15, 32))
+    )
+
+
+def test_fig_random_data_has_error_against_d_and_against_n():
+    against_d, against_n = fig_random_data.draw(random_data()).axes
+    for axes, held, values in ((against_d, "n=256", [5, 15]), (against_n, "d=15", [32, 256])):
+        assert axes.get_title() == held
+        _, labels = against_d.get_legend_handles_labels()
+        assert len(labels) == 6
+        lines = [c.lines[0] for c in axes.containers]
+        assert all(line.get_xdata().tolist() == values for line in lines)
+        bp, dfa = (lines[labels.index(f"{rule}, SGD")].get_ydata() for rule in ("BP", "DFA"))
+        errors = [d / 100 + 1 / n for d, n in (
+            [(5, 256), (15, 256)] if axes is against_d else [(15, 32), (15, 256)])]  # fmt: skip
+        assert bp == pytest.approx(np.array(errors) - 0.005)
+        assert dfa - bp == pytest.approx([0.1, 0.1])
+
+
+def test_table_random_data():
+    table = table_random_data.tabulate(random_data())
+    assert list(table.columns) == ["d", "n", "learning_rule", "optimizer", "test_error_mean",
+                                   "test_error_sd", "draws"]  # fmt: skip
+    assert len(table) == 18
+    [row] = table.query("d == 15 and n == 32 and learning_rule == 'dfa' and optimizer == 'sgd'")[
+        ["test_error_mean", "test_error_sd", "draws"]
+    ].values.tolist()
+    assert row == pytest.approx([0.15 + 1 / 32 + 0.1 - 0.005, np.std([0, 0.01], ddof=1), 2])
+
+
+def test_table_precision_pairs_with_fp32():
+    parts = [runs(rule, level=0.7 + d).assign(precision=p)
+             for rule in ("bp", "dfa") for p, d in (("fp32", 0), ("bf16", 0.02))]  # fmt: skip
+    table = table_precision.tabulate(pd.concat(parts)).set_index(["learning_rule", "precision"])
+    bf16 = table.loc["dfa", "bf16"]
+    assert bf16.test_accuracy_mean == pytest.approx(0.73)
+    assert bf16.difference_to_fp32_mean == pytest.approx(0.02)
+    assert bf16.difference_to_fp32_ci95_low == pytest.approx(0.02)
+    assert table.loc["bp", "fp32"].difference_to_fp32_mean == 0
+    assert (table.seeds == 3).all()
+
+
+def test_what_is_made_on_request_is_not_part_of_all(capsys, monkeypatch):
+    few = {name: RECIPES[name] for name in ("fig_3_1", "table_precision")}
+    monkeypatch.setattr(figures, "recipes", lambda: few)
+    assert cli.main(["figures", "all", "dry_run=true"]) == 0
+    assert "table_precision" not in capsys.readouterr().out
+    assert cli.main(["figures", "table_precision", "dry_run=true"]) == 0
+    assert "table_precision" in capsys.readouterr().out
+
+
+def test_fig_sparse_parity_has_accuracy_against_bits():
+    parts = [runs(rule, level=1 - n / 100).assign(n=n)
+             for rule in fig_sparse_parity.RULES for n in (10, 20)]  # fmt: skip
+    [axes] = fig_sparse_parity.draw(pd.concat(parts)).axes
+    _, labels = axes.get_legend_handles_labels()
+    assert labels == list(fig_sparse_parity.RULES.values())
+    for container in axes.containers:
+        assert container.lines[0].get_xdata().tolist() == [10, 20]
+        assert container.lines[0].get_ydata() == pytest.approx([0.91, 0.81])
+
+
+# -- The table -------------------------------------------------------------------------------
+
+
+def test_table_parity_is_paired_with_bp_of_the_same_optimizer():
+    frame = pd.concat(
+        [
+            runs("bp", "sgd", level=0.75),
+            runs("bp", "adam", level=0.79),
+            runs("dfa", "sgd", init="uniform", level=0.68, alignment=0.4),
+            runs("dfa", "adam", init="uniform", level=0.70, alignment=0.3),
+            runs("dfa", "sgd", init="uniform", epochs=50, level=0.72),
+        ]
+    )
+    frame.loc[(frame.learning_rule == "dfa") & (frame.seed == 2), "test_accuracy"] -= 0.03
+    table = table_parity.tabulate(frame)
+    assert list(table.columns) == [
+        "learning_rule", "optimizer", "init_of_B", "k", "epochs", "lr", "seeds",
+        "test_accuracy_mean", "test_accuracy_sd", "test_accuracy_ci95_low",
+        "test_accuracy_ci95_high", "weight_alignment_mean", "best_epoch_mean",
+        "difference_to_bp_mean", "difference_to_bp_ci95_low", "difference_to_bp_ci95_high",
+    ]  # fmt: skip
+    [dfa] = table.query("learning_rule == 'dfa' and optimizer == 'sgd' and epochs == 20").to_dict(
+        "records"
+    )
+    accuracy, difference = [0.68, 0.69, 0.67], [-0.07, -0.07, -0.10]
+    assert dfa["test_accuracy_mean"] == pytest.approx(np.mean(accuracy))
+    assert dfa["test_accuracy_sd"] == pytest.approx(np.std(accuracy, ddof=1))
+    low, high = stats.t.interval(0.95, 2, np.mean(difference), stats.sem(difference))
+    assert dfa["difference_to_bp_mean"] == pytest.approx(np.mean(difference))
+    assert dfa["difference_to_bp_ci95_low"] == pytest.approx(low)
+    assert dfa["difference_to_bp_ci95_high"] == pytest.approx(high)
+    assert dfa["weight_alignment_mean"] == pytest.approx(0.4)
+    assert dfa["best_epoch_mean"] == 20
+    [long] = table.query("epochs == 50").to_dict("records")
+    assert np.isnan(long["difference_to_bp_mean"])  # no BP run of 50 epochs
+    assert table.query("learning_rule == 'bp'").difference_to_bp_mean.isna().all()
+
+
+def test_table_nokland_puts_rules_side_by_side_at_three_epochs():
+    net = {"hidden": "800-800", "activation": "tanh", "hidden_dropout": 0.0, "adversarial": 0.0}
+    frame = pd.concat(
+        [
+            runs("bp", level=0.97).assign(**net),
+            runs("dfa", level=0.95).assign(**net),
+            runs("fa", level=0.96).assign(**net | {"hidden_dropout": 0.5}),
+            runs("fa", level=0.94).assign(**net | {"adversarial": 0.08}),
+            runs("bp", level=0.9).assign(**net | {"hidden": "4", "activation": "relu"}),
+        ]
+    )
+    table = table_nokland.tabulate(frame)
+    assert list(table.columns) == [
+        "network", "epochs", "seeds", "bp", "bp_sd", "bp_paper", "fa", "fa_sd", "fa_paper", "dfa",
+        "dfa_sd", "dfa_paper",
+    ]  # fmt: skip
+    plain = table[table.network == "2x800 tanh"]
+    assert plain.epochs.tolist() == [5, 10, 20]
+    final = plain.iloc[-1]
+    assert (final.bp, final.bp_sd) == pytest.approx((2, 1))
+    assert final.dfa == pytest.approx(4)
+    assert np.isnan(final.fa)
+    assert [final.bp_paper, final.fa_paper, final.dfa_paper] == [
+        "1.60 ± 0.06", "1.64 ± 0.03", "1.74 ± 0.08"]  # fmt: skip
+    assert plain.bp.iloc[0] == pytest.approx(100 * (0.5 - 0.48 / 4))
+    last = table[table.epochs == 20].set_index("network")
+    assert last.fa["2x800 tanh, dropout"] == pytest.approx(3)
+    assert last.fa["2x800 tanh, adversarial"] == pytest.approx(5)
+    assert last.bp_paper["1x4 relu"] == ""
+
+
+def test_table_alignment_family_is_paired_with_bp_of_the_same_dataset():
+    parts = [
+        runs(rule, level=level).assign(dataset=dataset, gradient_alignment=level)
+        for dataset, bp, fa in (("mnist", 0.95, 0.93), ("fashion_mnist", 0.85, 0.80))
+        for rule, level in (("bp", bp), ("fa", fa))
+    ]
+    frame = pd.concat(parts)
+    frame.loc[(frame.learning_rule == "fa") & (frame.seed == 2), "test_accuracy"] -= 0.03
+    table = table_alignment_family.tabulate(frame).set_index(["dataset", "learning_rule"])
+    fa = table.loc["mnist", "fa"]
+    error, difference = [7, 6, 8], [2, 2, 5]
+    assert fa.test_error_mean == pytest.approx(np.mean(error))
+    assert fa.test_error_sd == pytest.approx(np.std(error, ddof=1))
+    low, high = stats.t.interval(0.95, 2, np.mean(difference), stats.sem(difference))
+    assert fa.difference_to_bp_mean == pytest.approx(np.mean(difference))
+    assert fa.difference_to_bp_ci95_low == pytest.approx(low)
+    assert fa.difference_to_bp_ci95_high == pytest.approx(high)
+    assert fa.gradient_alignment_mean == pytest.approx(0.93)
+    assert (fa.published_mlp, fa.published_lenet) == (2.2, 1.7)
+    fashion = table.loc["fashion_mnist", "fa"]
+    assert fashion.difference_to_bp_mean == pytest.approx(6)
+    assert (np.isnan(fashion.published_mlp), fashion.published_lenet) == (True, 13.06)
+    assert np.isnan(table.loc["mnist", "bp"].difference_to_bp_mean)
+
+
+def test_table_published_has_a_row_per_run_beside_its_papers_number():
+    net = {"hidden": "500", "activation": "sigmoid"}
+    frame = pd.concat(
+        [
+            runs("fa", level=0.97).assign(**net, folder="a"),
+            runs("fa", level=0.95).assign(**net | {"hidden": "1000"}, folder="b"),
+            runs("drtp", level=0.9).assign(**net | {"hidden": "4"}, folder="c"),
+        ]
+    )
+    table = table_published.tabulate(frame)
+    assert table.paper.tolist() == ["A", "L", ""]
+    assert table.test_error_mean.tolist() == pytest.approx([2, 4, 9])
+    assert table.test_error_sd.tolist() == pytest.approx([1, 1, 1])
+    assert table.epochs.tolist() == [20, 20, 20]
+    np.testing.assert_equal(table.published.tolist(), [2.2, 2.1, np.nan])
+
+
+def test_published_networks_are_told_apart():
+    """Every run of the table has its paper, and every published number its run."""
+    found = [
+        (("-".join(map(str, c.model.hidden)), c.model.activation), c.learning_rule.name)
+        for c in figures._configs(table_published.EXPERIMENTS, [], cli.conf_dir())
+    ]
+    named = {(net, rule) for net, (_, rules) in table_published.PAPERS.items() for rule in rules}
+    assert len(set(found)) == len(found)
+    assert {net for net, _ in found} == table_published.PAPERS.keys()
+    assert named <= set(found)
+
+
+def test_markdown_has_a_row_per_row():
+    text = figures.markdown(pd.DataFrame({"a": ["x", None], "b": [0.123456, np.nan]}))
+    assert text == "| a | b |\n| --- | --- |\n| x | 0.1235 |\n|  |  |\n"
+
+
+def test_a_figure_that_cannot_be_drawn_does_not_stop_the_others(workdir, monkeypatch, capsys):
+    def make(name, *args):
+        if name == "fig_3_1":
+            raise UserError("The weights are missing.")
+        return ["drawn"]
+
+    monkeypatch.setattr(figures, "execute", lambda *args, **options: [])
+    monkeypatch.setattr(figures, "_show_plan", lambda needed: None)
+    monkeypatch.setattr(figures, "make", make)
+    assert cli.main(["figures", "fig_3_1", "fig_b_2", *SMALL]) == 1
+    out, err = capsys.readouterr()
+    assert "fig_3_1: not made: The weights are missing." in out and "fig_b_2: drawn" in out
+    assert "1 of 2 figures" in err

@@ -1,0 +1,320 @@
+"""Tuning: which values are tried, what is scored, on which images, and what is kept.
+
+Oracles: grids worked out by hand, a made-up score with a known peak, pandas.
+"""
+
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from fabench.command import cli
+from fabench.command.tune import EXTENSIONS, Score, Search, next_grid
+from fabench.command.tune import tune as start
+from fabench.run.statistics import summarize
+
+TINY = [
+    "dataset=digits",
+    "trainer.device=cpu",
+    "trainer.epochs=3",
+    "trainer.batch_size=64",
+    "trainer.test_examples=100",
+    "model.hidden=[8]",
+    "k=1",
+    "tune.last_epochs=2",
+]
+
+
+def search(**changes):
+    defaults = {
+        "method": "grid", "key": "optimizer.lr", "values": None, "span": 10.0, "points": 3,
+        "refinements": 1, "space": None, "trials": 20, "batch": 5, "split": "validation",
+        "last_epochs": 10, "save": True,
+    }  # fmt: skip
+    return Search(**{**defaults, **changes})
+
+
+def scores(accuracy_of_value, diverged=()):
+    return [
+        Score({"optimizer.lr": value}, summarize([accuracy]), int(value in diverged))
+        for value, accuracy in accuracy_of_value.items()
+    ]
+
+
+def test_first_grid_is_log_spaced_around_the_centre():
+    assert search(points=5, span=100.0).first_grid(0.02) == [0.0002, 0.002, 0.02, 0.2, 2.0]
+    assert search(values=[3.0, 1.0]).first_grid(0.02) == [1.0, 3.0]
+
+
+def test_inside_the_grid_is_refined_to_geometric_midpoints():
+    assert next_grid(scores({0.01: 0.6, 0.1: 0.9, 1: 0.7}), 1, 4) == [0.0316, 0.316]
+    assert next_grid(scores({0.01: 0.6, 0.1: 0.9, 1: 0.7}), 0, 4) == []
+
+
+@pytest.mark.parametrize(
+    "peak, grid", [(0.01, [0.001, 0.0001]), (1, [10, 100])], ids=["low edge", "high edge"]
+)
+def test_an_edge_is_extended(peak, grid):
+    found = scores({value: 0.9 if value == peak else 0.6 for value in (0.01, 0.1, 1)})
+    assert next_grid(found, 1, 1) == grid
+    assert next_grid(found, 1, 0) == []
+
+
+def test_a_diverging_value_is_no_winner():
+    found = scores({0.01: 0.6, 0.1: 0.8, 1: 0.95}, diverged=[1])
+    assert next_grid(found, 1, 4) == [0.0316, 0.316]  # 0.1 is the best, and inside
+
+
+def test_the_middle_of_equals_wins():
+    """Where every example is right the first would be the one that is closest to failing."""
+    found = scores({0.01: 0.5, 0.1: 1, 1: 1, 10: 1})
+    assert next_grid(found, 1, 4) == [0.316, 3.16]
+    found = scores({0.01: 1, 0.1: 0.5, 1: 0.6}, diverged=[0.01, 0.1, 1])
+    assert next_grid(found, 1, 4) == [0.001, 0.0001]  # nothing else is known of these
+
+
+@pytest.fixture
+def tune(workdir, tmp_path, monkeypatch, capsys):
+    """``fabench tune ARGS`` with a copy of conf/ to write to: exit code, stdout, stderr."""
+    conf = tmp_path / "conf"
+    shutil.copytree(cli.conf_dir(), conf, ignore=shutil.ignore_patterns("tuned"))
+    monkeypatch.setattr(cli, "conf_dir", lambda: conf)
+
+    def call(*overrides, verb="tune"):
+        tiny = [o for o in TINY if verb == "tune" or not o.startswith("tune.")]
+        code = cli.main([verb, *tiny, *overrides])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_the_score_is_the_mean_of_the_last_epochs_on_held_out_images(tune, tmp_path):
+    code, out, _ = tune("tune.values=[0.01,0.1,1000]")
+    assert code == 0
+    assert "Chosen on validation data: optimizer.lr=" in out
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
+    assert next(tmp_path.glob("outputs/tune/*/tune.png")).exists()
+    for _, row in found.iterrows():
+        [run] = tmp_path.glob(f"outputs/runs/*_lr{row['optimizer.lr']:g}-*")
+        metrics = pd.read_csv(run / "metrics.csv")
+        assert not (run / "plots").exists(), "drawn when `fabench run` shows it"
+        assert not (run / "checkpoint.pt").exists(), "nobody asks for a search's weights"
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        assert config["trainer"]["evaluate_on"] == "validation"
+        expected = metrics[metrics.epoch.isin([2, 3])].groupby("seed").test_accuracy.mean()
+        assert row.score_mean == pytest.approx(expected.mean())
+        assert row.score_sd == pytest.approx(expected.std())
+    fit = found[found.diverged == 0]
+    best = fit.loc[fit.score_mean.idxmax(), "optimizer.lr"]
+    kept = tmp_path / "conf/tuned/digits_parity_dfa_sgd_uniform.yaml"
+    assert yaml.safe_load(kept.read_text()) == {"optimizer": {"lr": pytest.approx(best)}}
+    assert "# optimizer.lr chosen on validation data of digits, parity, k=1.\n" in kept.read_text()
+
+
+def test_runs_start_from_what_was_kept_and_overrides_win(tune, tmp_path, capsys):
+    (tmp_path / "conf/tuned").mkdir()
+    kept = tmp_path / "conf/tuned/digits_parity_dfa_adam_gaussian.yaml"
+    kept.write_text("# @package _global_\n# A test.\noptimizer:\n  lr: 0.0123\n")
+
+    def lr(*overrides):
+        _, out, _ = tune("--cfg", "job", *overrides, verb="run")
+        return yaml.safe_load(out)["optimizer"]["lr"]
+
+    assert lr("optimizer=adam", "init_of_B=gaussian") == 0.0123
+    assert lr("optimizer=adam", "init_of_B=gaussian", "optimizer.lr=0.5") == 0.5
+    assert lr("optimizer=adam") == 6e-4
+
+
+def test_what_is_tuned_within_an_experiment_holds_there_only(tune, tmp_path):
+    folder = tmp_path / "conf/experiment"
+    (folder / "short.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /learning_rule: bp\n"
+        "optimizer:\n  lr: 0.2\ntrainer:\n  batch_size: 64\n"
+    )
+    assert tune("experiment=short", "tune.values=[0.01,0.1,10]")[0] == 0
+    [kept] = tmp_path.glob("conf/tuned/**/*.yaml")
+    assert kept == tmp_path / "conf/tuned/short/digits_parity_bp_sgd_uniform.yaml"
+    best = yaml.safe_load(kept.read_text())["optimizer"]["lr"]
+    for verb, override, lr in (
+        ("run", "experiment=short", best),
+        ("run", "learning_rule=bp", 0.018),
+        ("tune", "experiment=short", 0.2),  # a search starts where the first one did
+    ):
+        _, out, _ = tune("--cfg", "job", override, verb=verb)
+        assert yaml.safe_load(out)["optimizer"]["lr"] == lr
+
+
+def test_the_thesis_choice_is_labelled(tune, tmp_path):
+    code, out, _ = tune("tune.split=test", "tune.values=[0.01,0.1,10]", "tune.refinements=0")
+    assert code == 0
+    assert "Chosen on TEST data, as the thesis did" in out
+    assert "chosen on test data" in next(tmp_path.glob("conf/tuned/*.yaml")).read_text()
+
+
+def test_short_runs_are_not_kept(tune, tmp_path):
+    code, out, _ = tune("trainer.train_examples=128", "tune.values=[0.01,0.1,10]")
+    assert code == 0
+    assert "Not kept" in out
+    assert not (tmp_path / "conf/tuned").exists()
+
+
+def test_every_value_is_trained_once_and_a_second_call_trains_nothing(tune, tmp_path):
+    tune("tune.values=[0.01,0.1,10]")
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/checkpoint.pt")}
+    _, out, _ = tune("tune.values=[0.01,0.1,10]")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/checkpoint.pt")} == first
+    assert "population" not in out
+
+
+def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
+    monkeypatch.setattr("fabench.command.tune.execute", lambda configs, command: [])
+    asked = []
+
+    def climbing(raw, search, points, command):
+        asked.append([point["optimizer.lr"] for point in points])
+        return [Score(point, summarize([np.log(point["optimizer.lr"])]), 0) for point in points]
+
+    monkeypatch.setattr("fabench.command.tune._scores", climbing)
+    code, _, err = tune("tune.values=[1,2]")
+    assert code == 1
+    assert "still the grid's edge" in err
+    assert len(asked) == 1 + EXTENSIONS
+    assert asked[1] == [4, 8]
+
+
+@pytest.mark.parametrize(
+    "override, key",
+    [
+        ("tune.key=optimizer.rl", "tune.key=optimizer.rl"),
+        ("tune.key=learning_rule.name", "tune.key=learning_rule.name"),
+        ("tune.points=1", "tune.points=1"),
+        ("tune.values=[0.1]", "tune.values"),
+        ("tune.split=train", "tune.split=train"),
+        ("tune.method=random", "tune.method=random"),
+        ("tune.key=trainer.epochs", "tune.key=trainer.epochs"),
+        ("tune.key=trainer.weight_decay", "tune.key=trainer.weight_decay"),  # 0
+        ("tune.space={optimizer.lr:[0.1,1]}", "tune.space="),
+        ("+tune.foo=1", "tune.foo"),
+    ],
+)
+def test_wrong_requests(tune, override, key):
+    code, _, err = tune(override)
+    assert code == 2
+    assert key in err
+    assert "Traceback" not in err
+
+
+# -- Optuna ----------------------------------------------------------------------------------
+
+SPACE = "tune.space={optimizer.lr:[0.001,10],trainer.weight_decay:[1e-6,0.01]}"
+
+
+def test_optuna_chooses_several_numbers_and_keeps_them(tune, tmp_path):
+    request = ["tune.method=optuna", SPACE, "tune.batch=4"]
+    code, out, _ = tune(*request, "tune.trials=4")
+    assert code == 0
+    assert out.count("population 1 of 1: 4 jobs") == 1
+    first = set(tmp_path.glob("outputs/runs/*"))
+    code, out, _ = tune(*request, "tune.trials=8")
+    assert code == 0
+    assert out.count("population 1 of 1: 4 jobs") == 1
+    assert "Trials 5 to 8 of 8" in out
+    assert set(tmp_path.glob("outputs/runs/*")) > first
+
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
+    assert found.columns[:3].tolist() == ["optimizer.lr", "trainer.weight_decay", "split"]
+    assert len(found) == 8
+    assert found["optimizer.lr"].is_monotonic_increasing
+    best = found.loc[found.score_mean.idxmax()]
+    kept = tmp_path / "conf/tuned/digits_parity_dfa_sgd_uniform.yaml"
+    lr, weight_decay = best["optimizer.lr"], best["trainer.weight_decay"]
+    assert yaml.safe_load(kept.read_text()) == {
+        "optimizer": {"lr": lr}, "trainer": {"weight_decay": weight_decay},
+    }  # fmt: skip
+    assert "# optimizer.lr, trainer.weight_decay chosen on validation data" in kept.read_text()
+    [run] = tmp_path.glob(f"outputs/runs/*_lr{lr:g}-*")  # what is kept is what was trained
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["optimizer"]["lr"] == lr
+    assert config["trainer"]["weight_decay"] == weight_decay
+    assert best.score_mean > 0.8
+
+
+def test_optuna_keeps_no_diverged_value(tune, tmp_path):
+    code, _, _ = tune(
+        "tune.method=optuna", "tune.space={optimizer.lr:[0.01,1e30]}", "tune.trials=5", "seed=0"
+    )
+    assert code == 0
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv"))).set_index("optimizer.lr")
+    assert (found.diverged == 1).any()
+    kept = tmp_path / "conf/tuned/digits_parity_dfa_sgd_uniform.yaml"
+    lr = yaml.safe_load(kept.read_text())["optimizer"]["lr"]
+    assert lr == found.score_mean[found.diverged == 0].idxmax()
+
+
+def test_what_decides_the_scores_names_the_search(tmp_path, make_raw, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def trials(file, name, space, total, batch):
+        raise Stop(name, space)
+
+    monkeypatch.setattr("fabench.command.search.optuna.trials", trials)
+
+    def asked(changes, **of_run):
+        """The name and the space of the search that Optuna is asked for."""
+        raw = make_raw(output_dir=str(tmp_path), **of_run)
+        with pytest.raises(Stop) as stop:
+            start(raw, search(method="optuna", **changes), "", "", tmp_path)
+        return stop.value.args
+
+    name, space = asked({}, optimizer__lr=0.2)
+    assert space == {"optimizer.lr": [0.02, 2.0]}
+    same = {"space": space}
+    assert asked({**same, "trials": 9, "batch": 2, "save": False}) == (name, space)
+    others = [
+        asked({"space": {"optimizer.lr": [0.02, 3.0]}}),
+        asked({"space": {**space, "trainer.weight_decay": [1e-6, 1e-3]}}),
+        asked({**same, "split": "test"}),
+        asked({**same, "last_epochs": 3}),
+        asked(same, seed=[0]),
+        asked(same, trainer__weight_decay=0.1),
+        asked(same, learning_rule="fa"),
+    ]
+    assert len({name, *(other for other, _ in others)}) == 1 + len(others)
+
+
+def test_without_optuna(tune, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "fabench.command.search.optuna", raising=False)
+    code, _, err = tune("tune.method=optuna")
+    assert code == 2
+    assert err == "fabench: tune.method=optuna needs Optuna: pip install 'fabench[optuna]'.\n"
+
+
+@pytest.mark.parametrize(
+    "override, key",
+    [
+        ("tune.values=[0.1,1]", "tune.values="),
+        ("tune.space={}", "tune.space="),
+        ("tune.space={optimizer.rl:[0.1,1]}", "tune.space.optimizer.rl is not a setting"),
+        ("tune.space={trainer.epochs:[1,9]}", "tune.space.trainer.epochs: its value 3"),
+        ("tune.space={model.activation:[1,9]}", "tune.space.model.activation: its value relu"),
+        ("tune.space={optimizer.lr:[1,0.1]}", "tune.space.optimizer.lr=[1,0.1]"),
+        ("tune.space={optimizer.lr:[1,1]}", "tune.space.optimizer.lr=[1,1]"),
+        ("tune.space={optimizer.lr:[0,1]}", "tune.space.optimizer.lr.0=0"),
+        ("tune.space={optimizer.lr:[1]}", "tune.space.optimizer.lr="),
+        ("tune.space={optimizer.beta1:[0.5,1.5]}", "optimizer.beta1=1.5"),
+        ("tune.key=optimizer.rl", "tune.key=optimizer.rl"),
+        ("tune.trials=0", "tune.trials=0"),
+        ("tune.batch=0", "tune.batch=0"),
+    ],
+)
+def test_wrong_requests_of_optuna(tune, override, key, tmp_path):
+    code, _, err = tune("optimizer=adam", "tune.method=optuna", override)
+    assert code == 2
+    assert key in err
+    assert err.count("\n") == 1 and "Traceback" not in err
+    assert not (tmp_path / "outputs").exists()
