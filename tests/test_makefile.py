@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fabench.command import cli
-from fabench.command.tune import Score
+from fabench.command.search.base import PointScore
 from fabench.run.config import parse
 from fabench.run.statistics import summarize
 
@@ -109,7 +109,7 @@ def test_make_tuned_chooses_every_rate_of_the_figures(make, stamps, monkeypatch,
         assert parse(raw).seeds in ([0, 1, 2], list(range(10)))
         assert (search.method, search.points, search.save) == ("grid", 7, True)
         found.append(name)
-        return Score({"optimizer.lr": 1.0}, summarize([0.5]), 0)
+        return PointScore({"optimizer.lr": 1.0}, summarize([0.5]), 0)
 
     monkeypatch.setattr("fabench.command.tune.tune", note)
     commands = make("-n", "tuned")

@@ -15,16 +15,8 @@ from fabench.command import cli
 from fabench.command import sweep as sweeps
 from fabench.dataset.mnist import Mnist
 from fabench.figure.sweep_plot import sweep_plot
-from fabench.run.execute import (
-    STEP,
-    Outcome,
-    cost,
-    execute,
-    find,
-    multiply_adds,
-    populations,
-    row_bytes,
-)
+from fabench.run.costs import STEP, cost, multiply_adds, row_bytes
+from fabench.run.execute import Outcome, execute, find, populations
 from fabench.run.store import TIMES, RunFolder
 from fabench.schema import UserError
 

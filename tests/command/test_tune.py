@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from fabench.command import cli
-from fabench.command.tune import EXTENSIONS, Score, Search, next_grid
-from fabench.command.tune import tune as start
+from fabench.command.search.base import PointScore, Search
+from fabench.command.search.grid import EXTENSIONS, first_grid, next_grid
+from fabench.command.tune import run_search as start
 from fabench.run.statistics import summarize
 
 TINY = [
@@ -39,14 +40,14 @@ def search(**changes):
 
 def scores(accuracy_of_value, diverged=()):
     return [
-        Score({"optimizer.lr": value}, summarize([accuracy]), int(value in diverged))
+        PointScore({"optimizer.lr": value}, summarize([accuracy]), int(value in diverged))
         for value, accuracy in accuracy_of_value.items()
     ]
 
 
 def test_first_grid_is_log_spaced_around_the_centre():
-    assert search(points=5, span=100.0).first_grid(0.02) == [0.0002, 0.002, 0.02, 0.2, 2.0]
-    assert search(values=[3.0, 1.0]).first_grid(0.02) == [1.0, 3.0]
+    assert first_grid(search(points=5, span=100.0), 0.02) == [0.0002, 0.002, 0.02, 0.2, 2.0]
+    assert first_grid(search(values=[3.0, 1.0]), 0.02) == [1.0, 3.0]
 
 
 def test_inside_the_grid_is_refined_to_geometric_midpoints():
@@ -175,7 +176,9 @@ def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
 
     def climbing(raw, search, points, command):
         asked.append([point["optimizer.lr"] for point in points])
-        return [Score(point, summarize([np.log(point["optimizer.lr"])]), 0) for point in points]
+        return [
+            PointScore(point, summarize([np.log(point["optimizer.lr"])]), 0) for point in points
+        ]
 
     monkeypatch.setattr("fabench.command.tune._scores", climbing)
     code, _, err = tune("tune.values=[1,2]")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fabench.command.search.base import PointScore
 from fabench.command.search.optuna import trials
-from fabench.command.tune import Score
 from fabench.run.statistics import summarize
 from fabench.schema import UserError
 
@@ -18,7 +18,7 @@ PEAK = 0.05
 def score(point):
     """The lower, the farther lr is from its peak; diverged above 1."""
     lr = point["optimizer.lr"]
-    return Score(point, summarize([-abs(np.log(lr / PEAK))]), int(lr > 1))
+    return PointScore(point, summarize([-abs(np.log(lr / PEAK))]), int(lr > 1))
 
 
 def search(file, total=12, stop=None, name="a"):

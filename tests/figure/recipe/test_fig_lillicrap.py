@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from by_hand import HandPart
 from PIL import Image
 
 from fabench.command import cli, figures
 from fabench.figure.recipe import fig_lillicrap
 from fabench.figure.recipe.fig_lillicrap import drift, eigenvalue, flow, trajectory
-from fabench.learning_rule.bp import sequential
 from fabench.learning_rule.fa import Fa
-from fabench.model.layer.network import Layer, Weights, forward
+from fabench.model.layer.network import Layer
 from fabench.population.population import Row
 from fabench.run.trainer import population_of
 
@@ -48,9 +48,10 @@ def test_the_flow_is_descent_with_fa(w_0, w_1, b):
     *W, B = (torch.full((1, 1, 1), m, dtype=torch.float64) for m in (w_0, w_1, b))
     x = torch.tensor([[[1.0], [-1.0]]], dtype=torch.float64)
     layers = (Layer(1, 1), Layer(1, 1))
-    passed = forward(layers, Weights(W, [None] * 2, [None] * 2), x)
-    signals = Fa(name="fa").teaching_signals(passed.output - x, passed, W, [B])
-    gradients = [(h.mT @ delta).item() / 2 for h, delta in zip(passed.h, signals, strict=True)]
+    part = HandPart(layers, W=W, B=[B])
+    passed = part.forward(x)
+    signals = Fa(name="fa").teaching_signals(passed.output - x, x, passed, part)
+    gradients = [(h.mT @ signals[layer]).item() / 2 for layer, h in enumerate(passed.h)]
     assert flow(w_0, w_1, b) == pytest.approx([-g for g in gradients])
 
 
@@ -136,16 +137,18 @@ def test_half_the_learning_rate_drifts_half_as_far(config):
 
 
 WRONG = {
-    "sign": lambda e, passed, B: [-sequential(e, passed, B)[0], e],
-    "transposed": lambda e, passed, B: sequential(e, passed, [B[0].mT]),
-    "scale": lambda e, passed, B: sequential(e, passed, [2 * B[0]]),
+    "sign": lambda e, passed, B: passed.carry(e, {1: -B}),
+    "transposed": lambda e, passed, B: passed.carry(e, {1: B.mT}),
+    "scale": lambda e, passed, B: passed.carry(e, {1: 2 * B}),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_nothing_but_fa_keeps_the_invariant(config, monkeypatch, wrong):
     monkeypatch.setattr(
-        Fa, "teaching_signals", lambda self, e, passed, W, B: WRONG[wrong](e, passed, B)
+        Fa,
+        "teaching_signals",
+        lambda self, e, y, passed, part: WRONG[wrong](e, passed, part.operand("B0")),
     )
     coarse, fine = (drift(config, lr, 0.3)[1][-1] for lr in (0.01, 0.005))
     assert fine > 0.2
