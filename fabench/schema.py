@@ -14,8 +14,9 @@ from pydantic import AfterValidator, ConfigDict, Field
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Refuse unknown keys; never convert types in silence."""
 
-LARGEST, SMALLEST = 1e18, 1.2e-38
-"""Of a setting's size: float32 holds the product of two such numbers; less would be 0 in it."""
+LARGEST, SMALLEST = 1e30, 1.2e-38
+"""Of a setting's size: an update divides a rate by 1 - beta, at least 6e-8, and float32 ends at
+3.4e38; what is smaller is 0 in it."""
 
 
 def _within_float32(value: float) -> float:

@@ -169,7 +169,6 @@ WRONG_REQUESTS = {
     "two datasets": (["data", "mnist", "digits"], ["one dataset"]),
     "bench's help": (["bench", "--help"], ["--help", "bench.rules="]),
     "no contenders": (["bench", "bench.contenders=[]"], ["bench.contenders=[]"]),
-    "no rules": (["bench", "bench.rules=[]"], ["bench.rules=[]"]),
     "no populations": (["bench", "bench.populations=[]"], ["bench.populations=[]"]),
     "a population": (["bench", "bench.populations=[1000000000000]"], ["memory"]),
     "values twice": (["tune", "tune.values=[0.1,0.1]"], ["tune.values=[0.1, 0.1]", "twice"]),

@@ -285,6 +285,7 @@ WRONG = {
     "overwrite": [1, "yes", None],
     "dry_run": [1, "yes", None],
     "workers": COUNT,
+    "max_jobs": COUNT,
     "trainer.epochs": [*COUNT, None],
     "trainer.batch_size": [*COUNT, None],
     "trainer.adversarial": [-1e-9, NAN, INF, "0", True, None],

@@ -58,7 +58,7 @@ AT_LEAST_ONE = Field(min_length=1)
 class Settings:
     """What to measure; see conf/bench.yaml."""
 
-    rules: Annotated[list[Literal["bp", "dfa"]], AT_LEAST_ONE]
+    rules: list[Literal["bp", "dfa"]]  # none: only what scaling measures
     k: Annotated[list[Count], AT_LEAST_ONE]
     populations: Annotated[list[Count], AT_LEAST_ONE] | None
     contenders: Annotated[list[ContenderName], AT_LEAST_ONE]
