@@ -365,6 +365,50 @@ def test_gradient_alignment_knows_targets_and_noise(setup):
     )
 
 
+# -- Update alignment ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["bp", "dfa", "fa", "ntk", "relu_features", "kolen_pollack"])
+def test_update_alignment_is_the_cosine_of_the_update_and_the_gradient(setup, rule):
+    """Oracle: what a step of plain descent does, and autograd."""
+    settings = {"learning_rule": rule, "model__hidden": [6, 4], "model__activation": "tanh"}
+    people, examples = setup(**settings, optimizer__lr=1.0)
+    epoch = examples.epoch("train", 1)
+    x, y = next(examples.batches(epoch, len(epoch)))
+    before = {name: tensor.clone() for name, tensor in people.tensors.items()}
+    found = network_metrics(people, examples, epoch)
+    assert all(torch.equal(people.tensors[name], tensor) for name, tensor in before.items())
+
+    W = [w.double().requires_grad_() for w in people.matrices("W")]
+    h = x.double()
+    for index, w in enumerate(W):
+        a = h @ w
+        gate = before.get(f"G{index}")
+        h = torch.tanh(a) if gate is None else a * torch.sigmoid(h.detach() @ gate.double())
+        h = torch.relu(a) if rule == "relu_features" else h
+    loss = people.task.objective.value(a, y.double()).mean(1).sum()
+    gradients = [g.numpy() for g in torch.autograd.grad(loss, W)]
+    people.step(x, y)
+    changes = [
+        (before[f"W{index}"] - w).double().numpy() for index, w in enumerate(people.matrices("W"))
+    ]
+    learns = [index for index, change in enumerate(changes) if change.any()]
+    assert learns == ([2] if rule == "relu_features" else [0, 1, 2])
+    columns = [name for name in found if name.startswith("update_alignment_")]
+    assert columns == ([f"update_alignment_{i + 1}" for i in learns] if len(learns) > 1 else [])
+    for r in range(3):
+        for index in learns if len(learns) > 1 else ():
+            expected = cosine(changes[index][r], gradients[index][r])
+            np.testing.assert_allclose(
+                found[f"update_alignment_{index + 1}"][r], expected, atol=1e-4
+            )
+        whole = [np.concatenate([m[index][r].ravel() for index in learns])
+                 for m in (changes, gradients)]  # fmt: skip
+        np.testing.assert_allclose(found["update_alignment"][r], cosine(*whole), atol=1e-4)
+    if rule == "bp":
+        np.testing.assert_allclose(found["update_alignment"], 1, atol=1e-9)
+
+
 # -- Norms and dead units --------------------------------------------------------------------
 
 

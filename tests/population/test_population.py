@@ -695,3 +695,79 @@ def test_adversarial_steps_train_on_inputs_moved_along_their_errors_sign(
     torch.testing.assert_close(people.step(x, y), expected)
     for name, tensor in tensors(people).items():
         torch.testing.assert_close(tensor, tensors(plain)[name])
+
+
+# -- Numbers of a row ------------------------------------------------------------------------
+
+NUMBERS = [
+    ("weight_mirror", "learning_rule.feedback_rate", (0.1, 1.0)),
+    ("weight_mirror", "learning_rule.feedback_decay", (0.0, 1.0)),
+    ("fourier_features", "learning_rule.scale", (0.1, 0.5)),
+    ("dfa", "init_of_B.scale", (0.5, 2.0)),
+    ("bp", "model.weight_scale", (0.5, 2.0)),
+    ("ntk", "model.weight_scale", (0.5, 2.0)),
+]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("rule, key, values", NUMBERS, ids=str)
+def test_rows_have_their_own_numbers_of_every_group(
+    make_config, batches, monkeypatch, rule, key, values, together
+):
+    """One architecture; a row is the network of its own configuration alone."""
+    settings = {"learning_rule": rule, "model__hidden": [6, 4], "seed": [3], "optimizer__lr": 0.1}
+    configs = [make_config(**settings, **{key.replace(".", "__"): v}) for v in values]
+    assert configs[0].architecture() == configs[1].architecture()
+    assert configs[0].identity() != configs[1].identity()
+    rows = [Row(3, config.scalars()) for config in configs]
+    alone = [build(config) for config in configs]
+    steps = [(x.clone(), y) for x, y in batches(alone[0])]
+    monkeypatch.setattr(module, "computes_together", lambda *_: together)
+    both = build(configs[0], rows)
+    assert len(both._parts) == (1 if together else 2)
+    trained(both, [(x, y.expand(2, -1, -1)) for x, y in steps])
+    for r, people in enumerate(alone):
+        trained(people, steps)
+        for name, tensor in people.tensors.items():
+            torch.testing.assert_close(both.tensors[name][[r]], tensor, rtol=1e-5, atol=1e-6)
+    assert any(not torch.allclose(t[0], t[1], rtol=1e-2) for t in both.tensors.values())
+
+
+@pytest.mark.parametrize("optimizer", registry.names("optimizer"))
+@pytest.mark.parametrize("rule", ["dkp", "weight_mirror"])
+def test_a_rules_own_rate_is_a_factor_on_the_learning_rate(make_config, batches, optimizer, rule):
+    """Of whatever optimizer: at a tenth of the rate feedback moves a tenth as far in one step."""
+    moved = []
+    for rate in (1.0, 0.1):
+        people = build(make_config(
+            learning_rule=rule, optimizer=optimizer, learning_rule__feedback_rate=rate,
+            optimizer__lr=1e-3,
+        ))  # fmt: skip
+        before = {name: people.tensors[name].double() for name in ("W0", "W1", "B0")}
+        people.step(*next(batches(people)))
+        moved.append({name: people.tensors[name].double() - b for name, b in before.items()})
+    fast, slow = moved
+    assert fast["B0"].abs().max() > 1e-7
+    torch.testing.assert_close(slow["B0"], 0.1 * fast["B0"], rtol=0.02, atol=2e-7)
+    for name in ("W0", "W1"):
+        assert torch.equal(slow[name], fast[name])
+
+
+def test_weight_decay_of_feedback_does_not_depend_on_its_rate(make_config):
+    """W - B^T decays alike however fast B learns: on zero inputs and errors nothing else moves."""
+    people = build(make_config(
+        learning_rule="dkp", learning_rule__feedback_rate=0.01, model__activation="linear", k=1,
+        optimizer__lr=0.1, trainer__weight_decay=0.5, task="classification",
+        task__loss="squared_error",
+    ))  # fmt: skip
+    start = people.tensors["B0"].clone()
+    people.step(torch.zeros(3, 8, 64), torch.zeros(3, 8, 10))
+    torch.testing.assert_close(people.tensors["B0"], 0.95 * start)
+
+
+def test_fixed_feedback_is_drawn_again_and_not_saved(make_config):
+    fixed = build(make_config(learning_rule="dfa", optimizer="adam"))
+    learned = build(make_config(learning_rule="dkp", optimizer="adam"))
+    assert "B0" not in fixed.snapshot(slice(None))
+    assert {"B0", "B0 first_moment"} <= learned.snapshot(slice(None)).keys()
+    assert fixed._parts[0].operand("B0") is fixed._parts[0].operand("B0")
