@@ -2,8 +2,8 @@
 
 Hydra would run what ``hydra.callbacks`` names, set environment variables and write where it is
 told. Here, options come from fabench's groups, also those of ``--config-dir``, and set fabench's
-settings; of Hydra's own they may set ``hydra.mode`` and ``hydra.sweeper.params`` and choose
-``hydra/launcher`` by name. For overrides: overrides.py.
+settings; of Hydra's own they may set ``hydra.mode`` and ``hydra.sweeper.params``. A launcher is
+chosen by name, on the command line. For overrides: overrides.py.
 """
 
 import os
@@ -129,13 +129,18 @@ class Loader(ConfigLoaderImpl):
             raise UserError(f"{path} is closed: of Hydra's groups choose hydra/launcher only.")
         if group not in groups(self.conf):
             raise UserError(f"{where}: {group} is no group of fabench; see fabench list.")
+        chosen = [str(getattr(default, "group", "")) for default in result.defaults_list or ()]
+        if users and any(name.strip("/") == "hydra/launcher" for name in chosen):
+            raise UserError(
+                f"{where}: a launcher is chosen on the command line, hydra/launcher=NAME."
+            )
         settings = OmegaConf.to_container(result.config)
         hydra = settings.get("hydra") if isinstance(settings, dict) else None
         for key in _keys(hydra):
             if not re.fullmatch(r"hydra\.mode|hydra\.sweeper\.params(\..+)?", key):
                 raise UserError(
                     f"{where} sets {key}: configuration is data, and of Hydra's settings an option "
-                    "has hydra.mode and hydra.sweeper.params, and a launcher by name."
+                    "has hydra.mode and hydra.sweeper.params."
                 )
         return result
 

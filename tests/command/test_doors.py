@@ -65,6 +65,10 @@ FILES = {  # in experiment/mine.yaml, with words of the sentence
     "sweeper's settings": ({"hydra": {"sweeper": {"max_batch_size": 2}}}, ["max_batch_size"]),
     "logging": ({"defaults": ["/hydra/job_logging/default"]}, ["hydra/job_logging"]),
     "sweeper": ({"defaults": [{"override /hydra/sweeper": "mine"}]}, ["hydra/sweeper"]),
+    "launcher": (
+        {"defaults": [{"override /hydra/launcher": "basic"}]},
+        ["mine.yaml", "hydra/launcher=NAME"],
+    ),
     "other group": ({"defaults": ["/other/mine"]}, ["other"]),
     "package": ("# @package hydra.callbacks.x\na: 1\n", ["hydra.callbacks.x"]),
     "package of a default": ({"defaults": [{"/seed@hydra.callbacks.x": "ten"}]}, ["callbacks"]),
