@@ -198,7 +198,7 @@ dry = line("run", flag, words, "dry_run=true")
 train = line("run", flag, TINY, words, SHORT)
 tune = line("tune", flag, TINY, st.lists(st.one_of(bad, of_tune), max_size=3), SHORT,
             "tune.save=false")  # fmt: skip
-drawn = st.sampled_from(["fig_lillicrap", "fig_slides_fa", "fig_sparse_parity", "x", "--list", ""])
+drawn = st.sampled_from(["fig_lillicrap", "fig_3_3", "table_precision", "x", "--list", ""])
 figures = line("figures", drawn, st.lists(bad, max_size=2), "dry_run=true")
 others = st.one_of(
     line(st.sampled_from(["list", "data", "env"]), junk),
