@@ -330,7 +330,7 @@ def check_damage(case: tuple[str, list[Damage]]) -> None:
         assert (outside / "mine").read_text() == "mine"
 
 
-@hypothesis_settings(max_examples=500 if LONG else 30)
+@hypothesis_settings(max_examples=500 if LONG else 25)
 @given(damages)
 def test_damaged_folders(case):
     check_damage(case)

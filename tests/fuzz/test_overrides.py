@@ -241,7 +241,7 @@ def check_line(args: list[str]) -> None:
         assert answer.code != 2 or not runs, f"{answer.err} Yet there is {runs}"
 
 
-@hypothesis_settings(max_examples=5000 if LONG else 120)
+@hypothesis_settings(max_examples=5000 if LONG else 100)
 @given(lines)
 def test_random_command_lines(args):
     check_line(args)

@@ -186,7 +186,7 @@ def compare(alone: pd.DataFrame, swept: pd.DataFrame) -> None:
         np.testing.assert_allclose(swept[name][usual], alone[name][usual], rtol=0.02, err_msg=name)
 
 
-@hypothesis_settings(max_examples=2000 if LONG else 40)
+@hypothesis_settings(max_examples=2000 if LONG else 35)
 @given(trainings())
 def test_random_trainings(training):
     check_training(training)
