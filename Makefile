@@ -42,7 +42,7 @@ tuned-bits: .venv/installed
 	$(TUNE) dataset=sparse_parity dataset.n=40 model.bias=true learning_rule=bp,dfa,ntk,relu_features optimizer=sgd optimizer.lr=0.3
 
 # One thread a worker: two workers with two threads each would wait for each other.
-test test-full: export OMP_NUM_THREADS = 1
+test test-full fuzz: export OMP_NUM_THREADS = 1
 
 test: .venv/installed-test  ## run the test suite
 	$(BIN)/python -m pytest -q -n 2
@@ -50,13 +50,16 @@ test: .venv/installed-test  ## run the test suite
 test-full: .venv/installed-test  ## run the suite with the slow tests
 	$(BIN)/python -m pytest -q -n 2 -m ''
 
+fuzz: .venv/installed-test  ## 5,000 random command lines, 2,000 trainings, 500 damaged run folders
+	FUZZ=1 $(BIN)/python -m pytest -q -n 3 tests/fuzz
+
 lint: .venv/installed-test  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:  ## remove .venv and caches; results stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf .venv .hypothesis .pytest_cache .mypy_cache .ruff_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
@@ -69,5 +72,5 @@ clean:  ## remove .venv and caches; results stay
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[test]'
 	touch $@ .venv/installed
 
-.PHONY: help run figures tuned test test-full lint clean
+.PHONY: help run figures tuned test test-full fuzz lint clean
 .PHONY: $(TUNED)
