@@ -33,6 +33,9 @@ class Descent:
         weight decay."""
         self.optimizer, self.operand, self.scratch = optimizer, operand, scratch
         self.together, self.decays = together, decays
+        self.fuses = operand.device.type == "cuda"
+        """Whether a product that is added to the weights sums over the batch first: on a CPU it may
+        round each example's term to the weights."""
         self.compiled: Update | None = None
 
     def compile(self, largest: int, rows: int, steps: int, scalars: SimpleNamespace) -> None:
@@ -77,12 +80,11 @@ class Descent:
         return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
 
     def _descend(self, W: Tensor, g: Outer, h: SimpleNamespace) -> None:
-        """Plain descent; on a CPU in blocks, whose gradient is summed before it is subtracted: a
-        fused product may round each example's term to the weights."""
-        if W.device.type == "cuda":
+        """Plain descent, fused or in blocks, whose gradient is summed before it is subtracted."""
+        if self.fuses:
             if self.decays:
                 W *= 1 - h.lr * h.weight_decay
-            W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)  # sums over the batch first
+            W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)
             return
         n, mean, blocks = max(1, BLOCK // W.shape[2]), g.delta / g.size, [(W, g.h)]
         if n < W.shape[1]:

@@ -17,8 +17,9 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from fabench import cli, download
-from fabench.store import TIMES
+from fabench.command import cli
+from fabench.dataset.files import download
+from fabench.run.store import TIMES
 
 CONF = Path(__file__).parents[2] / "conf"
 LONG = "FUZZ" in os.environ

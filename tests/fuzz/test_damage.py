@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fabench.report import LineReporter
+from fabench.run.progress import LineReporter
 
 RUN = [
     "run",

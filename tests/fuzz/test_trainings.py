@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fabench import registry
-from fabench.config import InitOfB, Trainer
 from fabench.dataset.base import DrawnDataset
+from fabench.model.layer.initialization import InitOfB
+from fabench.run import registry
+from fabench.run.config import Trainer
 
 EMPTY = "examples_per_second|.*alignment.*|.*_nse"
 """The columns of metrics.csv that need not have a number: before training there is no rate, signals

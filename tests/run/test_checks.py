@@ -53,7 +53,7 @@ def kept(make_config, tmp_path_factory):
         "rate": {"optimizer__lr": 0.5},
         "seeds": {"seed": [3, 4, 5]},
         "one seed": {"seed": [0]},
-        "failed": {"optimizer": "sgd", "optimizer__lr": 1e37},
+        "failed": {"optimizer": "sgd", "optimizer__lr": 1e30},
         "wide": {"model__hidden": [6]},
     }
     made = {}
@@ -292,7 +292,7 @@ def test_what_is_whole_goes_on_and_is_shown(copy, kept):
         assert outcome.error is None and outcome.trained == (name == "begun")
         pd.testing.assert_frame_equal(science(folder), science(kept["finished"]), check_exact=True)
         shutil.rmtree(folder.path)
-    failed = copy("failed", optimizer="sgd", optimizer__lr=1e37)
+    failed = copy("failed", optimizer="sgd", optimizer__lr=1e30)
     assert isinstance(run(failed).error, RunFailed)
     rows(lambda frame: frame[:-3])[1](failed.path / "metrics.csv", kept)
     assert isinstance(run(failed).error, UserError)

@@ -67,14 +67,17 @@ PRESETS = {
 @pytest.mark.parametrize("preset", PRESETS)
 def test_published_networks(preset):
     widths, activation = PRESETS[preset]
-    layers = parse(composed(f"model={preset}", "task=classification")).layers()
+    config = parse(composed(f"model={preset}", "task=classification"))
+    layers = config.layers()
     assert [layer.fan_in for layer in layers] == widths[:-1]
     assert [layer.fan_out for layer in layers] == widths[1:]
     assert {layer.activation for layer in layers} == {activation}
     assert all(layer.bias_init for layer in layers)
     slides = ("truncated_normal", 0.2)
     drawn = slides if preset in ("mlp_100", "mlp_200_100") else ("torch_uniform", 1.0)
-    assert {(layer.weight_init, layer.weight_scale) for layer in layers} == {drawn}
+    assert {layer.weight_init for layer in layers} == {drawn[0]}
+    assert {layer.weight_scale for layer in layers} == {"model.weight_scale"}
+    assert config.model.weight_scale == drawn[1]
 
 
 def test_every_feedback_matrix_has_its_yaml(make_raw):
@@ -238,19 +241,22 @@ def test_resolved_settings_parse_to_the_same_run(make_config):
 def test_runs_that_differ_in_seeds_and_numbers_of_rows_train_together(make_config):
     base = make_config(**BASE).architecture()
     for change in [{"seed": [8]}, {"optimizer__lr": 0.5}, {"optimizer__beta1": 0.5},
-                   {"trainer__weight_decay": 0.1}, *NOT_SCIENCE[1:]]:  # fmt: skip
+                   {"trainer__weight_decay": 0.1}, {"model__weight_scale": 2.0},
+                   {"init_of_B__scale": 2.0}, *NOT_SCIENCE[1:]]:  # fmt: skip
         assert make_config(**{**BASE, **change}).architecture() == base, change
-    of_rows = {"seed", "optimizer__lr", "optimizer__beta1", "trainer__weight_decay"}
+    of_rows = {"seed", *(key.replace(".", "__") for key in make_config(**BASE).scalars())}
     apart = [change for change in SCIENCE if not change.keys() & of_rows]
     apart.append({"trainer__device": "auto"})
     architectures = [make_config(**{**BASE, **change}).architecture() for change in apart]
     assert len({base, *architectures}) == 1 + len(apart)
 
 
-def test_rows_have_the_optimizers_numbers_and_the_weight_decay(make_config):
+def test_rows_have_the_numbers_of_their_settings(make_config):
     config = make_config(optimizer="adam", optimizer__lr=1, trainer__weight_decay=0.5)
     assert config.scalars() == {
-        "lr": 1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.5,
+        "optimizer.lr": 1, "optimizer.beta1": 0.9, "optimizer.beta2": 0.999,
+        "optimizer.epsilon": 1e-8, "trainer.weight_decay": 0.5, "model.weight_scale": 1,
+        "init_of_B.scale": 1,
     }  # fmt: skip
     assert all(isinstance(value, float) for value in config.scalars().values())
 
