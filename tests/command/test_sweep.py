@@ -107,7 +107,7 @@ def test_jobs_that_differ_in_seeds_and_scalars_are_one_population(make_config):
 def test_a_population_is_cut_where_memory_ends(make_config, monkeypatch):
     configs = [make_config(optimizer__lr=0.1 * n, seed=[0, 1]) for n in range(1, 6)]
     outcomes = [Outcome(c, RunFolder(c)) for c in configs]
-    monkeypatch.setattr("fabench.run.execute.CPU_BYTES", 5 * row_bytes(configs[0]))
+    monkeypatch.setattr("fabench.run.costs.CPU_BYTES", 5 * row_bytes(configs[0]))
     assert [len(group) for group in populations(outcomes)] == [2, 2, 1]
 
 

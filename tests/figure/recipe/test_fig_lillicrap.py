@@ -31,7 +31,7 @@ def test_the_experiment_has_the_published_setting():
         assert [(layer.fan_in, layer.fan_out) for layer in config.layers()] == [(30, 20), (20, 10)]
         assert {layer.activation for layer in config.layers()} == {"linear"}
         people = population_of(config, [Row(s, config.scalars()) for s in config.seeds], CPU)
-        assert people.matrices("b") == [None, None]
+        assert people.matrices("b") == []
         for matrix, bound in [(W, 0.01) for W in people.matrices("W")] + [
             (B, 0.5) for B in people.matrices("B")
         ]:
