@@ -5,15 +5,12 @@
 
 e: dloss/da_L [B, C]; B_l: fixed feedback matrix of layer l [C, n_l].
 
-Weight alignment, with W_{l+1} [n_l, n_{l+1}]:
-    last hidden layer   cos(B_{L-1}, W_L^T)                          (3)
-    below               cos(B_l^T B_{l+1}, W_{l+1}), layer l+1 dense  (4)
+Weight alignment: see ``DirectFeedback``.
 
-References: A. Nøkland, "Direct feedback alignment provides learning in deep neural networks",
-2016, arXiv:1609.01596, equation 7; M. Refinetti, S. d'Ascoli, R. Ohana, S. Goldt, "Align, then
-memorise", 2021, arXiv:2011.12428, section 3 for (3) and (4).
+Reference: A. Nøkland, "Direct feedback alignment provides learning in deep neural networks", 2016,
+arXiv:1609.01596, equation 7.
 
-Differences from the papers:
+Differences from the paper:
 1. Gradients are batch means; Nøkland's code sums over the batch.
 """
 

@@ -20,7 +20,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -129,6 +129,10 @@ class RunFolder:
                 remove(part)
             yield
         finally:
+            with suppress(OSError):
+                if list(self.path.iterdir()) == [file]:  # nothing has come of it
+                    file.unlink()
+                    self.path.rmdir()
             lock.release()
 
     @classmethod

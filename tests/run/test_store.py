@@ -298,3 +298,13 @@ def test_summary_when_every_seed_diverged():
     assert (final["n"], final["mean"], final["ci95"]) == (0, None, [None, None])
     assert result["diverged"] == {"0": 1, "1": 0}
     json.dumps(result, allow_nan=False)
+
+
+def test_a_folder_of_which_nothing_comes_goes(make_config, tmp_path):
+    folder = RunFolder(make_config(output_dir=str(tmp_path)))
+    with folder.locked():
+        assert (folder.path / ".lock").exists()
+    assert not folder.path.exists()
+    with folder.locked():
+        folder.write_config()
+    assert (folder.path / "config.yaml").exists()
