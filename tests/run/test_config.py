@@ -297,6 +297,7 @@ WRONG = {
     "trainer.frozen_layers": [1, "1", [0], ["1"], [1, 3], [1, 2], None],
     "trainer.train_examples": COUNT,
     "trainer.test_examples": COUNT,
+    "trainer.same_examples": [1, "yes", None],
     "model.hidden": [3, "3", None],
     "model.activation": ["cos", "gelu", 1, None],
     "model.bias": [1, "yes", None],
@@ -318,6 +319,9 @@ WRONG = {
     "learning_rule.feedback_rate": [*POSITIVE, None],
     "learning_rule.feedback_decay": [-1e-9, NAN, INF, "0", True, None],
     "learning_rule.expand": [*COUNT, None],
+    "learning_rule.indices": [*COUNT, None],
+    "learning_rule.decay": [-1e-9, NAN, INF, "0", True, None],
+    "learning_rule.decay_kind": ["exponential", 1, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 HAS = {  # keys that not every option has, and an option that has them
@@ -326,6 +330,9 @@ HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.feedback_rate": {"learning_rule": "weight_mirror"},
     "learning_rule.feedback_decay": {"learning_rule": "weight_mirror"},
     "learning_rule.expand": {"learning_rule": "product_feedback"},
+    **{f"learning_rule.{key}": {"learning_rule": "local_search"} for key in (
+        "indices", "decay", "decay_kind",
+    )},
     **{f"model.{key}": {"model": "convnet"} for key in (
         "channels", "kernel", "padding", "pool", "pool_stride",
     )},
