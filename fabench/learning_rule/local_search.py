@@ -15,7 +15,8 @@ local search", IEEE UEMCON 2019; the decay is multiplicative in the code of July
 that of January 2020.
 
 Differences from the paper:
-1. The paper's batch is one for all steps, 5000 images: see conf/experiment/local_search.yaml.
+1. Batches are the trainer's. The paper has one of 5000 images for all steps, which
+   conf/experiment/local_search.yaml has, too: among others the luckiest sets the best score.
 2. A second forward pass in every step, of theta, is for the training loss that is reported.
 3. The weights are float32, the paper's of half precision.
 """

@@ -476,6 +476,11 @@ def test_learned_feedback_comes_to_the_transposed_weights(
     assert (cosines[-1] > 0.99).all()
 
 
+@every_rule
+def test_a_rule_that_descends_has_an_optimizer_and_no_other(make_raw, name):
+    assert ("optimizer" in make_raw(learning_rule=name)) == (name in DESCENT)
+
+
 # -- Files -----------------------------------------------------------------------------------
 
 
