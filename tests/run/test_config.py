@@ -154,6 +154,7 @@ SCIENCE = [
     {"trainer__metrics_every": 2},
     {"trainer__frozen_layers": [1]},
     {"trainer__train_examples": None},
+    {"trainer__same_examples": True},
     {"trainer__test_examples": 10},
 ]
 NOT_SCIENCE = [
