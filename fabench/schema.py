@@ -89,6 +89,11 @@ def refused(error: OSError) -> str:
     return f"{short(str(error.filename))}: {reason}." if error.filename else f"{reason}."
 
 
+def no_optimizer(request: str, rule: str) -> str:
+    """The refusal of what is asked of the optimizer of a rule that searches."""
+    return f"{request}: learning_rule={rule} searches, and has no optimizer."
+
+
 def short(text: str) -> str:
     """Enough of a long request for a sentence about it."""
     return text if len(text) <= 100 else f"{text[:60]}...{text[-30:]}"

@@ -28,7 +28,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fabench.command.doors import closed
 from fabench.command.overrides import NUMBERED, checked
-from fabench.schema import UserError, refused, short
+from fabench.schema import UserError, no_optimizer, refused, short
 
 if TYPE_CHECKING:
     pass
@@ -210,6 +210,10 @@ def sentence(error: Exception) -> str:
     if sweep:
         return f"{short(sweep[1])}: several values are a sweep, which needs -m."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        if cause.full_key == "optimizer":  # a group like all others, which only such a rule lacks
+            request = re.search(r"optimizer[\w.]*", str(error))
+            assert request
+            return no_optimizer(request[0], cause.parent_node._get_root().learning_rule.name)
         return (
             f"{cause.full_key} is not a setting{_instead(str(cause.full_key), cause.parent_node)}"
         )

@@ -41,7 +41,7 @@ from fabench.run.registry import validated
 from fabench.run.statistics import summarize
 from fabench.run.store import score as score_column
 from fabench.run.store import write_text
-from fabench.schema import RunFailed, UserError
+from fabench.schema import RunFailed, UserError, no_optimizer
 
 
 def tune(args: list[str], conf: Path) -> int:
@@ -141,6 +141,8 @@ def _centre(config: Config, key: str) -> float:
 
 
 def _number(config: Config, key: str, request: str) -> float:
+    if config.optimizer is None and key.startswith("optimizer."):
+        raise UserError(no_optimizer(request, config.learning_rule.name))
     node: Any = config.resolved()
     for part in key.split("."):
         if not isinstance(node, dict) or part not in node:

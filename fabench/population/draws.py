@@ -4,10 +4,13 @@ Axes: R runs (rows), B batch. Every number is a function of a row's seed, the
 name of what is drawn and, in training, the step: see fabench.randomness.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fabench.model.layer.network import Layer
@@ -31,10 +34,15 @@ class NetworkDraws:
         drawn = self._stack([p.draw(generator(seed, p.stream)) for seed in self._distinct])
         return drawn[self._stream] * scale
 
+    def drawn(
+        self, rows: slice, stream: str, draw: Callable[[Generator], NDArray[Any]], number: int
+    ) -> Tensor:
+        """What ``draw`` makes of every row's generator in a stream's epoch or step [rows, ...]."""
+        return self._stack([draw(generator(seed, stream, number)) for seed in self.seeds[rows]])
+
     def noise(self, rows: slice, name: str, shape: tuple[int, ...], step: int) -> Tensor:
         """Standard normal noise [rows, *shape] in a step."""
-        rngs = [generator(seed, name, step) for seed in self.seeds[rows]]
-        return self._stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs])
+        return self.drawn(rows, name, lambda rng: rng.standard_normal(shape, np.float32), step)
 
     def masks(self, rows: slice, n_examples: int, step: int) -> list[Tensor | None]:
         """Dropout's factors of every layer's inputs [rows, B, n_inputs] in a step."""

@@ -3,10 +3,13 @@
 Axes: R runs (rows), B batch, I fan-in, O fan-out, C outputs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
+from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
@@ -62,6 +65,7 @@ class PopulationPart(Part):
         self.tensors, self.state, self.scalars = tensors, state, scalars
         self.operands_of = CastParameters(tensors, rows, shared)
         self.noted: dict[str, Tensor] | None = None
+        self.kept: dict[str, tuple[int, Tensor]] = {}  # what was drawn last, by stream
 
     def begin(self, t: int | Tensor) -> None:
         """Stand at step number ``t``."""
@@ -86,11 +90,19 @@ class PopulationPart(Part):
     def as_operand(self, x: Tensor) -> Tensor:
         return self.shared.operand(x)
 
-    def forward(self, x: Tensor, training: bool = False) -> ForwardPass:
+    def forward(
+        self, x: Tensor, training: bool = False, changed: Mapping[str, Tensor] | None = None
+    ) -> ForwardPass:
         s, masks = self.shared, None
+        parameters: Mapping[str, Tensor] = self.operands_of
         if training and any(layer.input_dropout for layer in self.layers):
             masks = s.draws.masks(self.rows, x.shape[1], int(self.t))
-        return forward(self.layers, self.operands_of, x, s.operand, masks)
+        if changed:
+            parameters = {**parameters, **{n: s.operand(value) for n, value in changed.items()}}
+        return forward(self.layers, parameters, x, s.operand, masks)
+
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        return self.shared.objective.value(output.float(), y)
 
     def error(self, output: Tensor, y: Tensor) -> Tensor:
         return self.shared.operand(self.shared.objective.error(output.float(), y))
@@ -100,6 +112,12 @@ class PopulationPart(Part):
 
     def noise(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         return self.shared.operand(self.shared.draws.noise(self.rows, stream, shape, int(self.t)))
+
+    def drawn(self, stream: str, draw: Callable[[Generator], NDArray[Any]], number: int) -> Tensor:
+        if self.kept.get(stream, (None,))[0] != number:
+            own = self.shared.draws.drawn(self.rows, stream, draw, number)
+            self.kept[stream] = number, own
+        return self.kept[stream][1]
 
     def descend(self, name: str, g: Tensor | Outer, rate: float | Tensor = 1.0) -> None:
         if self.noted is not None:

@@ -22,7 +22,7 @@ from fabench.model.layer.network import Layer
 from fabench.optimizer.base import Optimizer
 from fabench.population.precision import Precision, fastest
 from fabench.run import registry
-from fabench.schema import STRICT, Count, NonNegative, UserError, scalars, short
+from fabench.schema import STRICT, Count, NonNegative, UserError, no_optimizer, scalars, short
 from fabench.task.base import Task
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -44,6 +44,7 @@ class Trainer:
     adversarial: NonNegative
     train_examples: Count | None
     test_examples: Count | None
+    same_examples: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -148,7 +149,7 @@ class Config:
         """What every row of a population has its own of: the numbers of these settings, by key."""
         of_rows: dict[str, list[str]] = {
             "learning_rule": scalars(type(self.learning_rule)),
-            "optimizer": scalars(type(self.optimizer)),
+            "optimizer": scalars(type(self.optimizer)) if self.optimizer else [],
             "trainer": ["weight_decay"],
             "model": ["weight_scale"],
             "init_of_B": ["scale"],
@@ -157,7 +158,6 @@ class Config:
             f"{group}.{name}": getattr(getattr(self, group), name)
             for group, names in of_rows.items()
             for name in names
-            if getattr(self, group) is not None
         }
 
     def resolved(self) -> dict[str, Any]:
@@ -174,6 +174,8 @@ class Config:
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
+        if not self.trainer.same_examples:  # as before there was such a setting
+            del science["trainer"]["same_examples"]
         if not self.has_feedback:
             del science["init_of_B"]
         return science
@@ -217,8 +219,13 @@ def parse(raw: dict[str, Any]) -> Config:
     """Check a composed configuration (plain containers). Raises UserError naming the key."""
     raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
     rule = registry.build("learning_rule", _group(raw, "learning_rule"))
+    searches = isinstance(rule, SearchRule)
+    if searches and "optimizer" in raw:
+        given: dict[str, Any] = raw["optimizer"]
+        key = f"={given['name']}" if "name" in given else f".{next(iter(given))}"
+        raise UserError(no_optimizer(f"optimizer{key}", rule.name))
     for group in GROUPS:
-        if group != "optimizer" or not isinstance(rule, SearchRule):
+        if group != "optimizer" or not searches:
             _group(raw, group)
     general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
     task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
@@ -236,7 +243,6 @@ def parse(raw: dict[str, Any]) -> Config:
         task["n_targets"] = dataset.n_targets
     else:
         task["n_classes"] = dataset.n_classes
-    searches = isinstance(rule, SearchRule)
     config = Config(
         learning_rule=rule,
         optimizer=None if searches else registry.build("optimizer", raw["optimizer"]),

@@ -187,7 +187,8 @@ class Training:
             folder.write_summary(None if by_class is None else by_class[rows])
             status = {"status": "finished", **folder.metrics_seal()}
             if self.diverged[rows].all():
-                reason = "every seed diverged (the loss is not finite): try a smaller optimizer.lr."
+                smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
+                reason = f"every seed diverged (the loss is not finite): try a smaller {smaller}."
                 status |= {"status": "failed", "reason": reason}
             self._close(folder, **status)
             if not self.keep_weights:
@@ -201,11 +202,16 @@ class Training:
         folder.update_manifest(**status, sessions=[*earlier, {**last, "stopped": now()}])
 
     def _draw(self, split: Split, epoch: int) -> Epoch:
-        if split == "train" and self._following and self._following[0] == epoch:
-            return self._following[1]
         t = self.config.trainer
-        n = t.train_examples if split == "train" else t.test_examples
-        return self.examples.epoch(split, epoch, n)
+        if split == "test":
+            return self.examples.epoch(split, epoch, t.test_examples)
+        number = 1 if t.same_examples else epoch
+        if self._following and self._following[0] == number:
+            return self._following[1]
+        drawn = self.examples.epoch(split, number, t.train_examples)
+        if t.same_examples:
+            self._following = number, drawn
+        return drawn
 
     def _train(self, epoch: Epoch, signals: StopSignal, reporter: Reporter) -> None:
         """The rest of an epoch's batches."""
@@ -215,7 +221,7 @@ class Training:
             self.batches += 1
             reporter.batch(n)
         if self.device.type == "cuda":
-            if self.epoch + 1 < t.epochs:  # while the device still trains
+            if self.epoch + 1 < t.epochs and not t.same_examples:  # while the device still trains
                 self._following = self.epoch + 2, self._draw("train", self.epoch + 2)
             torch.cuda.synchronize()
         self.seconds = time.perf_counter() - started

@@ -162,6 +162,7 @@ def test_data_that_is_corrupt_fails(fabench, tmp_path):
 
 # -- Wrong requests --------------------------------------------------------------------------
 
+SEARCHES = "learning_rule=local_search searches, and has no optimizer."
 WRONG_REQUESTS = {
     "unknown verb": (["train"], ["train", "fabench --help"]),
     "unknown group": (["list", "nosuch"], ["nosuch", "learning_rule"]),
@@ -177,9 +178,36 @@ WRONG_REQUESTS = {
     "a path": (["tune", "dataset=../../conf/dataset/digits"], ["../../conf/dataset/digits"]),
     "another experiment": (["figures", "fig_3_1", "experiment=fig_3_2"], ["experiment=fig_3_2"]),
     "a figure's jobs": (["figures", "fig_3_1", "optimizer.lr=range(1000000000)"], ["max_jobs"]),
+    "a search's rate": (
+        ["tune", "learning_rule=local_search"],
+        ["tune.key=optimizer.lr", SEARCHES],
+    ),
+    "a search's space": (
+        [
+            "tune",
+            "learning_rule=local_search",
+            "tune.method=optuna",
+            "tune.space={optimizer.lr:[0.1,1]}",
+        ],
+        ["tune.space.optimizer.lr", SEARCHES],
+    ),
+    "a searching figure": (
+        ["figures", "fig_3_1", "learning_rule=local_search"],
+        ["optimizer=sgd", SEARCHES],
+    ),
+    "a searching figure's rate": (
+        ["figures", "fig_lillicrap", "learning_rule=local_search", "optimizer.lr=1"],
+        ["optimizer", SEARCHES],
+    ),
     "a figure's hook": (["figures", "fig_3_1", "+hydra.callbacks.x=1"], ["hydra.callbacks.x"]),
 }
 BIG = "1000000000"
+SEARCH = "# @package _global_\ndefaults: [override /learning_rule: local_search"
+SEARCHING = {
+    "rate": f"{SEARCH}]\noptimizer: {{lr: 1.0}}\n",
+    "optimizer": f"{SEARCH}, override /optimizer: adam]\n",
+}
+"""Experiments with an optimizer for a rule that has none."""
 WRONG_RUNS = {  # flags, overrides, words of the sentence
     "unknown option": ([], ["learning_rule=dfaa"], ["learning_rule=dfaa", "mean dfa?"]),
     "unknown option of a sweep": (["-m"], ["optimizer=sgd,adm"], ["optimizer=adm", "adam"]),
@@ -282,6 +310,42 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
     "names as seeds": ([], ["seed=[three]"], ["seed=[three]", "integers"]),
     "setting of another group": ([], ["optimizer.weight_decay="], ["mean trainer.weight_decay?"]),
     "setting without its group": ([], ["epochs=3"], ["mean trainer.epochs?"]),
+    "a search's rate": ([], ["learning_rule=local_search", "optimizer.lr=1"], [f"lr: {SEARCHES}"]),
+    "a search's rate in a sweep": (
+        ["-m"],
+        ["learning_rule=bp,local_search", "optimizer.lr=1,2"],
+        [f"lr: {SEARCHES}"],
+    ),
+    "a search's added rate": (
+        [],
+        ["learning_rule=local_search", "+optimizer.lr=1"],
+        [f"optimizer.lr: {SEARCHES}"],
+    ),
+    "a search's optimizer": (
+        [],
+        ["learning_rule=local_search", "optimizer=adam"],
+        [f"optimizer=adam: {SEARCHES}"],
+    ),
+    "a search's default optimizer": (
+        [],
+        ["learning_rule=local_search", "optimizer=sgd"],
+        [f"optimizer=sgd: {SEARCHES}"],
+    ),
+    "an optimizer in a sweep of searches": (
+        ["-m"],
+        ["learning_rule=local_search", "optimizer=adam"],
+        [f"optimizer=adam: {SEARCHES}"],
+    ),
+    "a search's experiment": (
+        ["--config-dir", "own"],
+        ["experiment=rate"],
+        [f"optimizer.lr: {SEARCHES}"],
+    ),
+    "a search's experiment's optimizer": (
+        ["--config-dir", "own"],
+        ["experiment=optimizer"],
+        [f"optimizer=adam: {SEARCHES}"],
+    ),
     "jobs": (["-m"], [f"optimizer.lr=range({BIG})"], ["optimizer.lr", "max_jobs=10000"]),
     "shuffled jobs": (["-m"], [f"optimizer.lr=shuffle(range({BIG}))"], ["max_jobs=10000"]),
     "jobs of small steps": (["-m"], ["optimizer.lr=range(0,1,1e-300)"], ["max_jobs=10000"]),
@@ -324,6 +388,9 @@ def test_a_wrong_run_gets_one_sentence(fabench, tmp_path, name):
     (tmp_path / "own" / "learning_rule").mkdir(parents=True)
     (tmp_path / "own" / "learning_rule" / "broken.yaml").write_text("name: dfa\nscale: [1,\n")
     (tmp_path / "own" / "learning_rule" / "mine.yaml").write_text("name: mine\n")
+    (tmp_path / "own" / "experiment").mkdir()
+    for name, changes in SEARCHING.items():
+        (tmp_path / "own" / "experiment" / f"{name}.yaml").write_text(changes)
     code, _, err = fabench("run", *flags, *TINY, *overrides)
     assert code == 2
     assert_one_sentence(err, words)

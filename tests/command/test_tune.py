@@ -3,6 +3,7 @@
 Oracles: grids worked out by hand, a made-up score with a known peak, pandas.
 """
 
+import json
 import shutil
 import sys
 
@@ -146,6 +147,20 @@ def test_what_is_tuned_within_an_experiment_holds_there_only(tune, tmp_path):
     ):
         _, out, _ = tune("--cfg", "job", override, verb=verb)
         assert yaml.safe_load(out)["optimizer"]["lr"] == lr
+
+
+def test_a_number_of_a_search_is_tuned_as_one_population(tune, tmp_path):
+    words = ["tune.key=learning_rule.scale", "tune.values=[0.01,1,100]", "tune.refinements=0"]
+    assert tune("learning_rule=local_search", *words, "seed=0")[0] == 0
+    manifests = tmp_path.glob("outputs/runs/local_search_digits_k1-*/manifest.json")
+    assert [json.loads(m.read_text())["population"] for m in manifests] == [3, 3, 3]
+    [kept] = tmp_path.glob("conf/tuned/*.yaml")
+    assert kept.name == "digits_parity_local_search_None_uniform.yaml"
+    rule = yaml.safe_load(kept.read_text())["learning_rule"]
+    assert rule["scale"] in (0.01, 1, 100)
+    _, out, _ = tune("--cfg", "job", "learning_rule=local_search", verb="run")
+    found = yaml.safe_load(out)
+    assert found["learning_rule"]["scale"] == rule["scale"] and "optimizer" not in found
 
 
 def test_the_thesis_choice_is_labelled(tune, tmp_path):

@@ -49,6 +49,7 @@ from sklearn.datasets import load_digits
 from fabench.command.hydra_app import application
 from fabench.command.overrides import NUMBERED
 from fabench.command.run import Runner
+from fabench.learning_rule.base.rule import SearchRule
 from fabench.run import registry
 from fabench.run.config import parse
 from fabench.run.execute import execute
@@ -142,7 +143,8 @@ def option(group: str, name: str) -> dict:
     """The settings of an option, with those that its file starts from."""
     settings = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
     for parent in settings.pop("defaults", []):
-        settings = option(group, parent) | settings
+        if isinstance(parent, str):  # else it is another group's option
+            settings = option(group, parent) | settings
     return settings
 
 
@@ -156,15 +158,23 @@ def raw_config(overrides: str, output_dir: str = "outputs") -> dict:
             raw[key] = dict(option(key, value))
         else:
             (raw[group] if group else raw)[name] = yaml.safe_load(value)
+    if "optimizer=" not in overrides and searches(raw["learning_rule"]["name"]):
+        del raw["optimizer"]
     return raw
+
+
+def searches(rule: str) -> bool:
+    """Whether a learning rule has no optimizer."""
+    return issubclass(registry.find("learning_rule", rule), SearchRule)
 
 
 def metrics(rule: str) -> list[Row]:
     """What a rule does with both optimizers on every problem that it takes: the last epoch."""
     cases, configs = [], []
     with tempfile.TemporaryDirectory() as output_dir:
-        for optimizer, problem in itertools.product(OPTIMIZERS, PROBLEMS):
-            chosen = f"learning_rule={rule} {OPTIMIZERS[optimizer]} {PROBLEMS[problem]}"
+        optimizers = {"": ""} if searches(rule) else OPTIMIZERS
+        for optimizer, problem in itertools.product(optimizers, PROBLEMS):
+            chosen = f"learning_rule={rule} {optimizers[optimizer]} {PROBLEMS[problem]}"
             raw = raw_config(f"{chosen} trainer.epochs=2 trainer.metrics_every=2", output_dir)
             with contextlib.suppress(UserError):  # see refusals
                 configs.append(parse(raw))

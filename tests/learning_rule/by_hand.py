@@ -61,13 +61,16 @@ class HandPart(Part):
     def as_operand(self, x):
         return x
 
-    def forward(self, x, training=False):
+    def forward(self, x, training=False, changed=None):
         parameters = {
             f"{kind}{number}": matrix
             for kind, matrices in self.matrices.items()
             for number, matrix in enumerate(matrices)
         }
-        return forward(self.layers, parameters, x, masks=self.masks)
+        return forward(self.layers, parameters | (changed or {}), x, masks=self.masks)
+
+    def loss(self, output, y):
+        raise NotImplementedError
 
     def error(self, output, y):
         raise NotImplementedError
@@ -77,6 +80,9 @@ class HandPart(Part):
 
     def noise(self, stream, shape):
         return self.draw_noise(stream, shape)
+
+    def drawn(self, stream, draw, number):
+        raise NotImplementedError
 
     def descend(self, name, g, rate=1.0):
         self.descended[name] = (g.value() if isinstance(g, Outer) else g, rate)

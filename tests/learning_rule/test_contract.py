@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import LazyRule
+from fabench.learning_rule.base.rule import DescentRule, LazyRule
+from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.layer.network import Layer, forward
 from fabench.population.population import Row
 from fabench.randomness import generator
@@ -27,10 +28,13 @@ NAMES = registry.names("learning_rule")
 
 def build(name, **settings):
     defaults = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    defaults.pop("defaults", None)  # Hydra's: other groups
     return registry.build("learning_rule", defaults | settings)
 
 
 RULES = {name: build(name) for name in NAMES}
+DESCENT = [name for name in NAMES if isinstance(RULES[name], DescentRule)]
+SIGNAL = [name for name in NAMES if isinstance(RULES[name], SignalRule)]
 FEEDBACK = [name for name in NAMES if isinstance(RULES[name], FeedbackRule)]
 FEATURES = [name for name in NAMES if name.endswith("_features") or name == "shallow"]
 LEARNED = [
@@ -41,6 +45,8 @@ LEARNED = [
 DIRECT = ["dfa", "dkp", "drtp"]
 SIGNS = ["usf", "frsf", "brsf"]
 every_rule = pytest.mark.parametrize("name", NAMES)
+every_descent_rule = pytest.mark.parametrize("name", DESCENT)
+every_signal_rule = pytest.mark.parametrize("name", SIGNAL)
 every_feedback_rule = pytest.mark.parametrize("name", FEEDBACK)
 every_features_rule = pytest.mark.parametrize("name", FEATURES)
 
@@ -242,7 +248,7 @@ def test_deep_feedback_follows_a_loop(draw_network, widths, name, activation):
 
 
 @every_depth
-@every_rule
+@every_signal_rule
 def test_one_signal_per_layer_and_the_last_is_the_error(draw_network, widths, name):
     net = draw_network(widths)
     rule = RULES[name]
@@ -316,7 +322,7 @@ def test_transported_feedback_is_aligned(draw_network, widths, name):
 
 @pytest.mark.parametrize("widths", [(6, 5, 2), (6, 5, 4, 3, 2)], ids=str)
 @pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
-@every_rule
+@every_signal_rule
 def test_nothing_leaks_into_other_rows(draw_network, widths, name, bias):
     gate = "sigmoid" if name == "ntk" else None
     net = draw_network(widths, bias=bias, gate=gate)
@@ -349,7 +355,7 @@ def toy(R, N=64, inputs=64):
 
 
 @pytest.mark.parametrize("hidden", [[48], [48, 32]], ids=str)
-@every_rule
+@every_descent_rule
 def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
     settings = {"model__hidden": hidden, "optimizer__lr": 0.1, "k": 1}
     people = population(make_config(learning_rule=name, model__activation="tanh", **settings))
@@ -361,7 +367,7 @@ def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
-@every_rule
+@every_descent_rule
 def test_operands_share_one_number_format(make_config, monkeypatch, name, dropout):
     """bf16 products mix no types, and lead where float32's do."""
     settings = {"learning_rule": name, "model__hidden": [48, 32], "optimizer": "momentum", "k": 1}
@@ -409,7 +415,7 @@ def test_features_stay_and_the_output_is_logistic_regression(make_config, name, 
     np.testing.assert_allclose(people.matrices("b")[-1], c, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in FEATURES])
+@pytest.mark.parametrize("name", [name for name in DESCENT if name not in FEATURES])
 def test_the_other_rules_train_every_layer(make_config, name):
     people = population(make_config(learning_rule=name, model__hidden=[6, 5], k=1))
     before = {key: w.clone() for key, w in people.trained().items()}
@@ -468,6 +474,11 @@ def test_learned_feedback_comes_to_the_transposed_weights(
     assert (cosines[0] < 0.3).all()
     assert (torch.stack(cosines).diff(dim=0) > 0).all()
     assert (cosines[-1] > 0.99).all()
+
+
+@every_rule
+def test_a_rule_that_descends_has_an_optimizer_and_no_other(make_raw, name):
+    assert ("optimizer" in make_raw(learning_rule=name)) == (name in DESCENT)
 
 
 # -- Files -----------------------------------------------------------------------------------

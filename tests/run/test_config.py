@@ -157,6 +157,7 @@ SCIENCE = [
     {"trainer__metrics_every": 2},
     {"trainer__frozen_layers": [1]},
     {"trainer__train_examples": None},
+    {"trainer__same_examples": True},
     {"trainer__test_examples": 10},
 ]
 NOT_SCIENCE = [
@@ -304,6 +305,7 @@ WRONG = {
     "trainer.frozen_layers": [1, "1", [0], ["1"], [1, 3], [1, 2], None],
     "trainer.train_examples": COUNT,
     "trainer.test_examples": COUNT,
+    "trainer.same_examples": [1, "yes", None],
     "model.hidden": [3, "3", None],
     "model.activation": ["cos", "gelu", 1, None],
     "model.bias": [1, "yes", None],
@@ -325,6 +327,9 @@ WRONG = {
     "learning_rule.feedback_rate": [*POSITIVE, None],
     "learning_rule.feedback_decay": [-1e-9, NAN, INF, "0", True, None],
     "learning_rule.expand": [*COUNT, None],
+    "learning_rule.indices": [*COUNT, None],
+    "learning_rule.decay": [-1e-9, NAN, INF, "0", True, None],
+    "learning_rule.decay_kind": ["exponential", 1, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 HAS = {  # keys that not every option has, and an option that has them
@@ -333,6 +338,9 @@ HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.feedback_rate": {"learning_rule": "weight_mirror"},
     "learning_rule.feedback_decay": {"learning_rule": "weight_mirror"},
     "learning_rule.expand": {"learning_rule": "product_feedback"},
+    **{f"learning_rule.{key}": {"learning_rule": "local_search"} for key in (
+        "indices", "decay", "decay_kind",
+    )},
     **{f"model.{key}": {"model": "convnet"} for key in (
         "channels", "kernel", "padding", "pool", "pool_stride",
     )},

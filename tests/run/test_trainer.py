@@ -314,6 +314,22 @@ def test_overwrite_trains_anew_and_finds_the_same(fabench):
         assert torch.equal(tensor, tensors[name])
 
 
+def test_the_same_examples_are_one_batch_for_all_steps(config, tmp_path):
+    """There a search never gets worse; on new ones losses go up and down."""
+
+    def losses(same, output_dir):
+        (folder,) = train(config(
+            learning_rule="local_search", learning_rule__decay=0.0, output_dir=str(output_dir),
+            trainer__batch_size=40, trainer__epochs=30, trainer__same_examples=same, seed=[0],
+        ))  # fmt: skip
+        return folder.metrics().train_loss[1:]
+
+    same, others = losses(True, tmp_path / "same"), losses(False, tmp_path / "others")
+    assert (same.diff()[1:] <= 1e-6).all() and same.iloc[-1] < same.iloc[0]
+    assert (others.diff()[1:] > 1e-6).any()
+    assert same.iloc[0] == others.iloc[0], "the first epoch is as it was"
+
+
 def test_two_runs_of_one_command_agree(config, uninterrupted, tmp_path):
     (folder,) = train(config(output_dir=str(tmp_path)))
     assert_same(folder, uninterrupted())
@@ -392,17 +408,18 @@ def test_denormals_are_flushed_while_a_run_trains(fabench, monkeypatch):
     assert smallest() > 0
 
 
-def test_a_run_stopped_after_every_batch_arrives(config, uninterrupted, tmp_path):
+@pytest.mark.parametrize("choice", [{"optimizer": "adam"}, {"learning_rule": "local_search"}])
+def test_a_run_stopped_after_every_batch_arrives(config, uninterrupted, tmp_path, choice):
     def stop(training, batches):
         os.kill(os.getpid(), signal.SIGINT)
 
-    configuration = config(optimizer="adam", output_dir=str(tmp_path))
+    configuration = config(**choice, output_dir=str(tmp_path))
     for _ in range(EPOCHS * BATCHES):
         with pytest.raises(Interrupted, match="same command continues"):
             train(configuration, at=stop)
     (folder,) = train(configuration)
     assert len(folder.manifest()["sessions"]) == EPOCHS * BATCHES + 1
-    assert_same(folder, uninterrupted(optimizer="adam"))
+    assert_same(folder, uninterrupted(**choice))
 
 
 @pytest.mark.skipif(not kernel.has_onednn(), reason="torch without oneDNN")

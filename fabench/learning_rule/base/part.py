@@ -4,7 +4,11 @@ Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fabench.model.layer.network import ForwardPass, Layer, Outer
@@ -46,8 +50,17 @@ class Part(ABC):
         """Any tensor in the number format of operands."""
 
     @abstractmethod
-    def forward(self, x: Tensor, training: bool = False) -> ForwardPass:
-        """x [R, B, I], an operand, on its way through the network; in training with dropout."""
+    def forward(
+        self, x: Tensor, training: bool = False, changed: Mapping[str, Tensor] | None = None
+    ) -> ForwardPass:
+        """x [R, B, I], an operand, on its way through the network; in training with dropout.
+
+        ``changed``: values [R, I, O] that some parameters have in this pass, and only in it.
+        """
+
+    @abstractmethod
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Each example's loss [R, B], float32, given the output and the targets y [R, B, C]."""
 
     @abstractmethod
     def error(self, output: Tensor, y: Tensor) -> Tensor:
@@ -61,6 +74,11 @@ class Part(ABC):
     @abstractmethod
     def noise(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         """Numbers [R, *shape] ~ N(0, 1), an operand: a function of seed, stream and step."""
+
+    @abstractmethod
+    def drawn(self, stream: str, draw: Callable[[Generator], NDArray[Any]], number: int) -> Tensor:
+        """What ``draw`` makes of every row's generator [R, ...]: a function of seed, stream and
+        ``number``. It is kept until another number is asked for."""
 
     @abstractmethod
     def descend(self, name: str, g: Tensor | Outer, rate: float | Tensor = 1.0) -> None:

@@ -48,7 +48,8 @@ class DescentRule(LearningRule):
 
 
 class SearchRule(LearningRule):
-    """A rule that puts parameters in place itself: it has no optimizer."""
+    """A rule that puts parameters in place itself: it has no optimizer, and its YAML leaves the
+    group out."""
 
 
 class NoisyRule(LearningRule):

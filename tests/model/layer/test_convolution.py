@@ -11,6 +11,7 @@ import torch
 from by_hand import HandPart
 from torch.nn import functional as F
 
+from fabench.learning_rule.base.rule import DescentRule
 from fabench.model.convnet import Convnet
 from fabench.population.metrics import weight_alignment
 from fabench.population.population import Row
@@ -186,7 +187,12 @@ def test_alignment_is_measured_where_feedback_stands_in_for_a_matrix():
 
 # -- In training -----------------------------------------------------------------------------
 
-RULES = [n for n in registry.names("learning_rule") if n not in ("ifa", "ntk", "product_feedback")]
+RULES = [
+    name
+    for name in registry.names("learning_rule")
+    if name not in ("ifa", "ntk", "product_feedback")
+    and issubclass(registry.find("learning_rule", name), DescentRule)
+]
 
 
 def configure(make_config, **overrides):
