@@ -318,6 +318,10 @@ WRONG = {
     "learning_rule.feedback_rate": [*POSITIVE, None],
     "learning_rule.feedback_decay": [-1e-9, NAN, INF, "0", True, None],
     "learning_rule.expand": [*COUNT, None],
+    "learning_rule.stepsize": [*POSITIVE, None],
+    "learning_rule.noise": [-1e-9, NAN, INF, "0", True, None],
+    "learning_rule.feedback_steps": [*COUNT, None],
+    "learning_rule.pretraining_epochs": [-1, 1.5, "3", True, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 HAS = {  # keys that not every option has, and an option that has them
@@ -326,6 +330,9 @@ HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.feedback_rate": {"learning_rule": "weight_mirror"},
     "learning_rule.feedback_decay": {"learning_rule": "weight_mirror"},
     "learning_rule.expand": {"learning_rule": "product_feedback"},
+    **{f"learning_rule.{key}": {"learning_rule": "difference_target_propagation"} for key in (
+        "stepsize", "noise", "feedback_steps", "pretraining_epochs",
+    )},
     **{f"model.{key}": {"model": "convnet"} for key in (
         "channels", "kernel", "padding", "pool", "pool_stride",
     )},
