@@ -25,9 +25,9 @@ Differences from the papers:
 1. stepsize is of an example's e; the papers' is of the batch mean's gradient, B times as large.
 2. The local loss is divided by 2 stepsize, so that the learning rate means what it means for
    backpropagation. Meulemans' code divides the learning rate by stepsize instead (normalize_lr).
-3. Lee takes t_{L-1} from backpropagation's gradient; Meulemans' (2) and (3) lead there through g_L.
-4. The inverses learn in every step, as Meulemans'; Lee's have epochs of their own. Meulemans divides
-   (6) by noise^2 and the number of units, which Adam cancels.
+3. Lee takes t_{L-1} from backpropagation's gradient; with Meulemans' (2) and (3) it comes from g_L.
+4. The inverses learn in every step, as Meulemans'; Lee's have epochs of their own. Meulemans'
+   code divides (6) by noise^2 and the number of units, which Adam cancels.
 5. V starts as ``init_of_B`` says, c at 0. They have the optimizer and weight decay of W.
 6. An optimizer that counts its steps (Adam's bias correction) counts those of pretraining, too.
 """
@@ -87,9 +87,8 @@ class DifferenceTargetPropagation(AntiparallelFeedback, NoisyRule):
         for step in range(self.feedback_steps):
             for layer, h in enumerate(forward.h[1:], 1):
                 xi = part.noise(f"inverse {layer} {step}", (h.shape[1], h.shape[2]))
-                outer = self.reconstruction(
-                    part, layer, part.as_operand(h + self.noise * xi)
-                )  # (5)
+                noisy = part.as_operand(h + self.noise * xi)  # (5)
+                outer = self.reconstruction(part, layer, noisy)
                 part.descend(f"B{layer - 1}", outer, rate=self.feedback_rate)
                 part.descend(f"c{layer - 1}", outer.of_bias(), rate=self.feedback_rate)
 

@@ -91,7 +91,7 @@ def test_signals_are_autograd_of_the_local_losses(draw_network, widths, activati
     net, rule, f = draw_network(widths, activation, bias=True), dtp(stepsize=0.3), F[activation]
     part = part_of(net)
     deltas, passed = signals(rule, net, part)
-    assert list(sorted(deltas)) == list(range(len(net.layers)))
+    assert sorted(deltas) == list(range(len(net.layers)))
     h = [*passed.h[1:], passed.output]
     targets = {len(h) - 1: passed.output - 0.3 * (net.y - 0.5)}
     for layer in reversed(range(len(h) - 1)):
@@ -109,8 +109,8 @@ def test_signals_are_autograd_of_the_local_losses(draw_network, widths, activati
 
 
 def test_exact_inverses_aim_at_what_gives_the_outputs_target(draw_network):
-    """A linear network of square matrices: t_l is h_l - stepsize e (W_{l+1} ... W_L)^-1, and from it
-    the layers above come to t_L."""
+    """A linear network of square matrices: t_l is h_l - stepsize e (W_{l+1} ... W_L)^-1, and from
+    it the layers above come to t_L."""
     net, rule = draw_network((4, 4, 4, 4), "linear", bias=True), dtp(stepsize=0.3)
     W, b = net.weights.W, net.weights.b
     inverses = [w.inverse() for w in W[1:]]
@@ -196,8 +196,10 @@ def test_every_inverse_step_has_noise_of_its_own(draw_network):
 @pytest.fixture
 def configure(make_config):
     def make(**settings):
-        base = {"learning_rule": "difference_target_propagation", "k": 1, "model__hidden": [12, 8],
-                "model__activation": "tanh", "model__bias": True, "optimizer__lr": 0.05}  # fmt: skip
+        base = {
+            "learning_rule": "difference_target_propagation", "optimizer__lr": 0.05, "k": 1,
+            "model__hidden": [12, 8], "model__activation": "tanh", "model__bias": True,
+        }  # fmt: skip
         return make_config(**{**base, **settings})
 
     return make
