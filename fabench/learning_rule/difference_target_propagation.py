@@ -84,9 +84,10 @@ class DifferenceTargetPropagation(AntiparallelFeedback, NoisyRule):
         return deltas
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
+        widths = [layer.units for layer in part.layers[:-1]]
         for step in range(self.feedback_steps):
-            for layer, h in enumerate(forward.h[1:], 1):
-                xi = part.noise(f"inverse {layer} {step}", (h.shape[1], h.shape[2]))
+            drawn = part.noise(f"inverse {step}", (e.shape[1], sum(widths))).split(widths, 2)
+            for layer, (h, xi) in enumerate(zip(forward.h[1:], drawn, strict=True), 1):
                 noisy = part.as_operand(h + self.noise * xi)  # (5)
                 outer = self.reconstruction(part, layer, noisy)
                 part.descend(f"B{layer - 1}", outer, rate=self.feedback_rate)

@@ -156,19 +156,15 @@ def test_near_targets_go_through_the_inverses_derivative(draw_network):
 @every_depth
 def test_inverses_descend_autograd_of_their_losses(draw_network, widths, activation, bias):
     net, rule, f = draw_network(widths, activation, bias), dtp(noise=0.3), F[activation]
-    drawn = {}
-
-    def noise(stream, shape):
-        drawn[stream] = net.normal(3, *shape)
-        return drawn[stream]
-
-    part = part_of(net, noise=noise)
+    xi = net.normal(3, 4, sum(widths[1:-1]))
+    part = part_of(net, noise=lambda stream, shape: xi)
     passed = part.forward(net.x)
-    rule.adapt(part, passed, None, {})
+    rule.adapt(part, passed, net.y, {})
+    drawn = xi.split(widths[1:-1], 2)
     last = len(net.layers) - 1
     assert part.descended.keys() == {f"{kind}{n}" for kind in "Bc" for n in range(last)}
     for layer in range(1, last + 1):
-        h = passed.h[layer] + 0.3 * drawn[f"inverse {layer} 0"]
+        h = passed.h[layer] + 0.3 * drawn[layer - 1]
         V, c = (part[f"{kind}{layer - 1}"].clone().requires_grad_() for kind in "Bc")
         up = h @ net.weights.W[layer] + (net.weights.b[layer] if bias else 0)
         again = f((up if layer == last else f(up)) @ V + c)
@@ -186,8 +182,8 @@ def test_inverses_descend_autograd_of_their_losses(draw_network, widths, activat
 def test_every_inverse_step_has_noise_of_its_own(draw_network):
     net, streams = draw_network((6, 5, 4, 2)), []
     part = part_of(net, noise=lambda stream, shape: streams.append(stream) or net.normal(3, *shape))
-    dtp(feedback_steps=3).adapt(part, part.forward(net.x), None, {})
-    assert len(streams) == len(set(streams)) == 6
+    dtp(feedback_steps=3).adapt(part, part.forward(net.x), net.y, {})
+    assert len(streams) == len(set(streams)) == 3
 
 
 # -- In training -----------------------------------------------------------------------------
