@@ -35,6 +35,7 @@ Differences from the papers:
 from collections.abc import Sequence
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -44,7 +45,7 @@ from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule
 from fabench.learning_rule.base.signal import Signals, dense_only
 from fabench.model.layer.kernel import product
-from fabench.model.layer.network import ACTIVATIONS, ForwardPass, Layer, Outer
+from fabench.model.layer.network import ACTIVATIONS, Activation, ForwardPass, Layer, Outer
 from fabench.model.layer.parameter import Parameter, network_parameters
 from fabench.schema import STRICT, Count, NonNegative, Rate
 
@@ -75,10 +76,10 @@ class DifferenceTargetPropagation(AntiparallelFeedback, NoisyRule):
         h, V, last = [*forward.h, forward.output], part.operands("B"), len(part.layers) - 1
         deltas, far = {last: e}, -self.stepsize * e  # (2); far = t - h
         for layer in reversed(range(last)):
-            f = ACTIVATIONS[part.layers[layer].activation].f
-            # c itself, float32: a near target is as far as rounding goes in bf16
-            a = product(h[layer + 2], V[layer]) + part[f"c{layer}"]
-            far = f(a + product(part.as_operand(far), V[layer])) - f(a)  # (1), (3)
+            f, c = ACTIVATIONS[part.layers[layer].activation], part[f"c{layer}"]
+            a = product(h[layer + 2], V[layer]) + c  # float32, as c: bf16 has no room for targets
+            step = product(part.as_operand(far), V[layer]).type_as(a)
+            far = change(f, a, step)  # (1), (3)
             missing = part.as_operand(far / -self.stepsize)
             deltas[layer] = missing * forward.derivative(layer)  # (4)
         return deltas
@@ -108,6 +109,12 @@ class DifferenceTargetPropagation(AntiparallelFeedback, NoisyRule):
         self, W: list[Tensor], B: list[Tensor]
     ) -> list[tuple[Tensor, Tensor] | None]:
         return standing_in(B, W)
+
+
+def change(f: Activation, a: Tensor, step: Tensor) -> Tensor:
+    """f(a + step) - f(a); where rounding would leave little of that, f'(a) step."""
+    before, near = f.f(a), step.abs() < torch.finfo(step.dtype).eps ** 0.5
+    return torch.where(near, f.derivative(a, before) * step, f.f(a + step) - before)
 
 
 def inverse(layers: tuple[Layer, ...], layer: int) -> Layer:
