@@ -54,7 +54,7 @@ def checked(arg: str, conf: Path) -> str:
     key = override.key_or_group
     if not re.match(r"\w", key):
         raise UserError(f"{arg} names no setting: write key=value.")
-    if "_target_" in arg:
+    if re.search(r"\b_target_\b", arg):  # the word: difference_target_propagation is a rule
         raise UserError(f"{short(arg)}: _target_ names code, and configuration is data.")
     if re.split(r"\W", key)[0] == "hydra" and not HYDRA.fullmatch(key):
         raise UserError(

@@ -45,6 +45,7 @@ COLORS = {
     "frsf": "#A0693B",
     "brsf": "#C8A27C",
     "local_search": "#DDCC77",
+    "difference_target_propagation": "#999933",
 }
 
 

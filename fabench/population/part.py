@@ -76,7 +76,7 @@ class PopulationPart(Part):
 
     @property
     def epoch(self) -> int:
-        return (int(self.t) - 1) // self.shared.steps_an_epoch + 1
+        return max(int(self.t) - 1, 0) // self.shared.steps_an_epoch + 1
 
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]

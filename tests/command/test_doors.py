@@ -184,6 +184,17 @@ def test_an_override_sets_nothing_of_hydra_that_runs_or_writes(refused, override
     assert "hydra" in refused(*flags, *DRY, override)
 
 
+@pytest.mark.parametrize(
+    "override", ["+x._target_=os.getcwd", "trainer.epochs={_target_:os.getcwd}"]
+)
+def test_an_override_names_no_code(refused, override):
+    assert "_target_ names code" in refused(*DRY, override)
+
+
+def test_a_name_may_hold_the_word(capsys):
+    assert cli.main(["run", *DRY, "learning_rule=difference_target_propagation"]) == 0
+
+
 class Marker:
     """A pickle that writes a file when it is read."""
 

@@ -17,6 +17,7 @@ from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import DescentRule, LazyRule
 from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.layer.network import Layer, forward
+from fabench.population.part import numbered
 from fabench.population.population import Row
 from fabench.randomness import generator
 from fabench.run import registry
@@ -106,11 +107,20 @@ def noise(stream, shape):
 
 def signals(rule, net, B=(), e=None, noise=noise):
     """The rule's deltas for the cross-entropy, and the forward pass."""
-    part = HandPart(net.layers, noise, **vars(net.weights), B=list(B))
+    part = HandPart(net.layers, noise, **vars(net.weights), B=list(B), **others(rule, net))
     passed = part.forward(net.x)
     e = torch.sigmoid(passed.output) - net.y if e is None else e
     deltas = rule.teaching_signals(e, net.y, passed, part)
     return [deltas.get(layer) for layer in range(len(net.layers))], passed
+
+
+def others(rule, net):
+    """The rule's parameters besides feedback matrices, by kind."""
+    table = rule.other_parameters(net.layers) if isinstance(rule, FeedbackRule) else {}
+    return {
+        kind: [torch.ones(3, *table[name].shape).double() for name in numbered(kind, table)]
+        for kind in {name[0] for name in table}
+    }
 
 
 def feedback(rule, net):
@@ -274,7 +284,8 @@ EXPECTED_SHAPES = {
         shape for i, o in pairwise(widths[1:]) for shape in ((o, 10 * o), (10 * o, i))
     ],
 }
-for like, names in {"fa": [*SIGNS, "kolen_pollack", "weight_mirror"], "dfa": DIRECT}.items():
+ANTIPARALLEL = [*SIGNS, "kolen_pollack", "weight_mirror", "difference_target_propagation"]
+for like, names in {"fa": ANTIPARALLEL, "dfa": DIRECT}.items():
     EXPECTED_SHAPES |= dict.fromkeys(names, EXPECTED_SHAPES[like])
 
 

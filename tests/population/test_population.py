@@ -133,7 +133,9 @@ OPTIMIZERS = ["sgd", "momentum", "adam", "adadelta", "rmsprop"]
 RATE = {"sgd": 0.2, "momentum": 0.05, "adam": 0.02, "adadelta": 1.0, "rmsprop": 0.01}
 
 
-LEARNED = ["kolen_pollack", "weight_mirror", "dkp", "product_feedback"]
+LEARNED = [
+    "kolen_pollack", "weight_mirror", "dkp", "product_feedback", "difference_target_propagation",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", ["bp", "dfa", "ifa", "ntk", "brsf", "drtp", *LEARNED])

@@ -330,6 +330,10 @@ WRONG = {
     "learning_rule.indices": [*COUNT, None],
     "learning_rule.decay": [-1e-9, NAN, INF, "0", True, None],
     "learning_rule.decay_kind": ["exponential", 1, None],
+    "learning_rule.stepsize": [*POSITIVE, None],
+    "learning_rule.noise": [-1e-9, NAN, INF, "0", True, None],
+    "learning_rule.feedback_steps": [*COUNT, None],
+    "learning_rule.pretraining_epochs": [-1, 1.5, "3", True, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 HAS = {  # keys that not every option has, and an option that has them
@@ -340,6 +344,9 @@ HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.expand": {"learning_rule": "product_feedback"},
     **{f"learning_rule.{key}": {"learning_rule": "local_search"} for key in (
         "indices", "decay", "decay_kind",
+    )},
+    **{f"learning_rule.{key}": {"learning_rule": "difference_target_propagation"} for key in (
+        "stepsize", "noise", "feedback_steps", "pretraining_epochs",
     )},
     **{f"model.{key}": {"model": "convnet"} for key in (
         "channels", "kernel", "padding", "pool", "pool_stride",

@@ -45,10 +45,14 @@ class FeedbackRule(SignalRule):
         hidden layer that has feedback: their cosine is the layer's weight alignment. None for a
         layer whose feedback stands in for no matrix."""
 
+    def other_parameters(self, layers: tuple[Layer, ...]) -> dict[str, Parameter]:
+        """The rule's own parameters besides the matrices, by name."""
+        return {}
+
     @final
     def parameters(self, layers: tuple[Layer, ...], init_of_B: InitOfB) -> dict[str, Parameter]:
         learned = self.learned_feedback(layers)
-        return {
+        matrices = {
             f"B{number}": Parameter(
                 (source, to),
                 init_of_B.feedback(source, to),
@@ -58,15 +62,11 @@ class FeedbackRule(SignalRule):
             )
             for number, (source, to) in enumerate(self.feedback_shapes(layers))
         }
+        return matrices | self.other_parameters(layers)
 
 
-class LayerwiseFeedback(FeedbackRule):
-    """The error goes back layer by layer, through B_{l+1} [n_{l+1}, n_l], or through what a rule
-    makes of B_{l+1} and W_{l+1}, in the place of W_{l+1}^T."""
-
-    @abstractmethod
-    def backward(self, part: Part) -> list[Tensor]:
-        """The feedback [R, n_{l+1}, n_l] that stands in for W_{l+1}^T, for l+1 = 1, 2, ..."""
+class AntiparallelFeedback(FeedbackRule):
+    """A matrix B_{l+1} [n_{l+1}, n_l] leads back where W_{l+1} leads forward."""
 
     @final
     def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
@@ -75,6 +75,15 @@ class LayerwiseFeedback(FeedbackRule):
     @final
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         return [w.mT for w in W[1:]]
+
+
+class LayerwiseFeedback(AntiparallelFeedback):
+    """The error goes back layer by layer, through B_{l+1}, or through what a rule makes of B_{l+1}
+    and W_{l+1}, in the place of W_{l+1}^T."""
+
+    @abstractmethod
+    def backward(self, part: Part) -> list[Tensor]:
+        """The feedback [R, n_{l+1}, n_l] that stands in for W_{l+1}^T, for l+1 = 1, 2, ..."""
 
     @final
     def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:

@@ -33,6 +33,10 @@ class SignalRule(DescentRule):
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
         """Let the rule's own parameters descend, before the weights do."""
 
+    def teaches(self, part: Part) -> bool:
+        """Whether the weights learn in this step: not while ``adapt`` prepares for it."""
+        return True
+
     @final
     def outputs(self, part: Part, x: Tensor) -> Tensor:
         return part.forward(x).output
@@ -45,9 +49,10 @@ class SignalRule(DescentRule):
             x = part.as_operand(x + part.adversarial * error.sign())
             forward, e, deltas = self._send(part, x, y)
         self.adapt(part, forward, e, deltas)
-        for layer, delta in sorted(deltas.items()):
-            if part.layers[layer].trained:
-                teach(part, layer, forward.outer(layer, delta))
+        if self.teaches(part):
+            for layer, delta in sorted(deltas.items()):
+                if part.layers[layer].trained:
+                    teach(part, layer, forward.outer(layer, delta))
         return forward.output
 
     def _send(self, part: Part, x: Tensor, y: Tensor) -> tuple[ForwardPass, Tensor, Signals]:

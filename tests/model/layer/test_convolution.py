@@ -187,11 +187,11 @@ def test_alignment_is_measured_where_feedback_stands_in_for_a_matrix():
 
 # -- In training -----------------------------------------------------------------------------
 
+DENSE_ONLY = ["ifa", "ntk", "product_feedback", "difference_target_propagation"]
 RULES = [
     name
     for name in registry.names("learning_rule")
-    if name not in ("ifa", "ntk", "product_feedback")
-    and issubclass(registry.find("learning_rule", name), DescentRule)
+    if name not in DENSE_ONLY and issubclass(registry.find("learning_rule", name), DescentRule)
 ]
 
 
@@ -254,7 +254,7 @@ def test_learned_feedback_of_a_convolution_follows_its_kernels(make_config):
         torch.testing.assert_close(population.matrices("W")[index + 1].mT - b, gap[index])
 
 
-@pytest.mark.parametrize("rule", ["ifa", "ntk", "product_feedback"])
+@pytest.mark.parametrize("rule", DENSE_ONLY)
 def test_rules_that_are_not_defined_for_convolutions_say_so(make_config, rule):
     with pytest.raises(
         UserError,
