@@ -4,6 +4,8 @@ Oracles: the experiments' own text, hand-made dataframes, SciPy.
 """
 
 import json
+import re
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -75,6 +77,18 @@ def test_every_recipe_says_what_it_is_and_names_its_experiments():
         assert hasattr(module, "draw") != hasattr(module, "tabulate")
         for experiment in module.EXPERIMENTS:
             assert (cli.conf_dir() / "experiment" / f"{experiment}.yaml").exists()
+
+
+EXPERIMENTS = sorted((cli.conf_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(file):
+    lines = file.read_text(encoding="utf-8").splitlines()
+    header = "\n".join(takewhile(lambda line: line.startswith("#"), lines))
+    [(recipe, rest)] = re.findall(r"^# fabench figures (\w+): (.*)", header, re.M | re.S)
+    assert file.stem in RECIPES[recipe].EXPERIMENTS
+    assert re.search(r"\d.*\d (s|min|h)\b.*\b(cores|GPU|H100)\b", rest, re.S)
 
 
 @pytest.mark.parametrize(
