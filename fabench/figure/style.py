@@ -44,6 +44,7 @@ COLORS = {
     "usf": "#5D3A1A",
     "frsf": "#A0693B",
     "brsf": "#C8A27C",
+    "contrastive_hebbian": "#999933",
 }
 
 

@@ -318,6 +318,9 @@ WRONG = {
     "learning_rule.feedback_rate": [*POSITIVE, None],
     "learning_rule.feedback_decay": [-1e-9, NAN, INF, "0", True, None],
     "learning_rule.expand": [*COUNT, None],
+    "learning_rule.gamma": [*POSITIVE, None],
+    "learning_rule.dt": [0.0, 1.5, NAN, "0", True, None],
+    "learning_rule.steps": [*COUNT, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 HAS = {  # keys that not every option has, and an option that has them
@@ -326,6 +329,9 @@ HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.feedback_rate": {"learning_rule": "weight_mirror"},
     "learning_rule.feedback_decay": {"learning_rule": "weight_mirror"},
     "learning_rule.expand": {"learning_rule": "product_feedback"},
+    **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
+        "gamma", "dt", "steps",
+    )},
     **{f"model.{key}": {"model": "convnet"} for key in (
         "channels", "kernel", "padding", "pool", "pool_stride",
     )},

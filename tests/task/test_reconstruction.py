@@ -47,12 +47,13 @@ def test_right_is_every_output_on_its_side_of_one_half(loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_what_it_says_of_itself(make_config, loss):
-    config = make_config(**ENCODER, dataset__n=6, task__loss=loss)
+    settings = {**ENCODER, "dataset__n": 6, "task__loss": loss}
+    config = make_config(**settings)
     assert (config.task.items_per_example, config.task.n_outputs) == (1, 6)
     assert config.task.chance == 1 / 6
     assert (config.layers()[0].fan_in, config.layers()[-1].fan_out) == (6, 6)
     assert parse(config.resolved()) == config
-    assert config.identity() == make_config(**ENCODER, dataset__n=6, task__loss=loss, k=5).identity()
+    assert config.identity() == make_config(**settings, k=5).identity()
     assert "_encoder_reconstruction_" in config.name()
 
 
