@@ -21,7 +21,8 @@ Differences from the papers:
 1. The output predicts as ``task.loss`` says. Clamping knows no g', so (4) goes to the gradient of
    the cross-entropy where the loss is the squared error of sigmoids, too.
 2. In Movellan's network inputs of units relax, here their activities, as in Xie and Seung's.
-3. (4) divides differences of states by γ^{L-k}: small γ wants ``trainer.precision=fp32``.
+3. (4) is computed from means and differences of the two states, which are float32: it divides
+   differences by γ^{L-k}. Smaller γ and deeper networks want ``trainer.precision=fp32``.
 """
 
 from typing import Annotated
@@ -59,38 +60,46 @@ class ContrastiveHebbian(SettlingRule):
             for k in range(len(hidden)):
                 below = sent_up(part, k, s[k - 1]) if k else drive
                 above = sent_down(part, k + 1, self.gamma * s[k + 1])
-                hidden[k] = self._nearer(part, s[k], activity(part, k, below + above))  # (1)
+                goal = activity(part, k, at_full(below) + above)  # (1)
+                hidden[k] = s[k] + self.dt * (goal - s[k])  # (3)
             if target is None:
                 a = sent_up(part, len(hidden), s[-2]) if hidden else drive
-                output = self._nearer(part, output, a)
+                output = output + self.dt * (a - output)
         return [*hidden, output if target is None else target]
 
-    def _nearer(self, part: Part, s: Tensor, goal: Tensor) -> Tensor:
-        return part.as_operand(s + self.dt * (goal - s))  # (3)
-
-    def contrast(self, part: Part, x: Tensor, free: States, driven: States) -> dict[int, Outer]:
+    def contrast(
+        self, part: Part, x: Tensor, free: States, driven: States
+    ) -> dict[int, tuple[Outer, Tensor]]:
         minus, plus, size = [*free[:-1], part.prediction(free[-1])], driven, x.shape[1]
-        outers = {}
+        differences = [s - t for s, t in zip(minus, plus, strict=True)]
+        means = [(s + t) / 2 for s, t in zip(minus, plus, strict=True)]
+        found = {}
         for k, layer in enumerate(part.layers):
-            if k == 0:  # x is in both phases
-                h, difference = x, minus[0] - plus[0]
-            else:
-                h = torch.cat([minus[k - 1], plus[k - 1]], 1)
-                difference = torch.cat([minus[k], -plus[k]], 1)
-            delta = part.as_operand(difference / self.gamma ** (len(plus) - 1 - k))
-            outers[k] = Outer(layer, h, delta, size)  # (4), (5)
-        return outers
+            scale = self.gamma ** (len(plus) - 1 - k)
+            d, h = differences[k] / scale, x  # x is in both phases
+            delta = d
+            if k:  # s^- s^- - s^+ s^+ = mean difference + difference mean
+                h = torch.cat([means[k - 1], differences[k - 1] / scale], 1)
+                delta = torch.cat([d, means[k]], 1)
+            outer = Outer(layer, part.as_operand(h), part.as_operand(delta), size)  # (4)
+            found[k] = outer, d.mean(1, keepdim=True)  # (5)
+        return found
 
 
 def feedforward(part: Part, drive: Tensor) -> States:
     """The states without feedback, given what arrives at the first layer [R, B, units]."""
-    states = [drive]
+    states = [at_full(drive)]
     for k in range(1, len(part.layers)):
         states[-1] = activity(part, k - 1, states[-1])
-        states.append(sent_up(part, k, states[-1]))
+        states.append(at_full(sent_up(part, k, states[-1])))
     return states
 
 
 def activity(part: Part, layer: int, a: Tensor) -> Tensor:
-    """f(a) [R, B, units] of a hidden layer, an operand."""
-    return part.as_operand(ACTIVATIONS[part.layers[layer].activation].f(a))
+    """f(a) [R, B, units] of a hidden layer."""
+    return ACTIVATIONS[part.layers[layer].activation].f(a)
+
+
+def at_full(a: Tensor) -> Tensor:
+    """What a product has given, in float32 where it is less."""
+    return a.float() if a.dtype == torch.bfloat16 else a
