@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import LearningRule, NoisyRule
+from fabench.learning_rule.base.settling import SettlingRule
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.kernel import threads_an_operation
 from fabench.model.layer.network import Layer, largest_weight
@@ -58,11 +59,12 @@ class Row:
     scalars: dict[str, float]
 
 
-def computes_together(device: torch.device, layers: Sequence[Layer]) -> bool:
+def computes_together(device: torch.device, layers: Sequence[Layer], rule: LearningRule) -> bool:
     """Whether all rows are computed at once, as a GPU likes it, or one after the other, as a CPU
-    does unless the network has very many small layers."""
-    small = largest_weight(layers) < PAYS_FROM
-    return device.type != "cpu" or (len(layers) >= DEEP and small)
+    does unless the network has very many small layers, or settles and is small."""
+    largest = largest_weight(layers)
+    settles = isinstance(rule, SettlingRule) and largest < LANES_FROM
+    return device.type != "cpu" or (len(layers) >= DEEP and largest < PAYS_FROM) or settles
 
 
 def takes_threads(layers: Sequence[Layer]) -> bool:
@@ -113,7 +115,7 @@ class Population:
         """
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
         self.operand, self.device = operand, operand.device
-        self.together = computes_together(self.device, layers)
+        self.together = computes_together(self.device, layers, rule)
         self.t = torch.zeros((), dtype=torch.float64, device=self.device)  # steps taken
         seeds = [row.seed for row in rows]
         self.streams = torch.tensor(streams(seeds)[1], device=self.device)

@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import Dataset, ImageDataset, Teacher
+from fabench.dataset.encoder import Encoder
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
 from fabench.learning_rule.base.signal import SignalRule
@@ -143,7 +144,8 @@ class Config:
     def steps(self, epochs: int) -> int:
         """Steps of so many epochs of training (a sixth less with validation data held out)."""
         t = self.trainer
-        return epochs * math.ceil((t.train_examples or self.dataset.n_train) / t.batch_size)
+        n_train = self.dataset.n_train
+        return epochs * math.ceil(min(t.train_examples or n_train, n_train) / t.batch_size)
 
     def scalars(self) -> dict[str, float]:
         """What every row of a population has its own of: the numbers of these settings, by key."""
@@ -237,10 +239,17 @@ def parse(raw: dict[str, Any]) -> Config:
             f"dataset={dataset.name}, task={task.get('name')}: regression is the task of "
             "linear_teacher and nonlinear_teacher, and their only one."
         )
+    if task.get("name") == "reconstruction" and not isinstance(dataset, Encoder):
+        raise UserError(
+            f"dataset={dataset.name}, task=reconstruction: only encoder's patterns are "
+            "reconstructed; choose dataset=encoder or another task."
+        )
     if task.get("name") == "parity":  # an example is one vector, or k images
         task["k"] = general.k if isinstance(dataset, ImageDataset) else 1
     elif task.get("name") == "regression":
         task["n_targets"] = dataset.n_targets
+    elif task.get("name") == "reconstruction":
+        task["n_inputs"] = dataset.n_inputs
     else:
         task["n_classes"] = dataset.n_classes
     config = Config(

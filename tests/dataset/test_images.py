@@ -15,7 +15,7 @@ from fabench.task.parity import Parity
 
 NAMES, DRAWN = (
     ["cifar10", "cifar100", "digits", "fashion_mnist", "mnist"],
-    ["clusters", "linear_teacher", "nonlinear_teacher", "sparse_parity"],
+    ["clusters", "encoder", "linear_teacher", "nonlinear_teacher", "sparse_parity"],
 )
 
 

@@ -45,8 +45,9 @@ class HandPart(Part):
 
     t, epoch, adversarial, masks = 1, 1, 0.0, None
 
-    def __init__(self, layers=None, noise=None, **matrices):
+    def __init__(self, layers=None, noise=None, objective=None, **matrices):
         self.matrices, self.draw_noise, self.descended = matrices, noise, {}
+        self.objective = objective
         relus = (Layer(w.shape[1], w.shape[2], "relu") for w in matrices["W"])
         self.layers = tuple(relus) if layers is None else layers
 
@@ -76,7 +77,7 @@ class HandPart(Part):
         raise NotImplementedError
 
     def prediction(self, output):
-        raise NotImplementedError
+        return self.objective.prediction(output)
 
     def noise(self, stream, shape):
         return self.draw_noise(stream, shape)

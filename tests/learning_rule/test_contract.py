@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import DescentRule, LazyRule
+from fabench.learning_rule.base.settling import SettlingRule, sent_up
 from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.layer.network import Layer, forward
 from fabench.population.part import numbered
@@ -22,6 +23,7 @@ from fabench.population.population import Row
 from fabench.randomness import generator
 from fabench.run import registry
 from fabench.run.trainer import population_of
+from fabench.task.base import LOSSES as OBJECTIVES
 
 CONF = Path(__file__).parents[2] / "conf" / "learning_rule"
 NAMES = registry.names("learning_rule")
@@ -37,6 +39,7 @@ RULES = {name: build(name) for name in NAMES}
 DESCENT = [name for name in NAMES if isinstance(RULES[name], DescentRule)]
 SIGNAL = [name for name in NAMES if isinstance(RULES[name], SignalRule)]
 FEEDBACK = [name for name in NAMES if isinstance(RULES[name], FeedbackRule)]
+SETTLING = [name for name in NAMES if isinstance(RULES[name], SettlingRule)]
 FEATURES = [name for name in NAMES if name.endswith("_features") or name == "shallow"]
 LEARNED = [
     name
@@ -48,6 +51,7 @@ SIGNS = ["usf", "frsf", "brsf"]
 every_rule = pytest.mark.parametrize("name", NAMES)
 every_descent_rule = pytest.mark.parametrize("name", DESCENT)
 every_signal_rule = pytest.mark.parametrize("name", SIGNAL)
+every_settling_rule = pytest.mark.parametrize("name", SETTLING)
 every_feedback_rule = pytest.mark.parametrize("name", FEEDBACK)
 every_features_rule = pytest.mark.parametrize("name", FEATURES)
 
@@ -350,6 +354,43 @@ def test_nothing_leaks_into_other_rows(draw_network, widths, name, bias):
             assert delta[1].isnan().all()
 
 
+@every_settling_rule
+def test_states_do_not_leak_into_other_rows(draw_network, name):
+    net, rule = draw_network((6, 5, 4, 2), "sigmoid", bias=True), RULES[name]
+
+    def learned():
+        objective = OBJECTIVES["sigmoid_cross_entropy"]
+        part = HandPart(net.layers, objective=objective, **vars(net.weights))
+        output = rule.learn(part, net.x, net.y)
+        return [output.clone(), *(g for g, _ in part.descended.values())]
+
+    clean = learned()
+    assert len(clean) == 7
+    for tensor in [net.x, *net.weights.W, *net.weights.b]:
+        tensor[1] = torch.nan
+    for now, before in zip(learned(), clean, strict=True):
+        assert torch.equal(now[[0, 2]], before[[0, 2]])
+        assert now[1].isnan().all()
+
+
+# -- Rest ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clamped", [False, True], ids=["free", "driven"])
+@every_settling_rule
+def test_a_network_that_has_settled_stays(draw_network, name, clamped):
+    net, objective = draw_network((6, 5, 4, 2), "sigmoid", bias=True), "sigmoid_cross_entropy"
+    rule = build(name, steps=200)
+    part = HandPart(net.layers, objective=OBJECTIVES[objective], **vars(net.weights))
+    drive, target = sent_up(part, 0, net.x), net.y if clamped else None
+    states = rule.relax(part, drive, target=target)
+    moved = build(name, steps=1).relax(part, drive, states, target)
+    for s, now in zip(states, moved, strict=True):
+        assert (now - s).abs().max() < 1e-10
+    started = build(name, steps=1).relax(part, drive, target=target)
+    assert (started[0] - states[0]).abs().max() > 1e-3
+
+
 # -- In training -----------------------------------------------------------------------------
 
 
@@ -377,8 +418,9 @@ def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
     assert (losses[-1] < 0.96 * losses[0]).all()
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-@every_descent_rule
+@pytest.mark.parametrize(
+    ("name", "dropout"), [(name, 0.0) for name in DESCENT] + [(name, 0.2) for name in SIGNAL]
+)
 def test_operands_share_one_number_format(make_config, monkeypatch, name, dropout):
     """bf16 products mix no types, and lead where float32's do."""
     settings = {"learning_rule": name, "model__hidden": [48, 32], "optimizer": "momentum", "k": 1}

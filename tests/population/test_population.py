@@ -396,6 +396,12 @@ def test_rows_of_very_deep_networks_are_computed_at_once(make_config, hidden, n_
     assert len(build(make_config(model__hidden=hidden))._parts) == n_parts
 
 
+@pytest.mark.parametrize(("hidden", "n_parts"), [([20], 1), ([600], 3)])
+def test_rows_of_small_networks_that_settle_are_computed_at_once(make_config, hidden, n_parts):
+    config = make_config(learning_rule="contrastive_hebbian", model__hidden=hidden, k=1)
+    assert len(build(config)._parts) == n_parts
+
+
 @pytest.mark.parametrize("missing", [0, 1])
 def test_only_large_networks_have_threads(make_config, batches, use_cores, monkeypatch, missing):
     """A small one's step is mostly Python: its threads would wait for each other."""

@@ -334,6 +334,9 @@ WRONG = {
     "learning_rule.noise": [-1e-9, NAN, INF, "0", True, None],
     "learning_rule.feedback_steps": [*COUNT, None],
     "learning_rule.pretraining_epochs": [-1, 1.5, "3", True, None],
+    "learning_rule.gamma": [*POSITIVE, None],
+    "learning_rule.dt": [0.0, 1.5, NAN, "0", True, None],
+    "learning_rule.steps": [*COUNT, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 HAS = {  # keys that not every option has, and an option that has them
@@ -347,6 +350,9 @@ HAS = {  # keys that not every option has, and an option that has them
     )},
     **{f"learning_rule.{key}": {"learning_rule": "difference_target_propagation"} for key in (
         "stepsize", "noise", "feedback_steps", "pretraining_epochs",
+    )},
+    **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
+        "gamma", "dt", "steps",
     )},
     **{f"model.{key}": {"model": "convnet"} for key in (
         "channels", "kernel", "padding", "pool", "pool_stride",

@@ -29,6 +29,11 @@ TASKS = [({"name": "parity", "k": 2}, "sigmoid_cross_entropy")] + [
     for loss in LOSSES
 ]
 TASKS.append(({"name": "regression", "n_targets": 4}, "squared_error"))
+TASKS += [
+    ({"name": "reconstruction", "loss": loss, "n_inputs": 4}, loss)
+    for loss in LOSSES
+    if loss != "softmax_cross_entropy"
+]
 every_task = pytest.mark.parametrize(
     ("task", "loss"),
     [(registry.build("task", task), loss) for task, loss in TASKS],

@@ -1,6 +1,6 @@
 """Rules whose networks settle: freely, then under the influence of the target.
 
-Axes: R runs, B batch, C outputs. Layers are counted from 0, L of them.
+Axes: R runs, B batch, I inputs, C outputs. Layers are counted from 0, L of them.
 """
 
 from abc import abstractmethod
@@ -9,11 +9,12 @@ from typing import final
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import DescentRule, teach
+from fabench.learning_rule.base.rule import DescentRule
 from fabench.model.layer.network import Outer
 
 States = list[Tensor]
-"""The activity of every layer [R, B, units], operands; of the last layer its pre-activation."""
+"""The activity of every layer [R, B, units], in float32: differences of states are small. Of the
+last layer its pre-activation, or the target in whose place it stands."""
 
 
 class SettlingRule(DescentRule):
@@ -22,24 +23,45 @@ class SettlingRule(DescentRule):
 
     @abstractmethod
     def relax(
-        self, part: Part, x: Tensor, states: States | None = None, target: Tensor | None = None
+        self, part: Part, drive: Tensor, states: States | None = None, target: Tensor | None = None
     ) -> States:
-        """The states to which the network settles on x [R, B, I] from ``states`` (None: rest), with
-        the ``target`` [R, B, C] acting on it or freely."""
+        """The states to which the network settles from ``states`` (None: those of its own start),
+        with the ``target`` [R, B, C] acting on it or freely.
+
+        ``drive`` [R, B, units]: what the inputs, which stay as they are, send the first layer.
+        """
 
     @abstractmethod
-    def contrast(self, part: Part, x: Tensor, free: States, driven: States) -> dict[int, Outer]:
-        """What every layer's weights descend: the difference of two states' Hebbian terms."""
+    def contrast(
+        self, part: Part, x: Tensor, free: States, driven: States
+    ) -> dict[int, tuple[Outer, Tensor]]:
+        """What every layer's weights descend, the difference of two states' Hebbian terms, and its
+        biases [R, 1, units]; x [R, B, I] are the inputs."""
 
     @final
     def outputs(self, part: Part, x: Tensor) -> Tensor:
-        return self.relax(part, x)[-1]
+        return self.relax(part, sent_up(part, 0, x))[-1]
 
     @final
     def learn(self, part: Part, x: Tensor, y: Tensor) -> Tensor:
-        free = self.relax(part, x)
-        driven = self.relax(part, x, free, part.as_operand(y))
-        for layer, outer in self.contrast(part, x, free, driven).items():
+        drive = sent_up(part, 0, x)
+        free = self.relax(part, drive)
+        driven = self.relax(part, drive, free, y)
+        for layer, (outer, of_bias) in self.contrast(part, x, free, driven).items():
             if part.layers[layer].trained:
-                teach(part, layer, outer)
+                part.descend(f"W{layer}", outer)
+                if part.layers[layer].bias_init is not None:
+                    part.descend(f"b{layer}", of_bias)
         return free[-1]
+
+
+def sent_up(part: Part, layer: int, h: Tensor) -> Tensor:
+    """h W (+ b) [R, B, units]: what activities h [R, B, n_inputs] below a layer send it."""
+    own = part.layers[layer]
+    b = None if own.bias_init is None else part.operand(f"b{layer}")
+    return own.preactivation(part.as_operand(h), part.operand(f"W{layer}"), b)[0]
+
+
+def sent_down(part: Part, layer: int, s: Tensor) -> Tensor:
+    """s W^T [R, B, n_inputs]: what a layer's activities s [R, B, units] send the layer below."""
+    return part.layers[layer].back(part.as_operand(s), part.operand(f"W{layer}").mT, None)
