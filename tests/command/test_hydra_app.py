@@ -85,7 +85,8 @@ def written(group, option):
     """What an option's YAML file says, over what it inherits."""
     own = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
     for base in own.pop("defaults", []):
-        own = written(group, base) | own
+        if isinstance(base, str):  # else it is another group's option
+            own = written(group, base) | own
     return own
 
 

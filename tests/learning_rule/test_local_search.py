@@ -179,3 +179,27 @@ def test_there_is_no_optimizer(make_config):
     other = dataclasses.replace(config, learning_rule=faster)
     assert other.identity() != config.identity()
     assert other.architecture() == config.architecture(), "they train as one population"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model": "lenet", "model__channels": [3, 4], "model__hidden": [5]},
+        {"model__hidden": [5] * 17},  # all rows at once
+        {"model__hidden": [6, 5], "model__input_dropout": 0.2, "model__hidden_dropout": 0.2},
+        {"trainer__precision": "bf16"},
+    ],
+    ids=["convolutions", "deep", "dropout", "bf16"],
+)
+def test_a_step_changes_its_indices_or_nothing(make_config, monkeypatch, settings):
+    monkeypatch.setattr("fabench.population.precision.cpu_has_bf16", lambda: True)
+    people = build(make_config(**SETTINGS | {"learning_rule__indices": 7} | settings))
+    changed = torch.zeros(3, 25, dtype=torch.long)  # the first round has more
+    for number in range(25):
+        before = {name: tensor.clone() for name, tensor in people.trained().items()}
+        x, y = batch(number % 2)
+        people.step(people.operand(x), y)
+        for name, tensor in people.trained().items():
+            changed[:, number] += (tensor != before[name]).flatten(1).sum(1)
+    assert set(changed.unique().tolist()) == {0, 7}
+    assert (changed.sum(1) > 0).all()
