@@ -46,7 +46,7 @@ COLORS = {
     "brsf": "#C8A27C",
     "local_search": "#DDCC77",
     "difference_target_propagation": "#999933",
-    "contrastive_hebbian": "#AA4499",
+    "contrastive_hebbian": "#661100",
 }
 
 
