@@ -111,7 +111,7 @@ def test_make_tuned_chooses_every_rate_of_the_figures(make, stamps, monkeypatch,
         found.append(name)
         return PointScore({"optimizer.lr": 1.0}, summarize([0.5]), 0)
 
-    monkeypatch.setattr("fabench.command.tune.tune", note)
+    monkeypatch.setattr("fabench.command.tune.run_search", note)
     commands = make("-n", "tuned")
     assert len(commands) == 16
     for command in commands:

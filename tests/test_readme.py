@@ -23,10 +23,11 @@ def test_readme_has_commands():
 def test_command(command, workdir, monkeypatch, capsys):
     args = shlex.split(command, comments=True)[1:]
     if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
-        args += ["dataset=digits", "debug=smoke", "trainer.train_examples=128"]
+        args += ["debug=smoke", "trainer.train_examples=128"]
+        args += [] if "experiment=encoder_contrastive_hebbian" in args else ["dataset=digits"]
         args += ["tune.trials=6"] if args[0] == "tune" else []
     elif args[0] == "data":
-        monkeypatch.setattr("fabench.dataset.base.fetch", lambda name: registry.build(
+        monkeypatch.setattr("fabench.command.data.fetch", lambda name: registry.build(
             "dataset", {"name": name}).status())  # fmt: skip
     elif args[0] == "bench":
         args += ["dataset=digits", "model.hidden=[4]", "bench.k=[1]", "bench.populations=[1]"]

@@ -86,9 +86,12 @@ EXPERIMENTS = sorted((cli.conf_dir() / "experiment").glob("*.yaml"))
 def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(file):
     lines = file.read_text(encoding="utf-8").splitlines()
     header = "\n".join(takewhile(lambda line: line.startswith("#"), lines))
-    [(recipe, rest)] = re.findall(r"^# fabench figures (\w+): (.*)", header, re.M | re.S)
-    assert file.stem in RECIPES[recipe].EXPERIMENTS
-    assert re.search(r"\d.*\d (s|min|h)\b.*\b(cores|GPU|H100)\b", rest, re.S)
+    rest = header.partition(f"fabench run experiment={file.stem}")[2]
+    for recipe, of_recipe in re.findall(r"^# fabench figures (\w+): (.*)", header, re.M | re.S):
+        assert file.stem in RECIPES[recipe].EXPERIMENTS
+        rest = of_recipe
+    duration = r"(\d (s|min|h)|(a|half a) minute)\b"
+    assert re.search(rf"\d.*{duration}.*\b(cores?|GPU|H100)\b", rest, re.S)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fabench.command import cli
-from fabench.dataset import base
+from fabench.command.data import report
 from fabench.dataset.cifar10 import Cifar10
 from fabench.dataset.files import download
 from fabench.dataset.files.download import from_torchvision  # before conftest replaces it
@@ -186,4 +186,4 @@ def test_fabench_data(server, cache, capsys):
     (cache / "test_batch").write_bytes(b"junk")
     assert cli.main(["data"]) == 1
     assert "cifar10         corrupt" in capsys.readouterr().out
-    assert {row.name: row.state for row in base.report()}["cifar100"] == "missing"
+    assert {row.name: row.state for row in report()}["cifar100"] == "missing"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fabench.command.data import fetch, report
 from fabench.dataset import base
 from fabench.dataset.digits import Digits
 from fabench.dataset.mnist import Mnist
@@ -142,7 +143,7 @@ def tiny(request, monkeypatch):
 
 
 def status(name, data_dir=None):
-    return {row.name: row for row in base.report(data_dir)}[name]
+    return {row.name: row for row in report(data_dir)}[name]
 
 
 def test_report_present(archive, folder):
@@ -174,7 +175,7 @@ def test_report_corrupt_says_which(archive, folder):
 
 
 def test_report_covers_all_and_fetches_nothing(tmp_path):
-    rows = base.report()
+    rows = report()
     assert [row.name for row in rows] == NAMES
     present = [row.name for row in rows if row.state == "present"]
     assert present == ["digits"] and {row.state for row in rows} == {"present", "missing"}
@@ -183,7 +184,7 @@ def test_report_covers_all_and_fetches_nothing(tmp_path):
 
 def test_report_of_a_folder_that_does_not_exist():
     with pytest.raises(UserError, match="not a folder"):
-        base.report("/nowhere")
+        report("/nowhere")
 
 
 def test_fetch_keeps_it_in_the_cache(archive, arrays, cache, put, monkeypatch):
@@ -192,7 +193,7 @@ def test_fetch_keeps_it_in_the_cache(archive, arrays, cache, put, monkeypatch):
     monkeypatch.setattr(
         download, "from_torchvision", lambda name, root: put(root / name / "raw", arrays)
     )
-    row = base.fetch("mnist")
+    row = fetch("mnist")
     assert (row.state, row.where) == ("present", str(cache))
     assert status("mnist") == row
 
@@ -200,9 +201,9 @@ def test_fetch_keeps_it_in_the_cache(archive, arrays, cache, put, monkeypatch):
 @pytest.mark.parametrize("name", DRAWN)
 def test_there_is_nothing_to_fetch_of_drawn_data(name):
     with pytest.raises(UserError, match=f"dataset={name} is drawn from the seed"):
-        base.fetch(name)
+        fetch(name)
 
 
 def test_fetch_of_an_unknown_dataset():
     with pytest.raises(UserError, match="did you mean mnist"):
-        base.fetch("minst")
+        fetch("minst")
