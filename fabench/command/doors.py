@@ -2,8 +2,8 @@
 
 Hydra would run what ``hydra.callbacks`` names, set environment variables and write where it is
 told. Here, options come from fabench's groups, also those of ``--config-dir``, and set fabench's
-settings; of Hydra's own they may set ``hydra.mode`` and ``hydra.sweeper.params``. A launcher is
-chosen by name, on the command line. For overrides: overrides.py.
+settings; of Hydra's own they may set ``hydra.mode`` and ``hydra.sweeper.params`` and choose
+``hydra/launcher`` by name. For overrides: overrides.py.
 """
 
 import os
@@ -28,6 +28,9 @@ from fabench.schema import UserError, short
 
 MOST_NODES, MOST_LEVELS, MOST_BYTES = 10_000, 50, 2**20
 """Of a user's file, aliases written out."""
+
+POPULATION = "hydra_plugins.fabench_launcher.PopulationLauncher"
+"""Trains a sweep's jobs side by side: hydra/launcher=population, unless another one is chosen."""
 
 OF_HYDRA = {
     "hydra/config", "hydra/output/default", "hydra/sweeper/basic", "hydra/env/default",
@@ -87,6 +90,10 @@ class Loader(ConfigLoaderImpl):
             raise UserError(f"{short(given)}: one of these cannot be set so.") from error
         if config_name is None:  # --hydra-help
             return cfg
+        if cfg.hydra.runtime.choices["hydra/launcher"] == "basic" and not any(
+            override.startswith("hydra/launcher=") for override in overrides
+        ):  # nobody has chosen one: config.yaml's choice would win over an experiment's
+            cfg.hydra.launcher = {"_target_": POPULATION}
         if run_mode == RunMode.RUN:  # before a sweep choices may be several
             self._check_tuned(cfg.hydra.runtime.choices)
         elif validate_sweep_overrides:  # else Hydra only asks for the mode, and takes no no
@@ -129,18 +136,13 @@ class Loader(ConfigLoaderImpl):
             raise UserError(f"{path} is closed: of Hydra's groups choose hydra/launcher only.")
         if group not in groups(self.conf):
             raise UserError(f"{where}: {group} is no group of fabench; see fabench list.")
-        chosen = [str(getattr(default, "group", "")) for default in result.defaults_list or ()]
-        if users and any(name.strip("/") == "hydra/launcher" for name in chosen):
-            raise UserError(
-                f"{where}: a launcher is chosen on the command line, hydra/launcher=NAME."
-            )
         settings = OmegaConf.to_container(result.config)
         hydra = settings.get("hydra") if isinstance(settings, dict) else None
         for key in _keys(hydra):
             if not re.fullmatch(r"hydra\.mode|hydra\.sweeper\.params(\..+)?", key):
                 raise UserError(
                     f"{where} sets {key}: configuration is data, and of Hydra's settings an option "
-                    "has hydra.mode and hydra.sweeper.params."
+                    "has hydra.mode and hydra.sweeper.params, and a launcher by name."
                 )
         return result
 

@@ -65,10 +65,6 @@ FILES = {  # in experiment/mine.yaml, with words of the sentence
     "sweeper's settings": ({"hydra": {"sweeper": {"max_batch_size": 2}}}, ["max_batch_size"]),
     "logging": ({"defaults": ["/hydra/job_logging/default"]}, ["hydra/job_logging"]),
     "sweeper": ({"defaults": [{"override /hydra/sweeper": "mine"}]}, ["hydra/sweeper"]),
-    "launcher": (
-        {"defaults": [{"override /hydra/launcher": "basic"}]},
-        ["mine.yaml", "hydra/launcher=NAME"],
-    ),
     "other group": ({"defaults": ["/other/mine"]}, ["other"]),
     "package": ("# @package hydra.callbacks.x\na: 1\n", ["hydra.callbacks.x"]),
     "package of a default": ({"defaults": [{"/seed@hydra.callbacks.x": "ten"}]}, ["callbacks"]),
@@ -108,6 +104,19 @@ def test_an_experiment_of_the_users_sweeps_over_options_of_the_users(own, capsys
     own("model/mine.yaml", {"defaults": ["mlp"], "hidden": [3]})
     assert cli.main(["run", *flags, "experiment=mine", *DRY]) == 0, capsys.readouterr().err
     assert "2 of 2 jobs would train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("launcher", [None, "joblib", "population"])
+def test_an_experiment_of_the_users_chooses_a_launcher_by_name(own, capsys, launcher):
+    """Fabench's own where none is chosen; joblib's jobs run in processes that train apart."""
+    content = {"hydra": {"mode": "MULTIRUN", "sweeper": {"params": {"k": "1,3"}}}}
+    if launcher:
+        content["defaults"] = [{"override /hydra/launcher": launcher}]
+    flags = own("experiment/mine.yaml", "# @package _global_\n" + yaml.safe_dump(content))
+    assert cli.main(["run", *flags, "experiment=mine", *DRY, "--cfg", "hydra"]) == 0
+    target = yaml.safe_load(capsys.readouterr().out)["hydra"]["launcher"]["_target_"]
+    assert ("joblib" in target) == (launcher == "joblib")
+    assert ("PopulationLauncher" in target) == (launcher != "joblib")
 
 
 @pytest.mark.parametrize(
