@@ -19,6 +19,7 @@ PARTNERS = {  # an option that not everything goes with, and one that does
     "dataset=linear_teacher": ["task=regression"],
     "dataset=nonlinear_teacher": ["task=regression"],
     "task=regression": ["dataset=linear_teacher"],
+    "task=reconstruction": ["dataset=encoder"],
 }
 
 

@@ -16,14 +16,15 @@ def checkout(tmp_path, monkeypatch):
         call = ["git", "-C", tmp_path, *identity, *command]
         return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
 
-    (tmp_path / "fabench").mkdir()
+    module = tmp_path / "fabench" / "run" / "environment.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("a = 1\n")
     (tmp_path / "outputs").mkdir()
-    (tmp_path / "fabench" / "environment.py").write_text("a = 1\n")
     (tmp_path / "outputs" / "table.csv").write_text("1\n")
     git("init")
     git("add", ".")
     git("commit", "-m", "first")
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "fabench" / "environment.py"))
+    monkeypatch.setattr(environment, "__file__", str(module))
     return tmp_path, git
 
 
@@ -36,10 +37,11 @@ def test_results_leave_a_checkout_clean_and_code_does_not(checkout):
     root, git = checkout
     (root / "outputs" / "table.csv").write_text("2\n")
     assert environment.commit() == git("rev-parse", "HEAD")
-    (root / "fabench" / "environment.py").write_text("a = 2\n")
+    (root / "fabench" / "run" / "environment.py").write_text("a = 2\n")
     assert environment.commit() == git("rev-parse", "HEAD") + "-dirty"
 
 
 def test_no_checkout_has_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "fabench" / "environment.py"))
+    module = tmp_path / "fabench" / "run" / "environment.py"
+    monkeypatch.setattr(environment, "__file__", str(module))
     assert environment.commit() is None

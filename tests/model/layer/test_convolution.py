@@ -187,7 +187,9 @@ def test_alignment_is_measured_where_feedback_stands_in_for_a_matrix():
 
 # -- In training -----------------------------------------------------------------------------
 
-DENSE_ONLY = ["ifa", "ntk", "product_feedback", "difference_target_propagation"]
+DENSE_ONLY = [
+    "ifa", "ntk", "product_feedback", "difference_target_propagation", "contrastive_hebbian",
+]  # fmt: skip
 RULES = [
     name
     for name in registry.names("learning_rule")
