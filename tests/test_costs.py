@@ -108,11 +108,11 @@ def test_an_update_is_few_sweeps(make_config, name):
 
 
 def test_plain_descent_writes_no_gradient(cost, monkeypatch):
-    """A block of W is changed as soon as its gradient is there; nothing as large as a weight is
-    allocated."""
-    monkeypatch.setattr("fabench.population.descent.BLOCK", 8 * HIDDEN)  # of 64 rows: eight blocks
+    """W is changed by the product itself, where that sums over the batch first; nothing as large as
+    a weight is allocated."""
+    monkeypatch.setattr("fabench.population.descent.sums_first", lambda *shape: True)
     costs = cost("dfa")
-    assert costs.products == 3 + 8 + 1  # forward and back, the gradients of the two layers
+    assert costs.calls["baddbmm_"] == 2
     assert costs.largest <= BATCH * HIDDEN
 
 

@@ -3,6 +3,7 @@
 Axes: R runs, I fan-in, O fan-out.
 """
 
+import functools
 from types import SimpleNamespace
 
 import torch
@@ -33,9 +34,7 @@ class Descent:
         weight decay."""
         self.optimizer, self.operand, self.scratch = optimizer, operand, scratch
         self.together, self.decays = together, decays
-        self.fuses = operand.device.type == "cuda"
-        """Whether a product that is added to the weights sums over the batch first: on a CPU it may
-        round each example's term to the weights."""
+        self.on_gpu = operand.device.type == "cuda"
         self.compiled: Update | None = None
 
     def compile(self, largest: int, rows: int, steps: int, scalars: SimpleNamespace) -> None:
@@ -59,7 +58,12 @@ class Descent:
     ) -> None:
         """A step of parameter W [R, I, O], in place; ``h``: what ``at_step`` returned."""
         if isinstance(g, Outer):
-            if self.is_plain(g):
+            if self.is_plain(g) and self._fuses(g):
+                if self.decays:
+                    W *= 1 - h.lr * h.weight_decay
+                W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)
+                return
+            if self.is_plain(g) and self.operand.fp32_kernel == "onednn":
                 self._descend(W, g, h)
                 return
             out = self.scratch(f"gradient {name}", W, self.operand.dtype)
@@ -79,13 +83,15 @@ class Descent:
         dense = not isinstance(g.layer, Convolution)
         return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
 
+    def _fuses(self, g: Outer) -> bool:
+        """Whether the product may be added to the weights as it is computed: a GPU sums over the
+        batch first."""
+        if self.on_gpu or self.together or self.operand.fp32_kernel != "torch":
+            return self.on_gpu
+        return sums_first(g.h.shape[1], g.h.shape[2], g.delta.shape[2])
+
     def _descend(self, W: Tensor, g: Outer, h: SimpleNamespace) -> None:
-        """Plain descent, fused or in blocks, whose gradient is summed before it is subtracted."""
-        if self.fuses:
-            if self.decays:
-                W *= 1 - h.lr * h.weight_decay
-            W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)
-            return
+        """Plain descent in blocks: oneDNN's kernel would write new memory for a whole gradient."""
         n, mean, blocks = max(1, BLOCK // W.shape[2]), g.delta / g.size, [(W, g.h)]
         if n < W.shape[1]:
             blocks = list(zip(W.split(n, 1), g.h.split(n, 2), strict=True))
@@ -96,3 +102,14 @@ class Descent:
     def _float32(self, g: Tensor) -> Tensor:
         """A gradient in its weights' format, until the next call."""
         return g if g.dtype == torch.float32 else self.scratch("block", g, torch.float32).copy_(g)
+
+
+@functools.cache
+def sums_first(batch: int, i: int, o: int) -> bool:
+    """Whether this CPU's product of h^T [i, batch] and delta [batch, o], added to weights, sums
+    before it rounds to them; else an example's term may be lost. Tried once a shape."""
+    rng = torch.Generator().manual_seed(0)
+    h, delta = (torch.randn(1, batch, n, generator=rng) for n in (i, o))
+    W, delta = torch.ones(1, i, o), 2**-24 / batch**0.5 * delta  # a sum is about W's last digit
+    fused, apart = W.baddbmm(h.mT, delta, alpha=-1), W - h.mT @ delta
+    return bool((fused == apart).double().mean() > 0.99)

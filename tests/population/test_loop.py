@@ -129,7 +129,7 @@ VIEWS = (
 def test_a_graph_is_few_kernels(make_config, loops, optimizer, most):
     """For small networks each takes as long as any other; the table of items holds operands."""
     loop = loops(make_config(learning_rule="dfa", optimizer=optimizer, k=2))[1]
-    loop.population.descent.fuses = True  # as on a GPU
+    loop.population.descent.on_gpu = True
     epoch = loop.examples.epoch("train", 1, 64)
     epoch = replace(epoch, pool=standardized(epoch.pool, loop.population.operand))
     loop.feed = Feed(loop.examples, epoch, 16)

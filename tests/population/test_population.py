@@ -253,15 +253,19 @@ def test_step_returns_what_came_before_the_update(make_config, batches):
     assert not torch.allclose(forward(people.layers, people.tensors, x).output, output, rtol=1e-2)
 
 
+@pytest.mark.parametrize("kernel", ["torch", "onednn"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 @pytest.mark.parametrize("rule", ["bp", "dfa", "relu_features", *LEARNED])
-def test_plain_descent_is_descent(make_config, batches, monkeypatch, rule, weight_decay):
-    """A gradient that goes into its weights block by block; alone, it has an update as others."""
+def test_plain_descent_is_descent(make_config, batches, monkeypatch, rule, weight_decay, kernel):
+    """A gradient that goes into its weights as it is computed, at once (torch's kernel) or block by
+    block (oneDNN's); apart, it has an update as others."""
     config = make_config(
         learning_rule=rule, model__hidden=[6, 4], model__bias=True, optimizer__lr=0.2,
         trainer__weight_decay=weight_decay,
     )  # fmt: skip
+    monkeypatch.setattr(descent, "sums_first", lambda *shape: True)
     plain = build(config)
+    plain.operand.fp32_kernel = kernel
     start = tensors(plain)
     monkeypatch.setattr(descent, "BLOCK", 5 * 6)  # of W0's: several
     plain = tensors(trained(plain, batches(plain)))
@@ -271,6 +275,21 @@ def test_plain_descent_is_descent(make_config, batches, monkeypatch, rule, weigh
     for name in plain:
         torch.testing.assert_close(plain[name], whole[name], rtol=1e-5, atol=1e-6)
         assert name[0] == "B" or not torch.allclose(plain[name], start[name], rtol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(128, 784, 512), (128, 512, 10), (1437, 64, 40), (7, 5, 3)])
+def test_a_product_is_fused_only_where_it_loses_nothing(shape):
+    """Against float64, each example's term being below half a unit of the weights' last digit."""
+    batch, i, o = shape
+    rng = torch.Generator().manual_seed(1)
+    h, delta = (torch.rand(1, batch, n, generator=rng) for n in (i, o))
+    W, delta = torch.ones(1, i, o), 2**-26 * delta
+    expected = (W.double() - h.double().mT @ delta.double()).float()
+    fused = W.baddbmm(h.mT, delta, alpha=-1)
+    if descent.sums_first(batch, i, o):
+        assert (fused - expected).abs().max() <= 2**-24  # half a unit, the other way
+        assert (fused == expected).double().mean() > 0.99
+    assert not descent.sums_first(2**14, 64, 64)  # no kernel has room for so many
 
 
 @pytest.mark.parametrize("together", [False, True])
