@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import patch
 
 import hydra
@@ -29,9 +29,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from fabench.command.doors import closed
 from fabench.command.overrides import NUMBERED, checked
 from fabench.schema import UserError, no_optimizer, refused, short
-
-if TYPE_CHECKING:
-    pass
 
 MOST_INTERPOLATIONS = 20
 """Of all settings: one that leads to others multiplies them."""

@@ -58,12 +58,13 @@ class Descent:
     ) -> None:
         """A step of parameter W [R, I, O], in place; ``h``: what ``at_step`` returned."""
         if isinstance(g, Outer):
-            if self.is_plain(g) and self._fuses(g):
+            plain = self.is_plain(g)
+            if plain and self._fuses(g):
                 if self.decays:
                     W *= 1 - h.lr * h.weight_decay
                 W.baddbmm_(g.h.mT, h.lr / g.size * g.delta, alpha=-1)
                 return
-            if self.is_plain(g) and self.operand.fp32_kernel == "onednn":
+            if plain and self.operand.fp32_kernel == "onednn":
                 self._descend(W, g, h)
                 return
             out = self.scratch(f"gradient {name}", W, self.operand.dtype)

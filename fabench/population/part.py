@@ -15,7 +15,6 @@ from torch import Tensor
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import LearningRule
 from fabench.model.layer.network import ForwardPass, Layer, Outer, forward
-from fabench.model.layer.parameter import Parameter
 from fabench.optimizer.base import State
 from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
@@ -29,7 +28,6 @@ class Shared:
     """What all parts of a population share."""
 
     layers: tuple[Layer, ...]
-    parameters: dict[str, Parameter]
     objective: Loss
     descent: Descent | None
     draws: NetworkDraws

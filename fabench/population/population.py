@@ -140,7 +140,7 @@ class Population:
         )
         fixed = {name: operand(self.tensors[name]) for name in self._moving("never")}
         self._shared = Shared(
-            layers, self.parameters, task.objective, self.descent, draws, operand, scratch,
+            layers, task.objective, self.descent, draws, operand, scratch,
             fixed, adversarial, steps_an_epoch,
         )  # fmt: skip
         size = len(rows) if self.together else 1

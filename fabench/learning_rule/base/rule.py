@@ -64,8 +64,9 @@ class LazyRule(LearningRule):
         """The layer that the rule puts in the place of the model's hidden ``layer``."""
 
 
-def teach(part: Part, layer: int, outer: Outer) -> None:
-    """Let a layer's weights and biases descend."""
+def teach(part: Part, layer: int, outer: Outer, of_bias: Tensor | None = None) -> None:
+    """Let a layer's weights and biases descend; ``of_bias`` [R, 1, units]: what the biases do, None
+    for what follows from ``outer``."""
     part.descend(f"W{layer}", outer)
     if part.layers[layer].bias_init is not None:
-        part.descend(f"b{layer}", outer.of_bias())
+        part.descend(f"b{layer}", outer.of_bias() if of_bias is None else of_bias)

@@ -9,7 +9,7 @@ from typing import final
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import DescentRule
+from fabench.learning_rule.base.rule import DescentRule, teach
 from fabench.model.layer.network import Outer
 
 States = list[Tensor]
@@ -49,9 +49,7 @@ class SettlingRule(DescentRule):
         driven = self.relax(part, drive, free, y)
         for layer, (outer, of_bias) in self.contrast(part, x, free, driven).items():
             if part.layers[layer].trained:
-                part.descend(f"W{layer}", outer)
-                if part.layers[layer].bias_init is not None:
-                    part.descend(f"b{layer}", of_bias)
+                teach(part, layer, outer, of_bias)
         return free[-1]
 
 
