@@ -34,7 +34,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.settling import SettlingRule, States, sent_down, sent_up
-from fabench.learning_rule.base.signal import dense_only
+from fabench.learning_rule.base.signal import chain_only
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 from fabench.schema import STRICT, Count, Rate
 
@@ -49,7 +49,7 @@ class ContrastiveHebbian(SettlingRule):
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         if any(layer.input_dropout for layer in layers):
             return "is not defined for dropout"
-        return dense_only(layers)
+        return chain_only(layers)
 
     def relax(
         self, part: Part, drive: Tensor, states: States | None = None, target: Tensor | None = None

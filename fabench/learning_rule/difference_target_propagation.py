@@ -43,7 +43,7 @@ from torch import Tensor
 from fabench.learning_rule.base.feedback import AntiparallelFeedback, standing_in
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule
-from fabench.learning_rule.base.signal import Signals, dense_only
+from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.model.layer.kernel import product
 from fabench.model.layer.network import ACTIVATIONS, Activation, ForwardPass, Layer, Outer
 from fabench.model.layer.parameter import Parameter, network_parameters
@@ -60,7 +60,7 @@ class DifferenceTargetPropagation(AntiparallelFeedback, NoisyRule):
     pretraining_epochs: Annotated[int, Field(ge=0, lt=2**63)]
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        return dense_only(layers)
+        return chain_only(layers)
 
     def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
         return range(len(layers) - 1)
@@ -81,7 +81,7 @@ class DifferenceTargetPropagation(AntiparallelFeedback, NoisyRule):
             step = product(part.as_operand(far), V[layer]).type_as(a)
             far = change(f, a, step)  # (1), (3)
             missing = part.as_operand(far / -self.stepsize)
-            deltas[layer] = missing * forward.derivative(layer)  # (4)
+            deltas[layer] = forward.pull(layer, missing)  # (4)
         return deltas
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:

@@ -42,5 +42,6 @@ class Dkp(DirectFeedback):
         return direct(e, forward, part.operands("B")) | {len(part.layers) - 1: e}  # (1), (2)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        for number, h in enumerate(forward.h[1:]):
-            part.descend(f"B{number}", mean_outer(e, h), rate=self.feedback_rate)  # (3)
+        for layer in range(len(part.layers) - 1):
+            h = forward.activity(layer)
+            part.descend(f"B{layer}", mean_outer(e, h), rate=self.feedback_rate)  # (3)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.feedback import FeedbackRule, direct, downstream
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.signal import Signals, dense_only
+from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT
 
@@ -32,7 +32,7 @@ class Ifa(FeedbackRule):
         return [(layers[-1].units, layer.units) for layer in layers[:-1][:1]]
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        return dense_only(layers)
+        return chain_only(layers)
 
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         return [downstream(W, 0)]
@@ -41,7 +41,7 @@ class Ifa(FeedbackRule):
         W, last = part.operands("W"), len(part.layers) - 1
         deltas = direct(e, forward, part.operands("B"))  # (1)
         for layer in range(1, last):
-            deltas[layer] = (deltas[layer - 1] @ W[layer]) * forward.derivative(layer)  # (2)
+            deltas[layer] = forward.pull(layer, deltas[layer - 1] @ W[layer])  # (2)
         return deltas | {last: e}  # (3)
 
     def alignment_pairs(

@@ -30,7 +30,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import NoisyRule, SearchRule
+from fabench.learning_rule.base.rule import NoisyRule, SearchRule, keep_statistics
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer
 from fabench.model.layer.parameter import Parameter, network_parameters
@@ -53,7 +53,8 @@ class LocalSearch(SearchRule, NoisyRule):
         return part.forward(x).output
 
     def learn(self, part: Part, x: Tensor, y: Tensor) -> Tensor:
-        before = part.forward(x, training=True).output
+        passed = part.forward(x, training=True)
+        before = passed.output
         changed = self.changed(part)
         score = _score(part, part.forward(x, training=True, changed=changed).output, y)  # (2)
         best = torch.where(part["best"].isinf(), _score(part, before, y), part["best"])
@@ -63,6 +64,7 @@ class LocalSearch(SearchRule, NoisyRule):
         additive = self.decay_kind == "additive"
         decayed = best + self.decay if additive else best * (1 + self.decay)  # (4)
         part.put("best", torch.where(better, score, decayed))
+        keep_statistics(part, passed)
         return before
 
     def changed(self, part: Part) -> dict[str, Tensor]:

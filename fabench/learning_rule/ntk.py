@@ -30,7 +30,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import LazyRule
-from fabench.learning_rule.base.signal import SignalRule, Signals, dense_only, transposed
+from fabench.learning_rule.base.signal import SignalRule, Signals, chain_only, transposed
 from fabench.model.layer.network import ForwardPass, GateName, Layer
 from fabench.schema import STRICT
 
@@ -44,7 +44,7 @@ class Ntk(LazyRule, SignalRule):
         return replace(layer, gate=self.gate)  # (1)
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        return dense_only(layers)
+        return chain_only(layers)
 
     def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
         return forward.carry(e, transposed(part.operands("W")))  # (2)

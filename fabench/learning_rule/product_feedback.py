@@ -28,7 +28,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.feedback import FeedbackRule, mean_outer
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.signal import Signals, dense_only
+from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT, Count
 
@@ -50,7 +50,7 @@ class ProductFeedback(FeedbackRule):
         return range(1, 2 * len(layers) - 2, 2)
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        return dense_only(layers)
+        return chain_only(layers)
 
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         feedback = []
@@ -65,7 +65,7 @@ class ProductFeedback(FeedbackRule):
         deltas = {last: e}  # (1)
         for layer in reversed(range(last)):
             r = deltas[layer + 1] @ B[2 * layer]  # (2)
-            deltas[layer] = (r @ B[2 * layer + 1]) * forward.derivative(layer)  # (3)
+            deltas[layer] = forward.pull(layer, r @ B[2 * layer + 1])  # (3)
         return deltas
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:

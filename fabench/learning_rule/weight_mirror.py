@@ -52,7 +52,7 @@ class WeightMirror(LayerwiseFeedback, NoisyRule):
         W, B, size = part.operands("W"), part.operands("B"), e.shape[1]
         for layer, b in enumerate(B, 1):
             mirrored = part.layers[layer]
-            xi = part.noise(f"mirror {layer}", (size, mirrored.n_inputs))
+            xi = mirrored.taken(part.noise(f"mirror {layer}", (size, mirrored.n_inputs)))
             y, places = mirrored.preactivation(xi, W[layer], None)  # (3)
             if layer < len(B):
                 y = ACTIVATIONS[mirrored.activation].f(y)

@@ -1,6 +1,7 @@
 """What every model is: layers from input to output, drawn and activated alike."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -20,9 +21,10 @@ WeightInit = Literal[
 ]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT, kw_only=True)
 class Model(ABC):
-    """``hidden``: widths of the dense hidden layers; the output layer is linear."""
+    """``hidden``: widths of the dense hidden layers; the output layer is linear. ``batch_norm``:
+    whether every hidden layer is normalised before its activation."""
 
     name: str
     hidden: list[Count]
@@ -32,6 +34,7 @@ class Model(ABC):
     weight_scale: Rate
     input_dropout: Fraction
     hidden_dropout: Fraction
+    batch_norm: bool = False
 
     @abstractmethod
     def layers(self, item: tuple[int, ...], items: int, n_outputs: int) -> tuple[Layer, ...]:
@@ -40,10 +43,11 @@ class Model(ABC):
 
     def dense(self, n_inputs: int, n_outputs: int) -> list[Layer]:
         """The hidden dense layers and the output layer."""
-        return [
+        *hidden, output = [
             Layer(i, o, **self._settings(self.hidden_dropout))
             for i, o in pairwise([n_inputs, *self.hidden, n_outputs])
         ]
+        return [*hidden, replace(output, batch_norm=False)]
 
     def _settings(self, input_dropout: float) -> dict[str, Any]:
         bias_init = None
@@ -55,4 +59,5 @@ class Model(ABC):
             "bias_init": bias_init,
             "weight_scale": "model.weight_scale",
             "input_dropout": input_dropout,
+            "batch_norm": self.batch_norm,
         }

@@ -1,7 +1,8 @@
 """Convolutional network: convolutions, each with max pooling, then dense layers.
 
-Every convolution has square kernels, ``padding`` zeros around the image and stride 1, and is
-followed by the maximum over squares of side ``pool``, one every ``pool_stride`` places. Images of
+Every convolution has square kernels, one every ``stride`` places, and ``padding`` zeros around the
+image, and is followed by the maximum over squares of side ``pool``, one every ``pool_stride``
+places. Images of
 one example lie side by side as one wide image.
 
 References: Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998,
@@ -34,6 +35,7 @@ class Convnet(Model):
     padding: Annotated[int, Field(ge=0)]
     pool: Count
     pool_stride: Count
+    stride: Count = 1
 
     def layers(self, item: tuple[int, ...], items: int, n_outputs: int) -> tuple[Layer, ...]:
         if len(item) != 3:
@@ -43,7 +45,7 @@ class Convnet(Model):
         for n_channels in self.channels:
             layer = Convolution(
                 fan_in=shape[0] * self.kernel**2, fan_out=n_channels, images=shape,
-                kernel=self.kernel, padding=self.padding, pool=self.pool,
+                kernel=self.kernel, stride=self.stride, padding=self.padding, pool=self.pool,
                 pool_stride=self.pool_stride, items=1 if convolutions else items,
                 **self._settings(self.hidden_dropout),
             )  # fmt: skip
@@ -51,6 +53,6 @@ class Convnet(Model):
                 raise UserError(f"model={self.name}: images of {shape[1]} x {shape[2]} pixels are "
                                 "too small for so many convolutions.")  # fmt: skip
             convolutions.append(layer)
-            shape = layer.pooled
+            shape = layer.shape
         first, *others = [*convolutions, *self.dense(prod(shape), n_outputs)]
         return replace(first, input_dropout=self.input_dropout), *others

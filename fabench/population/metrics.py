@@ -22,7 +22,7 @@ sends some.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -207,12 +207,13 @@ class Probe:
 
 @dataclass(kw_only=True)
 class _Traced(ForwardPass):
-    """A forward pass whose f'(a_l) are the given tensors, to differentiate by."""
+    """A forward pass that notes the signals as they arrive, before f' and normalisation."""
 
-    slopes: list[Tensor]
+    arriving: Signals = field(default_factory=dict)
 
-    def derivative(self, layer: int) -> Tensor:
-        return self.slopes[layer]
+    def pull(self, layer: int, signal: Tensor) -> Tensor:
+        self.arriving[layer] = signal
+        return super().pull(layer, signal)
 
 
 def send(population: Population, examples: Examples, epoch: Epoch) -> Probe:
@@ -233,26 +234,10 @@ def _probe(part: PopulationPart, rule: SignalRule, x: Tensor, y: Tensor) -> Prob
     """Run the rule and backpropagation on x [R, B, I] and y [R, B, C]."""
     passed = part.forward(x)
     e = part.error(passed.output, y)
-    hidden = range(len(part.layers) - 1)
-    slopes = [passed.derivative(layer).detach().requires_grad_() for layer in hidden]
-    traced = _Traced(**vars(passed), slopes=slopes)
-    sent = rule.teaching_signals(e, part.as_operand(y), traced, part)
-    deltas, arriving = _apart(sent, slopes)
-    bp_deltas, bp_arriving = _apart(traced.carry(e, transposed(part.operands("W"))), slopes)
-    return Probe(passed, deltas, bp_deltas, arriving, bp_arriving)
-
-
-def _apart(deltas: Signals, slopes: list[Tensor]) -> tuple[Signals, Signals]:
-    """Every delta_l = s_l ⊙ f'(a_l), and s_l: the derivative of delta_l's sum in f'(a_l).
-
-    In s_l other layers' f' stay where they are, whichever way the rule sends its signals.
-    """
-    arriving = {
-        layer: torch.autograd.grad(deltas[layer].sum(), slope)[0]
-        for layer, slope in enumerate(slopes)
-        if layer in deltas
-    }
-    return {layer: delta.detach() for layer, delta in sorted(deltas.items())}, arriving
+    ours, exact = (_Traced(**vars(passed)) for _ in range(2))
+    deltas = rule.teaching_signals(e, part.as_operand(y), ours, part)
+    bp_deltas = exact.carry(e, transposed(part.operands("W")))
+    return Probe(passed, deltas, bp_deltas, ours.arriving, exact.arriving)
 
 
 def gradient_alignment(probe: Probe) -> Metrics:
@@ -281,8 +266,9 @@ def signal_norms(probe: Probe) -> Metrics:
     Of the layers to which the rule sends one, the output layer included.
     """
     return {
-        f"signal_norm_{layer + 1}": vector_norm(delta, dim=2, dtype=torch.float64).mean(1).cpu()
-        for layer, delta in probe.deltas.items()
+        f"signal_norm_{layer + 1}": norm.mean(1).cpu()
+        for layer, delta in sorted(probe.deltas.items())
+        for norm in [vector_norm(delta.flatten(2), dim=2, dtype=torch.float64)]
     }
 
 
@@ -294,8 +280,8 @@ def dead_units(probe: Probe) -> Metrics:
     """
     passed = probe.passed
     dead = {
-        number: (h == 0).all(1).double()
-        for number, (layer, h) in enumerate(zip(passed.layers[:-1], passed.h[1:], strict=True), 1)
+        number: (f == 0).all(1).flatten(1).double()
+        for number, (layer, f) in enumerate(zip(passed.layers[:-1], passed.f, strict=True), 1)
         if layer.activation == "relu" and layer.gate is None
     }
     if not dead:
@@ -314,7 +300,7 @@ def update_alignment(part: PopulationPart, x: Tensor, y: Tensor) -> Metrics:
     counts negative. NaN where either is zero."""
     searches = isinstance(part.rule, SearchRule)
     wanted = part.wishes(x, y)
-    passed = part.forward(x)
+    passed = part.forward(x, training=True)
     exact = passed.carry(part.error(passed.output, y), transposed(part.operands("W")))
     products = {}
     for layer, delta in exact.items():
@@ -335,7 +321,7 @@ def _alignment(name: str, signals: Signals, bp_signals: Signals, hidden: int) ->
     products = {
         layer + 1: _products(signals[layer], bp_signals[layer])
         for layer in range(hidden)
-        if layer in signals
+        if layer in signals and layer in bp_signals
     }
     if not products:
         return {}
@@ -346,7 +332,7 @@ def _alignment(name: str, signals: Signals, bp_signals: Signals, hidden: int) ->
 
 def _products(d: Tensor, b: Tensor) -> Tensor:
     """Every example's d b, d d and b b [3, R, B]; those of concatenated signals are their sums."""
-    d, b = d.double(), b.double()
+    d, b = d.flatten(2).double(), b.flatten(2).double()
     return torch.stack([(d * b).sum(2), (d * d).sum(2), (b * b).sum(2)])
 
 

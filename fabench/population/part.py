@@ -35,6 +35,8 @@ class Shared:
     scratch: Scratch
     fixed: dict[str, Tensor]
     """What never moves, of all rows, as operands."""
+    exact: frozenset[str]
+    """The parameters that are float32 as operands, too."""
     adversarial: float
     steps_an_epoch: int
 
@@ -96,8 +98,9 @@ class PopulationPart(Part):
         if training and any(layer.input_dropout for layer in self.layers):
             masks = s.draws.masks(self.rows, x.shape[1], int(self.t))
         if changed:
-            parameters = {**parameters, **{n: s.operand(value) for n, value in changed.items()}}
-        return forward(self.layers, parameters, x, s.operand, masks)
+            own = {n: v if n in s.exact else s.operand(v) for n, v in changed.items()}
+            parameters = {**parameters, **own}
+        return forward(self.layers, parameters, x, s.operand, masks, training)
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         return self.shared.objective.value(output.float(), y)
@@ -161,6 +164,7 @@ class CastParameters(Mapping[str, Tensor]):
     def __init__(self, tensors: dict[str, Tensor], rows: slice, shared: Shared) -> None:
         self._tensors, self._operand, self._scratch = tensors, shared.operand, shared.scratch
         self._fixed = {name: tensor[rows] for name, tensor in shared.fixed.items()}
+        self._fixed |= {name: tensors[name] for name in shared.exact}
         self._cast: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import LearningRule, NoisyRule
 from fabench.learning_rule.base.settling import SettlingRule
+from fabench.learning_rule.base.signal import dense_only
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.kernel import threads_an_operation
 from fabench.model.layer.network import Layer, largest_weight
@@ -61,10 +62,12 @@ class Row:
 
 def computes_together(device: torch.device, layers: Sequence[Layer], rule: LearningRule) -> bool:
     """Whether all rows are computed at once, as a GPU likes it, or one after the other, as a CPU
-    does unless the network has very many small layers, or settles and is small."""
+    does unless the network has very many small layers, or settles and is small; convolutions in
+    groups are slow there."""
     largest = largest_weight(layers)
     settles = isinstance(rule, SettlingRule) and largest < LANES_FROM
-    return device.type != "cpu" or (len(layers) >= DEEP and largest < PAYS_FROM) or settles
+    deep = len(layers) >= DEEP and largest < PAYS_FROM and dense_only(layers) is None
+    return device.type != "cpu" or deep or settles
 
 
 def takes_threads(layers: Sequence[Layer]) -> bool:
@@ -121,7 +124,8 @@ class Population:
         self.streams = torch.tensor(streams(seeds)[1], device=self.device)
         draws = NetworkDraws(layers, seeds, self.device)
         own = network_parameters(layers, "descent" if optimizer else "put")
-        self.trained_names = [name for name, p in own.items() if p.moves != "never"]
+        learned = network_parameters(layers).items()
+        self.trained_names = [name for name, p in learned if p.moves == "descent"]
         self.parameters = own | rule.parameters(layers, init_of_B)
         self.tensors = {
             name: draws.parameter(p, self._scale(p)) for name, p in self.parameters.items()
@@ -141,7 +145,8 @@ class Population:
         fixed = {name: operand(self.tensors[name]) for name in self._moving("never")}
         self._shared = Shared(
             layers, task.objective, self.descent, draws, operand, scratch,
-            fixed, adversarial, steps_an_epoch,
+            fixed, frozenset(n for n, p in self.parameters.items() if p.exact), adversarial,
+            steps_an_epoch,
         )  # fmt: skip
         size = len(rows) if self.together else 1
         self._parts = [self.part(slice(r, r + size)) for r in range(0, len(rows), size)]

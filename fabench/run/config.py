@@ -84,6 +84,13 @@ def _check_path(key: str, path: str | None) -> None:
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
 
 
+NEUTRAL: dict[str, dict[str, Any]] = {
+    "trainer": {"same_examples": False},
+    "model": {"batch_norm": False, "stride": 1},
+}
+"""Settings that came later, at the value that leaves a run what it was, and its name."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A checked configuration: one object per group."""
@@ -176,8 +183,10 @@ class Config:
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
-        if not self.trainer.same_examples:  # as before there was such a setting
-            del science["trainer"]["same_examples"]
+        for group, settings in NEUTRAL.items():
+            for key, value in settings.items():
+                if science[group].get(key) == value:
+                    del science[group][key]
         if not self.has_feedback:
             del science["init_of_B"]
         return science

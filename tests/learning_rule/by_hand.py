@@ -52,7 +52,8 @@ class HandPart(Part):
         self.layers = tuple(relus) if layers is None else layers
 
     def __getitem__(self, name):
-        return self.matrices[name[0]][int(name[1:])]
+        kind = name.rstrip("0123456789")
+        return self.matrices[kind][int(name.removeprefix(kind))]
 
     operand = __getitem__
 
@@ -68,7 +69,9 @@ class HandPart(Part):
             for kind, matrices in self.matrices.items()
             for number, matrix in enumerate(matrices)
         }
-        return forward(self.layers, parameters | (changed or {}), x, masks=self.masks)
+        return forward(
+            self.layers, parameters | (changed or {}), x, masks=self.masks, training=training
+        )
 
     def loss(self, output, y):
         raise NotImplementedError

@@ -67,4 +67,4 @@ def hidden_layers(folder: Path) -> tuple[list[Array], list[Array], NDArray[Any]]
 def _activations(population: Population, x: Any) -> list[Array]:
     part = population.part(slice(None))
     passed = part.forward(x[part.streams])
-    return [np.asarray(h[0].float().cpu()) for h in passed.h[1:]]
+    return [np.asarray(f[0].flatten(1).float().cpu()) for f in passed.f]

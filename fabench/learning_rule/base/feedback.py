@@ -11,7 +11,7 @@ from typing import final
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.signal import SignalRule, Signals, dense_only
+from fabench.learning_rule.base.signal import SignalRule, Signals, chain_only
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import ForwardPass, Layer
 from fabench.model.layer.parameter import Parameter
@@ -116,15 +116,15 @@ class DirectFeedback(FeedbackRule):
 
     @final
     def transport_refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        return dense_only(layers)
+        return chain_only(layers)
 
     @final
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]
     ) -> list[tuple[Tensor, Tensor] | None]:
         inner = [(B[i].mT @ B[i + 1], W[i + 1]) for i in range(len(B) - 1)]
-        dense = [pair if pair[0].shape == pair[1].shape else None for pair in inner]
-        return [*dense, (B[-1], W[-1].mT)]
+        pairs = [*inner, (B[-1], W[-1].mT)]
+        return [pair if pair[0].shape == pair[1].shape else None for pair in pairs]
 
 
 def downstream(W: Sequence[Tensor], layer: int) -> Tensor:
@@ -134,7 +134,7 @@ def downstream(W: Sequence[Tensor], layer: int) -> Tensor:
 
 def direct(signal: Tensor, forward: ForwardPass, B: Sequence[Tensor]) -> Signals:
     """(signal B_l) ⊙ f'(a_l) of every hidden layer, signal [R, B, C]."""
-    return {layer: (signal @ b) * forward.derivative(layer) for layer, b in enumerate(B)}
+    return {layer: forward.pull(layer, signal @ b) for layer, b in enumerate(B)}
 
 
 def mean_outer(delta: Tensor, h: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.model.layer.initialization import InitOfB
-from fabench.model.layer.network import Layer, Outer
+from fabench.model.layer.network import ForwardPass, Layer, Outer
 from fabench.model.layer.parameter import Parameter
 
 
@@ -70,3 +70,10 @@ def teach(part: Part, layer: int, outer: Outer, of_bias: Tensor | None = None) -
     part.descend(f"W{layer}", outer)
     if part.layers[layer].bias_init is not None:
         part.descend(f"b{layer}", outer.of_bias() if of_bias is None else of_bias)
+
+
+def keep_statistics(part: Part, forward: ForwardPass) -> None:
+    """Let the running statistics of normalised layers be those after a forward pass in training."""
+    for layer, norm in forward.normalized.items():
+        for name, value in norm.running.items():
+            part.put(f"{name}{layer}", value)

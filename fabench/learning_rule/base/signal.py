@@ -10,9 +10,9 @@ from typing import final
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import DescentRule, LazyRule, teach
+from fabench.learning_rule.base.rule import DescentRule, LazyRule, keep_statistics, teach
 from fabench.model.layer.convolution import Convolution
-from fabench.model.layer.network import ForwardPass, Layer
+from fabench.model.layer.network import ForwardPass, Layer, is_chain
 
 Signals = dict[int, Tensor]
 """Teaching signals delta_l [R, B, units of l], by layer."""
@@ -45,7 +45,7 @@ class SignalRule(DescentRule):
     def learn(self, part: Part, x: Tensor, y: Tensor) -> Tensor:
         forward, e, deltas = self._send(part, x, y)
         if part.adversarial and 0 in deltas:
-            error = forward.back(0, deltas[0], part.operand("W0").mT)
+            error = forward.back(0, deltas[0], part.operand("W0").mT).flatten(2)
             x = part.as_operand(x + part.adversarial * error.sign())
             forward, e, deltas = self._send(part, x, y)
         self.adapt(part, forward, e, deltas)
@@ -53,6 +53,9 @@ class SignalRule(DescentRule):
             for layer, delta in sorted(deltas.items()):
                 if part.layers[layer].trained:
                     teach(part, layer, forward.outer(layer, delta))
+                    for name, slope in forward.normalization_slopes(layer).items():
+                        part.descend(name, slope)
+        keep_statistics(part, forward)
         return forward.output
 
     def _send(self, part: Part, x: Tensor, y: Tensor) -> tuple[ForwardPass, Tensor, Signals]:
@@ -74,7 +77,14 @@ class FrozenFeatures(LazyRule, SignalRule):
         return {len(forward.layers) - 1: e}
 
 
-def dense_only(layers: tuple[Layer, ...]) -> str | None:
+def dense_only(layers: Sequence[Layer]) -> str | None:
     """The refusal of a rule that is not defined for convolutions."""
     convolutional = any(isinstance(layer, Convolution) for layer in layers)
     return "is not defined for convolutions" if convolutional else None
+
+
+def chain_only(layers: tuple[Layer, ...]) -> str | None:
+    """The refusal of a rule that is defined for dense layers one after the other, and only them."""
+    if any(layer.batch_norm for layer in layers):
+        return "is not defined for normalised layers"
+    return dense_only(layers) or (None if is_chain(layers) else "is not defined for sums of layers")

@@ -9,8 +9,9 @@ the maximum came from.
 
 Axes: R runs, B batch, O channels out, C channels in, I = C kernel^2 fan-in, H rows, W columns (H',
 W' after pooling). Weights are matrices [R, I, O], as a dense layer's: initial distributions,
-optimizers and feedback matrices need not know. Between layers images are flat, channel after
-channel, row after row. The R networks are R groups of one grouped convolution.
+optimizers and feedback matrices need not know. Between convolutions images stay images, [R, B, C,
+H, W]; dense layers and feedback see them flat, channel after channel, row after row. The R networks
+are R groups of one grouped convolution. On a CPU a pixel's channels lie side by side in memory.
 """
 
 from dataclasses import dataclass
@@ -19,18 +20,20 @@ from math import prod
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d
-from torch.nn.grad import conv2d_input, conv2d_weight
 
+from fabench.model.layer.kernel import product
 from fabench.model.layer.network import Layer
 
 Shape = tuple[int, int, int]
 """Channels, rows, columns."""
 
+aten = torch.ops.aten
+
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """One convolution: fan_in = C kernel^2, fan_out = O. ``pool``: side of the pooled squares, one
-    every ``pool_stride`` places; 1: no pooling.
+    """One convolution: fan_in = C kernel^2, fan_out = O; kernels every ``stride`` places. ``pool``:
+    side of the pooled squares, one every ``pool_stride`` places; 1: no pooling.
 
     The input is ``items`` images, one flat image after the other; side by side they are one image
     of shape ``images``.
@@ -39,6 +42,7 @@ class Convolution(Layer):
     images: Shape = (1, 1, 1)
     items: int = 1
     kernel: int = 1
+    stride: int = 1
     padding: int = 0
     pool: int = 1
     pool_stride: int = 1
@@ -47,12 +51,13 @@ class Convolution(Layer):
     def convolved(self) -> Shape:
         """What comes out before pooling."""
         _, *sides = self.images
-        rows, columns = (side + 2 * self.padding - self.kernel + 1 for side in sides)
+        rows, columns = (
+            (side + 2 * self.padding - self.kernel) // self.stride + 1 for side in sides
+        )
         return self.fan_out, rows, columns
 
     @property
-    def pooled(self) -> Shape:
-        """What comes out."""
+    def shape(self) -> Shape:
         if self.pool == 1:
             return self.convolved
         channels, *sides = self.convolved
@@ -65,7 +70,7 @@ class Convolution(Layer):
 
     @property
     def units(self) -> int:
-        return prod(self.pooled)
+        return prod(self.shape)
 
     @property
     def width(self) -> int:
@@ -75,70 +80,116 @@ class Convolution(Layer):
     def multiply_adds(self) -> int:
         return self.fan_in * prod(self.convolved)
 
+    def taken(self, h: Tensor) -> Tensor:
+        """The input, flat or images, as images [R, B, C, H, W]: its items side by side."""
+        if h.dim() == 3:
+            channels, rows, columns = self.images
+            items = h.unflatten(2, (self.items, channels, rows, columns // self.items))
+            h = items.movedim(2, 4).flatten(4)
+        return _ungrouped(_pixels(_grouped(h)), len(h))
+
     def preactivation(self, h: Tensor, W: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor | None]:
         bias = None if b is None else b.flatten()
-        a = conv2d(self._side_by_side(h), self._kernels(W.mT), bias, 1, self.padding,
-                   groups=len(W))  # fmt: skip
+        images = _grouped(self.taken(h))
+        a = conv2d(images, self._kernels(W.mT), bias, self.stride, self.padding, groups=len(W))
         if self.pool == 1:
-            return _flat(a, len(W)), None
+            return _ungrouped(a, len(W)), None
         a, places = max_pool2d(a, self.pool, self.pool_stride, return_indices=True)  # (1)
-        return _flat(a, len(W)), places
+        return _ungrouped(a, len(W)), places
 
     def back(self, delta: Tensor, M: Tensor, places: Tensor | None) -> Tensor:
         shape = (delta.shape[1], len(M) * self.images[0], *self.images[1:])
-        images = conv2d_input(
-            shape, self._kernels(M), self._unpooled(delta, places), padding=self.padding,
-            groups=len(M),
-        )  # fmt: skip
-        flat = _flat(images, len(M))
+        unpooled = self._unpooled(delta, places)
+        input = unpooled.new_empty(1).expand(shape)  # of which only the shape counts
+        images, *_ = self._backward(unpooled, input, self._kernels(M), (True, False, False))
+        images = _ungrouped(images, len(M))
         if self.items == 1:
-            return flat
-        channels, rows, columns = self.images
-        wide = flat.unflatten(2, (channels, rows, self.items, columns // self.items))
-        return wide.movedim(4, 2).flatten(2)
+            return images
+        _, _, columns = self.images
+        return images.unflatten(4, (self.items, columns // self.items)).movedim(4, 2).flatten(2)
 
     def gradient(
         self, h: Tensor, delta: Tensor, places: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
         runs = len(h)
         shape = (runs * self.fan_out, self.images[0], self.kernel, self.kernel)
-        kernels = conv2d_weight(
-            self._side_by_side(h), shape, self._unpooled(delta, places), padding=self.padding,
-            groups=runs,
-        )  # fmt: skip
-        return kernels.view(runs, self.fan_out, self.fan_in).mT
+        unpooled, images = self._unpooled(delta, places), _grouped(self.taken(h))
+        like = unpooled.new_empty(1).expand(shape)
+        _, kernels, _ = self._backward(unpooled, images, like, (False, True, False))
+        return kernels.reshape(runs, self.fan_out, self.fan_in).mT
 
     def bias_gradient(self, delta: Tensor) -> Tensor:
-        return delta.unflatten(2, (self.fan_out, -1)).sum((1, 3), dtype=torch.float32)[:, None]
-
-    def _side_by_side(self, h: Tensor) -> Tensor:
-        """The input h [R, B, n_inputs] as images with R groups of channels [B, R C, H, W]."""
-        if self.items > 1:
-            channels, rows, columns = self.images
-            items = h.unflatten(2, (self.items, channels, rows, columns // self.items))
-            h = items.movedim(2, 4).flatten(2)
-        return _grouped(h, self.images)
+        channels = delta.unflatten(2, self.shape) if delta.dim() == 3 else delta
+        return channels.sum((1, 3, 4), dtype=torch.float32)[:, None]
 
     def _kernels(self, M: Tensor) -> Tensor:
         """M [R, O, I] as the kernels of R groups."""
-        return M.reshape(-1, self.images[0], self.kernel, self.kernel)
+        return _pixels(M.reshape(-1, self.images[0], self.kernel, self.kernel))
+
+    def _backward(
+        self, delta: Tensor, images: Tensor, kernels: Tensor, wanted: tuple[bool, bool, bool]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients in images, kernels and biases, as far as they are wanted, for the gradient
+        delta [B, R O, H, W]."""
+        settings = [self.stride] * 2, [self.padding] * 2, [1, 1], False, [0, 0]
+        groups = delta.shape[1] // self.fan_out
+        backward: tuple[Tensor, Tensor, Tensor] = aten.convolution_backward(
+            delta, images, kernels, None, *settings, groups, wanted
+        )
+        return backward
 
     def _unpooled(self, delta: Tensor, places: Tensor | None) -> Tensor:
-        """delta [R, B, units] where the maxima came from [B, R O, H, W]; squares may overlap."""
-        pooled = _grouped(delta, self.pooled)
+        """delta, flat or images, where the maxima came from [B, R O, H, W]; squares may overlap."""
+        images = delta.unflatten(2, self.shape) if delta.dim() == 3 else delta
+        pooled = _pixels(_grouped(images))
         if places is None:
             return pooled
-        rows, columns = self.convolved[1:]
-        flat = delta.new_zeros(*pooled.shape[:2], rows * columns)
-        flat.scatter_add_(2, places.flatten(2), pooled.flatten(2))
-        return flat.unflatten(2, (rows, columns))
+        shape = (*pooled.shape[:2], *self.convolved[1:])
+        like = _pixels(pooled.new_empty(shape))  # of which only shape and order of memory count
+        settings = [self.pool] * 2, [self.pool_stride] * 2, [0, 0], [1, 1], False
+        unpooled: Tensor = aten.max_pool2d_with_indices_backward(pooled, like, *settings, places)
+        return unpooled
 
 
-def _grouped(h: Tensor, shape: Shape) -> Tensor:
-    """h [R, B, C H W] as images with R groups of channels [B, R C, H, W]."""
-    return h.unflatten(2, shape).transpose(0, 1).flatten(1, 2)
+@dataclass(frozen=True)
+class Averaging(Layer):
+    """A dense layer that reads each channel's mean over ``places`` pixels: global average pooling,
+    then a product. fan_in = C."""
+
+    places: int = 1
+
+    @property
+    def n_inputs(self) -> int:
+        return self.fan_in * self.places
+
+    def taken(self, h: Tensor) -> Tensor:
+        """The input, flat or images, as means [R, B, C]."""
+        if h.shape[2:] == (self.fan_in,):
+            return h
+        return h.unflatten(2, (self.fan_in, -1)).mean(3) if h.dim() == 3 else h.mean((3, 4))
+
+    def back(self, delta: Tensor, M: Tensor, places: Tensor | None) -> Tensor:
+        of_means = product(delta, M) / self.places
+        return of_means[..., None].expand(*of_means.shape, self.places).flatten(2)
 
 
-def _flat(images: Tensor, runs: int) -> Tensor:
-    """[B, R C, H, W] as [R, B, C H W]."""
-    return images.unflatten(1, (runs, -1)).transpose(0, 1).flatten(2)
+def _grouped(images: Tensor) -> Tensor:
+    """[R, B, C, H, W] as images with R groups of channels [B, R C, H, W]."""
+    return images.transpose(0, 1).flatten(1, 2)
+
+
+def _ungrouped(images: Tensor, runs: int) -> Tensor:
+    """[B, R C, H, W] as [R, B, C, H, W]."""
+    return images.unflatten(1, (runs, -1)).transpose(0, 1)
+
+
+def _pixels(images: Tensor) -> Tensor:
+    """Images [B, C, H, W] in the order of memory that the device likes: on a CPU a pixel's channels
+    side by side. One channel lies so anyway: torch only has to be told."""
+    if images.device.type != "cpu":
+        return images
+    if images.shape[1] > 1:
+        return images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous()
+    _, _, rows, columns = images.shape
+    return images.as_strided(images.shape, (rows * columns, 1, columns, 1))

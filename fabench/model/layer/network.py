@@ -1,18 +1,25 @@
 """The forward pass of a population of networks.
 
 Axes: R runs, B batch, I fan-in, O fan-out. Layers are counted from 0; ``W[l]`` is the paper's
-W_{l+1}. Rows never mix: every product is batched over R. Between layers every signal is flat,
-[R, B, units], whatever the layers are: see ``fabench.model.layer.convolution``.
+W_{l+1}. Rows never mix: every product is batched over R.
+
+    s_l = a_l + sum of s_j, j in adds_l,   a_l = h_l W_l (+ b_l)     (1)
+    h_l = f_j(norm_j(s_j)),   j = reads_l                            (2)
+
+A chain reads the layer before, h_0 = x, and adds nothing; in a residual network sums are carried
+on. What comes out of a convolution are images, [R, B, C, H, W]: see
+``fabench.model.layer.convolution``; everything else is flat, [R, B, units].
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fabench.model.layer.kernel import product
+from fabench.model.layer.normalization import LEARNED, STATISTICS, Normalized, normalize
 
 ActivationName = Literal["relu", "tanh", "sigmoid", "linear"]
 GateName = Literal["sigmoid", "step"]
@@ -42,7 +49,12 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One dense layer: h = f(x W + b), or, gated, h = (x W + b) ⊙ gate(x G) with G fixed.
+    """One dense layer, and what its sum goes through, (1) and (2); gated, f(s) is s ⊙ gate(h G)
+    with G fixed.
+
+    ``reads``: the layer whose f comes in, by default the one before (layer 0 alone reads the
+    network's input); ``adds``: the layers whose sums are added; ``batch_norm``: whether the sum is
+    normalised before f. A layer whose sum is only added has a linear f.
 
     W and G are drawn from ``weight_init`` times ``weight_scale``, a factor or the key of a setting
     of which every row has its own. In training each of its inputs is
@@ -59,6 +71,14 @@ class Layer:
     gate: GateName | None = None
     trained: bool = True
     input_dropout: float = 0.0
+    reads: int | None = None
+    adds: tuple[int, ...] = ()
+    batch_norm: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what comes out for an example."""
+        return (self.fan_out,)
 
     @property
     def n_inputs(self) -> int:
@@ -80,13 +100,17 @@ class Layer:
         """Of the forward pass of one example."""
         return self.fan_in * self.fan_out
 
+    def taken(self, h: Tensor) -> Tensor:
+        """The input as products take it: of a dense layer, flat [R, B, n_inputs]."""
+        return h.flatten(2)
+
     def preactivation(self, h: Tensor, W: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """a = h W + b [R, B, units], and what ``back`` and ``gradient`` need to know of it."""
+        """a = h W + b [R, B, *shape], and what ``back`` and ``gradient`` need to know of it."""
         return product(h, W, b), None
 
     def back(self, delta: Tensor, M: Tensor, places: Tensor | None) -> Tensor:
-        """A signal [R, B, units] sent back through M [R, O, I], W's transpose or what stands in
-        for it: [R, B, n_inputs]."""
+        """A signal [R, B, *shape] sent back through M [R, O, I], W's transpose or what stands in
+        for it: [R, B, n_inputs], of a convolution images."""
         return product(delta, M)
 
     def gradient(
@@ -106,12 +130,24 @@ def largest_weight(layers: Sequence[Layer]) -> int:
     return max(layer.fan_in * layer.fan_out for layer in layers)
 
 
+def is_chain(layers: Sequence[Layer]) -> bool:
+    """Whether every layer reads the one before, and nothing else comes in."""
+    numbers = range(len(layers))
+    return all(source(layers, n) == n - 1 and not layers[n].adds for n in numbers)
+
+
+def source(layers: Sequence[Layer], number: int) -> int:
+    """The layer that a layer reads; -1: the network's input."""
+    reads = layers[number].reads
+    return number - 1 if reads is None else reads
+
+
 @dataclass(frozen=True)
 class Outer:
-    """What a layer's weights descend for teaching signal ``delta`` [R, N, units], not yet computed:
-    the sum over examples of h^T delta, divided by ``size``.
+    """What a layer's weights descend for teaching signal ``delta`` [R, N, *shape], not yet
+    computed: the sum over examples of h^T delta, divided by ``size``.
 
-    ``h`` [R, N, n_inputs] is the layer's input, ``places`` what its forward pass has said of it.
+    ``h`` is the layer's input, as it takes it, ``places`` what its forward pass has said of it.
     """
 
     layer: Layer
@@ -134,34 +170,61 @@ class Outer:
 
 @dataclass
 class ForwardPass:
-    """What a forward pass leaves behind: ``h[l]`` [R, B, I] is the input of layer l (h[0] = x).
+    """What a forward pass leaves behind: ``h[l]`` is the input of layer l, as it takes it (h[0] is
+    x), ``a[l]`` [R, B, *shape] its sum s_l.
 
-    ``f[l]`` is layer l's activation before dropout, ``masks[l]`` the factors 0 or 1 / (1 - p) of
-    layer l's inputs, ``places[l]`` which inputs a pooling layer passed on.
+    ``f[l]`` is layer l's f before dropout, ``masks[l]`` the factors 0 or 1 / (1 - p) of layer l's
+    inputs, ``places[l]`` which inputs a pooling layer passed on, ``normalized[l]`` the sum after
+    its normalisation, ``readers[l]`` the first of the layers that read l.
     """
 
     layers: tuple[Layer, ...]
-    h: list[Tensor]
-    a: list[Tensor]
-    f: list[Tensor]
-    gates: list[Tensor | None]
-    masks: list[Tensor | None]
-    places: list[Tensor | None]
+    masks: Sequence[Tensor | None]
+    h: list[Tensor] = field(default_factory=list)
+    a: list[Tensor] = field(default_factory=list)
+    f: list[Tensor] = field(default_factory=list)
+    gates: list[Tensor | None] = field(default_factory=list)
+    places: list[Tensor | None] = field(default_factory=list)
+    normalized: dict[int, Normalized] = field(default_factory=dict)
+    readers: dict[int, int] = field(default_factory=dict)
 
     @property
     def output(self) -> Tensor:
-        """a_L, the last layer's pre-activation (logits) [R, B, O]."""
+        """s_L, the last layer's pre-activation (logits) [R, B, O]."""
         return self.a[-1]
 
+    def activity(self, layer: int) -> Tensor:
+        """What a hidden layer shows its readers, dropout included: flat, [R, B, units]."""
+        mask, f = self._mask(layer), self.f[layer].flatten(2)
+        return f if mask is None else (f * mask).type_as(f)
+
     def derivative(self, layer: int) -> Tensor:
-        """f'(a) of a hidden layer [R, B, units], times its dropout's factors; of a gated layer, the
+        """f' of a hidden layer [R, B, *shape], times its dropout's factors; of a gated layer, the
         gate's value."""
         slope = self.gates[layer]
         if slope is None:
-            f = ACTIVATIONS[self.layers[layer].activation]
-            slope = f.derivative(self.a[layer], self.f[layer])
-        mask = self.masks[layer + 1]
-        return slope if mask is None else (slope * mask).type_as(slope)
+            f, norm = ACTIVATIONS[self.layers[layer].activation], self.normalized.get(layer)
+            slope = f.derivative(norm.output if norm else self.a[layer], self.f[layer])
+        mask = self._mask(layer)
+        return slope if mask is None else (slope * mask.view(slope.shape)).type_as(slope)
+
+    def normalization_slopes(self, layer: int) -> dict[str, Tensor]:
+        """What a layer's gain and shift descend [R, 1, O], batch means, by name: of the teaching
+        signal that was pulled through them last."""
+        slopes = self.normalized[layer].slopes if layer in self.normalized else {}
+        return {f"{name}{layer}": g / self.h[layer].shape[1] for name, g in slopes.items()}
+
+    def _mask(self, layer: int) -> Tensor | None:
+        """Dropout's factors of a hidden layer's f [R, B, units]."""
+        return self.masks[self.readers[layer]] if layer in self.readers else None
+
+    def pull(self, layer: int, signal: Tensor) -> Tensor:
+        """A signal at what a hidden layer shows, flat or in its shape, pulled through dropout, f
+        and normalisation: the layer's teaching signal [R, B, *shape]."""
+        slope = self.derivative(layer)
+        delta = signal.reshape(slope.shape) * slope
+        norm = self.normalized.get(layer)
+        return norm.back(delta) if norm else delta
 
     def back(self, layer: int, delta: Tensor, M: Tensor) -> Tensor:
         """``delta`` sent back through ``layer`` by M [R, O, I], as by its transposed weights."""
@@ -170,11 +233,20 @@ class ForwardPass:
     def carry(self, e: Tensor, backward: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The teaching signals of the layers that ``e`` [R, B, C] reaches on its way back from the
         output: through layer l by backward[l] [R, O, I], its transposed weights or what stands in
-        for them, then through f' of the layer below."""
-        deltas = {len(self.layers) - 1: e}
-        for layer in sorted(backward, reverse=True):
-            carried = self.back(layer, deltas[layer], backward[layer])
-            deltas[layer - 1] = carried * self.derivative(layer - 1)
+        for them, to the layer that it reads, there through f' and normalisation; and as they are to
+        the layers that are added."""
+        deltas: dict[int, Tensor] = {len(self.layers) - 1: e}
+        shown: dict[int, Tensor] = {}  # signals at what a layer shows
+        for layer in reversed(range(len(self.layers))):
+            if layer in shown:
+                _join(deltas, layer, self.pull(layer, shown.pop(layer)))
+            if layer not in deltas:
+                continue
+            for added in self.layers[layer].adds:
+                _join(deltas, added, deltas[layer])
+            if layer in backward:
+                below = self.back(layer, deltas[layer], backward[layer])
+                _join(shown, source(self.layers, layer), below)
         return deltas
 
     def outer(self, layer: int, delta: Tensor) -> Outer:
@@ -183,35 +255,51 @@ class ForwardPass:
         return Outer(self.layers[layer], h, delta, h.shape[1], self.places[layer])
 
 
+def _join(signals: dict[int, Tensor], layer: int, signal: Tensor) -> None:
+    """Add a signal to what has arrived at a layer."""
+    before = signals.get(layer)
+    signals[layer] = signal if before is None else before + signal.reshape(before.shape)
+
+
 def forward(
     layers: tuple[Layer, ...],
     parameters: Mapping[str, Tensor],
     x: Tensor,
     operand: Callable[[Tensor], Tensor] = lambda h: h,
-    masks: list[Tensor | None] | None = None,
+    masks: Sequence[Tensor | None] | None = None,
+    training: bool = False,
 ) -> ForwardPass:
     """Run x [R, B, I] through the layers, by their ``parameters`` W<l>, b<l>, G<l>, which are
-    operands as x is; the last one's output stays linear.
+    operands as x is, and those of their normalisation; the last one's output stays linear.
 
     ``operand`` gives every hidden h the number format of a product's operand; ``masks``: dropout's
-    factors of every layer's inputs, in training.
+    factors of every layer's inputs, in training; ``training``: whether a batch is normalised by its
+    own mean and variance.
     """
-    masks = masks or [None] * len(layers)
-    result = ForwardPass(layers, [], [], [], [], masks, [])
-    h = x
-    for number, (layer, mask) in enumerate(zip(layers, masks, strict=True)):
+    passed = ForwardPass(layers, masks or [None] * len(layers))
+    for number, layer in enumerate(layers):
+        below = source(layers, number)
+        h = passed.f[below] if below >= 0 else x
+        mask = passed.masks[passed.readers.setdefault(below, number)]
         if mask is not None:
-            h = operand(h * mask)
+            h = operand(h * mask.view(h.shape))
+        h = layer.taken(h)
         b = parameters[f"b{number}"] if layer.bias_init else None
         a, places = layer.preactivation(h, parameters[f"W{number}"], b)
+        for added in layer.adds:
+            a = a + passed.a[added]
         gate = None
         if layer.gate:
             gate = GATES[layer.gate](product(h, parameters[f"G{number}"]))
-        result.h.append(h)
-        result.a.append(a)
-        result.gates.append(gate)
-        result.places.append(places)
-        if layer is not layers[-1]:
-            h = operand(ACTIVATIONS[layer.activation].f(a) if gate is None else a * gate)
-            result.f.append(h)
-    return result
+        passed.h.append(h)
+        passed.a.append(a)
+        passed.gates.append(gate)
+        passed.places.append(places)
+        if number == len(layers) - 1:
+            break
+        if layer.batch_norm:
+            own = {name: parameters[f"{name}{number}"] for name in (*LEARNED, *STATISTICS)}
+            passed.normalized[number] = norm = normalize(a, **own, training=training)
+            a = norm.output
+        passed.f.append(operand(ACTIVATIONS[layer.activation].f(a) if gate is None else a * gate))
+    return passed

@@ -1,7 +1,8 @@
 """Parameters: the named tensors of a population, one table for a network's and a rule's own.
 
 Axes: R runs, I fan-in, O fan-out, C channels. A network's parameters are W<l> [R, I, O], b<l>
-[R, 1, O] and, of a gated layer, G<l> [R, I, O], for layer l; feedback matrices are B0, B1, ...
+[R, 1, O] and, of a gated layer, G<l> [R, I, O], for layer l; where its sum is normalised gain<l>,
+shift<l>, mean<l> and variance<l> [R, 1, O]. Feedback matrices are B0, B1, ...
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from fabench.model.layer.initialization import BIAS_INITS, WEIGHT_INITS, Matrix
 from fabench.model.layer.network import Layer
+from fabench.model.layer.normalization import LEARNED, STATISTICS
 
 Moves = Literal["descent", "put", "never"]
 """How a parameter changes: by the optimizer's steps, by what a rule puts there, not at all."""
@@ -25,18 +27,19 @@ Scale = float | str
 @dataclass(frozen=True)
 class Parameter:
     """One tensor [R, *shape]: ``draw`` gives a row's first values, which are a function of its seed
-    and ``stream``, and which ``scale`` multiplies."""
+    and ``stream``, and which ``scale`` multiplies. ``exact``: as an operand, too, it is float32."""
 
     shape: tuple[int, int]
     draw: Callable[[Generator], NDArray[np.float32]]
     stream: str
     moves: Moves = "descent"
     scale: Scale = 1.0
+    exact: bool = False
 
 
 def network_parameters(layers: Sequence[Layer], how: Moves = "descent") -> dict[str, Parameter]:
-    """W, b and G of every layer. They move as ``how`` says, those of a layer that does not learn,
-    and gates, never."""
+    """W, b and G of every layer, and its normalisation's. They move as ``how`` says, those of a
+    layer that does not learn, and gates, never; running statistics are put."""
     table: dict[str, Parameter] = {}
     for number, layer in enumerate(layers):
         i, o = layer.fan_in, layer.fan_out
@@ -52,6 +55,11 @@ def network_parameters(layers: Sequence[Layer], how: Moves = "descent") -> dict[
             table[f"G{number}"] = Parameter(
                 (i, o), weight, f"gates {number}", "never", layer.weight_scale
             )
+        if layer.batch_norm:
+            for kind, value in (LEARNED | STATISTICS).items():
+                own = moves if kind in LEARNED else "put"
+                name = f"{kind}{number}"
+                table[name] = Parameter((1, o), _constant(value, o), name, own, exact=True)
     return table
 
 
@@ -59,3 +67,7 @@ def _drawn(
     init: Callable[[Generator, int, int], Matrix], i: int, o: int
 ) -> Callable[[Generator], Matrix]:
     return lambda rng: init(rng, i, o)
+
+
+def _constant(value: float, o: int) -> Callable[[Generator], Matrix]:
+    return lambda rng: np.full((1, o), value, np.float32)

@@ -110,8 +110,8 @@ def test_the_forward_pass_is_torchs(net):
     for r in range(R):
         b = [None if v is None else v[r] for v in weights.b]
         same(passed.output[r], plain(net, [w[r] for w in weights.W], b, x[r]))
-    assert [h.shape[2] for h in passed.h] == [layer.n_inputs for layer in layers]
-    assert [a.shape[2] for a in passed.a] == [layer.units for layer in layers]
+    assert [h[0, 0].numel() for h in passed.h] == [layer.n_inputs for layer in layers]
+    assert [tuple(a.shape[2:]) for a in passed.a] == [layer.shape for layer in layers]
 
 
 @every_loss
@@ -137,7 +137,7 @@ def test_bp_is_autograd(net, loss, dropout):
         same(B * passed.outer(index, delta).value(), in_W[index])
         if in_b[index] is not None:
             torch.testing.assert_close(layer.bias_gradient(delta), in_b[index].float())
-    back = passed.back(0, deltas[0], weights.W[0].mT)
+    back = passed.back(0, deltas[0], weights.W[0].mT).flatten(2)
     same(back if masks[0] is None else back * masks[0], in_x)
 
 
@@ -172,8 +172,8 @@ def test_dfa_brings_every_pooled_value_its_own_error(net):
     for index, delta in deltas.items():
         slope = {"tanh": lambda a: 1 - torch.tanh(a) ** 2, "relu": lambda a: (a > 0).double(),
                  "sigmoid": lambda a: torch.sigmoid(a) * torch.sigmoid(-a)}  # fmt: skip
-        f = slope[layers[index].activation](passed.a[index])
-        same(delta, torch.einsum("rbc,rcn->rbn", e, B[index]) * f)
+        f = slope[layers[index].activation](passed.a[index].flatten(2))
+        same(delta.flatten(2), torch.einsum("rbc,rcn->rbn", e, B[index]) * f)
 
 
 def test_alignment_is_measured_where_feedback_stands_in_for_a_matrix():
@@ -289,14 +289,14 @@ def test_convolutions_need_images_of_a_size(make_config):
 @every_net
 def test_sizes(net):
     layers, *_ = draw(net)
-    convolutions = [layer for layer in layers if hasattr(layer, "pooled")]
+    convolutions = [layer for layer in layers if hasattr(layer, "pool")]
     sizes = {
         "pooled": [(4, 4, 4), (5, 2, 2)],
         "overlapping": [(4, 5, 4), (5, 3, 2)],
         "not pooled": [(4, 4, 5), (5, 2, 3)],
         "side by side": [(4, 3, 7)],
     }
-    assert [layer.pooled for layer in convolutions] == sizes[net]
+    assert [layer.shape for layer in convolutions] == sizes[net]
 
 
 def test_alignment_columns_are_numbered_by_layer(make_config):
