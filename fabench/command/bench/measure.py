@@ -135,8 +135,17 @@ def _product_seconds(
     at_once = 20 if device.type == "cuda" else 1  # a launch may take longer than a product
     return tuple(  # type: ignore[return-value]
         min(alternate([repeated(kernel, at_once) for kernel in kernels], 0.05, 5, device)) / at_once
-        for kernels in (forward, gradient)
+        for kernels in (filter(_runs, forward), filter(_runs, gradient))
     )
+
+
+def _runs(kernel: Callable[[], object]) -> bool:
+    """Whether this processor has the kernel: oneDNN's for bf16 asks for instructions of its own."""
+    try:
+        kernel()
+    except RuntimeError:
+        return False
+    return True
 
 
 def repeated(kernel: Callable[[], object], at_once: int = 1) -> Callable[[int], None]:

@@ -15,6 +15,8 @@ TINY = [
     "trainer.device=cpu",
     "bench.seconds=0.001",
     "bench.repetitions=1",
+    "bench.models=[]",
+    "bench.products=[]",
 ]
 COLUMNS = [
     "contender", "learning_rule", "k", "population", "precision", "device",

@@ -47,6 +47,14 @@ def test_the_fastest_kernel_bounds():
     assert 1e8 < measure.bandwidth(CPU) < 1e13
 
 
+def test_what_a_processor_has_no_instructions_for_is_left_out(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(measure, "onednn", refuse)
+    assert measure.product_seconds(16, 31, 7, "bf16", CPU, 1) > 0
+
+
 def test_peak_memory_is_what_was_added_even_if_it_was_freed():
     warm = torch.ones(2**20)
     del warm
