@@ -45,7 +45,11 @@ COLORS = {
     "frsf": "#A0693B",
     "brsf": "#C8A27C",
     "local_search": "#DDCC77",
+    # Targets: olives
     "difference_target_propagation": "#999933",
+    "target_propagation": "#5C5C1F",
+    "simplified_difference_target_propagation": "#C6C665",
+    "direct_difference_target_propagation": "#7A8F1C",
     "contrastive_hebbian": "#661100",
 }
 

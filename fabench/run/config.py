@@ -176,8 +176,11 @@ class Config:
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
-        if not self.trainer.same_examples:  # as before there was such a setting
-            del science["trainer"]["same_examples"]
+        for group in ("trainer", "learning_rule"):
+            for field in dataclasses.fields(getattr(self, group)):
+                name = field.name  # a later setting at its default: as before there was such one
+                if name in science[group] and science[group][name] == field.default:
+                    del science[group][name]
         if not self.has_feedback:
             del science["init_of_B"]
         return science

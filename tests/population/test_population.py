@@ -135,6 +135,8 @@ RATE = {"sgd": 0.2, "momentum": 0.05, "adam": 0.02, "adadelta": 1.0, "rmsprop": 
 
 LEARNED = [
     "kolen_pollack", "weight_mirror", "dkp", "product_feedback", "difference_target_propagation",
+    "target_propagation", "simplified_difference_target_propagation",
+    "direct_difference_target_propagation",
 ]  # fmt: skip
 
 

@@ -333,7 +333,8 @@ WRONG = {
     "learning_rule.decay_kind": ["exponential", 1, None],
     "learning_rule.stepsize": [*POSITIVE, None],
     "learning_rule.noise": [-1e-9, NAN, INF, "0", True, None],
-    "learning_rule.feedback_steps": [*COUNT, None],
+    "learning_rule.feedback_steps": [-1, 1.5, "3", True, None],
+    "learning_rule.inverse_loss": ["denoising", 1, None],
     "learning_rule.pretraining_epochs": [-1, 1.5, "3", True, None],
     "learning_rule.gamma": [*POSITIVE, None],
     "learning_rule.dt": [0.0, 1.5, NAN, "0", True, None],
@@ -350,7 +351,7 @@ HAS = {  # keys that not every option has, and an option that has them
         "indices", "decay", "decay_kind",
     )},
     **{f"learning_rule.{key}": {"learning_rule": "difference_target_propagation"} for key in (
-        "stepsize", "noise", "feedback_steps", "pretraining_epochs",
+        "stepsize", "noise", "feedback_steps", "pretraining_epochs", "inverse_loss",
     )},
     **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
         "gamma", "dt", "steps",
