@@ -51,6 +51,9 @@ COLORS = {
     "simplified_difference_target_propagation": "#C6C665",
     "direct_difference_target_propagation": "#7A8F1C",
     "contrastive_hebbian": "#661100",
+    # Forward passes only
+    "fdfa": "#CC6677",
+    "pepita": "#88CCEE",
 }
 
 

@@ -47,7 +47,7 @@ LEARNED = [
     for name in FEEDBACK
     if RULES[name].learned_feedback((Layer(3, 2), Layer(2, 2), Layer(2, 1)))
 ]
-DIRECT = ["dfa", "dkp", "drtp", "direct_difference_target_propagation"]
+DIRECT = ["dfa", "dkp", "drtp", "fdfa", "direct_difference_target_propagation"]
 SIGNS = ["usf", "frsf", "brsf"]
 every_rule = pytest.mark.parametrize("name", NAMES)
 every_descent_rule = pytest.mark.parametrize("name", DESCENT)
