@@ -50,10 +50,12 @@ COLORS = {
     "target_propagation": "#5C5C1F",
     "simplified_difference_target_propagation": "#C6C665",
     "direct_difference_target_propagation": "#7A8F1C",
+    "local_representation_alignment": "#B58900",
     "contrastive_hebbian": "#661100",
     # Forward passes only
     "fdfa": "#CC6677",
     "pepita": "#88CCEE",
+    "predictive_coding": "#0F4C5C",
 }
 
 

@@ -57,6 +57,7 @@ from fabench.learning_rule.base.target import (
     down,
     down_by,
     inverse,
+    slope,
 )
 from fabench.model.layer.network import Activation, Outer
 from fabench.schema import STRICT, NonNegative, Rate
@@ -133,8 +134,3 @@ class DifferenceTargetPropagation(TargetRule):
         h, delta = (part.as_operand(torch.cat(t, 1)) for t in zip(*ends, strict=True))
         size = h.shape[1] // len(ends)
         return Outer(inverse(part.layers, layer), h, delta, size), of_bias.mean(1, keepdim=True)
-
-
-def slope(g: Activation, a: Tensor) -> Tensor:
-    """g'(a)."""
-    return g.derivative(a, g.f(a))

@@ -245,13 +245,14 @@ def _probe(part: PopulationPart, rule: SignalRule, x: Tensor, y: Tensor) -> Prob
 def _apart(deltas: Signals, slopes: list[Tensor]) -> tuple[Signals, Signals]:
     """Every delta_l = s_l ⊙ f'(a_l), and s_l: the derivative of delta_l's sum in f'(a_l).
 
-    In s_l other layers' f' stay where they are, whichever way the rule sends its signals.
+    In s_l other layers' f' stay where they are, whichever way the rule sends its signals. There is
+    none where a rule's signal has no factor f'(a_l).
     """
-    arriving = {
-        layer: torch.autograd.grad(deltas[layer].sum(), slope)[0]
-        for layer, slope in enumerate(slopes)
-        if layer in deltas
-    }
+    arriving = {}
+    for layer, slope in enumerate(slopes):
+        if layer in deltas and deltas[layer].requires_grad:
+            [s] = torch.autograd.grad(deltas[layer].sum(), slope, allow_unused=True)
+            arriving |= {} if s is None else {layer: s}
     return {layer: delta.detach() for layer, delta in sorted(deltas.items())}, arriving
 
 

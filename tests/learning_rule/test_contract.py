@@ -292,7 +292,13 @@ EXPECTED_SHAPES = {
     ],
 }
 TARGETS = [name for name in FEEDBACK if isinstance(RULES[name], TargetRule)]
-ANTIPARALLEL = [*SIGNS, *TARGETS, "kolen_pollack", "weight_mirror"]
+ANTIPARALLEL = [
+    *SIGNS,
+    *TARGETS,
+    "kolen_pollack",
+    "weight_mirror",
+    "local_representation_alignment",
+]
 for like, names in {"fa": ANTIPARALLEL, "dfa": DIRECT}.items():
     EXPECTED_SHAPES |= dict.fromkeys(names, EXPECTED_SHAPES[like])
 

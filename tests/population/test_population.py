@@ -137,8 +137,9 @@ LEARNED = [
     "kolen_pollack", "weight_mirror", "dkp", "product_feedback", "difference_target_propagation",
     "target_propagation", "simplified_difference_target_propagation",
     "direct_difference_target_propagation", "fdfa",
+    "local_representation_alignment",
 ]  # fmt: skip
-OTHERS = ["pepita"]
+OTHERS = ["pepita", "predictive_coding"]
 """That descend otherwise than by teaching signals."""
 
 
@@ -278,7 +279,7 @@ def test_plain_descent_is_descent(make_config, batches, monkeypatch, rule, weigh
     whole = tensors(trained(whole, batches(whole)))
     for name in plain:
         torch.testing.assert_close(plain[name], whole[name], rtol=1e-5, atol=1e-6)
-        assert name[0] == "B" or not torch.allclose(plain[name], start[name], rtol=1e-2)
+        assert name[0] == "B" or not torch.allclose(plain[name], start[name], rtol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(128, 784, 512), (128, 512, 10), (1437, 64, 40), (7, 5, 3)])

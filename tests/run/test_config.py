@@ -335,6 +335,8 @@ WRONG = {
     "learning_rule.noise": [-1e-9, NAN, INF, "0", True, None],
     "learning_rule.feedback_steps": [-1, 1.5, "3", True, None],
     "learning_rule.feedback_scale": [*POSITIVE, None],
+    "learning_rule.feedback": ["random", 1, None],
+    "learning_rule.beta": [*POSITIVE, None],
     "learning_rule.inverse_loss": ["denoising", 1, None],
     "learning_rule.pretraining_epochs": [-1, 1.5, "3", True, None],
     "learning_rule.gamma": [*POSITIVE, None],
@@ -355,6 +357,9 @@ HAS = {  # keys that not every option has, and an option that has them
         "stepsize", "noise", "feedback_steps", "pretraining_epochs", "inverse_loss",
     )},
     "learning_rule.feedback_scale": {"learning_rule": "pepita"},
+    **{f"learning_rule.{key}": {"learning_rule": "local_representation_alignment"} for key in (
+        "feedback", "beta",
+    )},
     **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
         "gamma", "dt", "steps",
     )},

@@ -163,6 +163,11 @@ def change(f: Activation, a: Tensor, step: Tensor) -> Tensor:
     return torch.where(near, f.derivative(a, before) * step, f.f(a + step) - before)
 
 
+def slope(f: Activation, a: Tensor) -> Tensor:
+    """f'(a)."""
+    return f.derivative(a, f.f(a))
+
+
 def inverse(layers: tuple[Layer, ...], layer: int) -> Layer:
     """The inverse of ``layer``: its outputs come in, its inputs go out, (1)."""
     own = layers[layer]

@@ -190,7 +190,8 @@ def test_alignment_is_measured_where_feedback_stands_in_for_a_matrix():
 DENSE_ONLY = [
     "ifa", "ntk", "product_feedback", "difference_target_propagation", "contrastive_hebbian",
     "target_propagation", "simplified_difference_target_propagation",
-    "direct_difference_target_propagation", "fdfa", "pepita",
+    "direct_difference_target_propagation", "fdfa", "pepita", "predictive_coding",
+    "local_representation_alignment",
 ]  # fmt: skip
 RULES = [
     name
