@@ -248,7 +248,7 @@ def _apart(deltas: Signals, slopes: list[Tensor]) -> tuple[Signals, Signals]:
     In s_l other layers' f' stay where they are, whichever way the rule sends its signals. There is
     none where a rule's signal has no factor f'(a_l).
     """
-    arriving = {}
+    arriving: Signals = {}
     for layer, slope in enumerate(slopes):
         if layer in deltas and deltas[layer].requires_grad:
             [s] = torch.autograd.grad(deltas[layer].sum(), slope, allow_unused=True)
