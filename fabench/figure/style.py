@@ -51,6 +51,7 @@ COLORS = {
     "simplified_difference_target_propagation": "#C6C665",
     "direct_difference_target_propagation": "#7A8F1C",
     "local_representation_alignment": "#B58900",
+    "synthetic_gradients": "#4B0082",
     "contrastive_hebbian": "#661100",
     # Forward passes only
     "fdfa": "#CC6677",

@@ -337,6 +337,10 @@ WRONG = {
     "learning_rule.feedback_scale": [*POSITIVE, None],
     "learning_rule.feedback": ["random", 1, None],
     "learning_rule.beta": [*POSITIVE, None],
+    "learning_rule.module_hidden": [3, "3", [0], [2.5], None],
+    "learning_rule.conditioned": [1, "yes", None],
+    "learning_rule.targets": ["true", 1, None],
+    "learning_rule.update_probability": [0.0, 1.5, NAN, "0", True, None],
     "learning_rule.inverse_loss": ["denoising", 1, None],
     "learning_rule.pretraining_epochs": [-1, 1.5, "3", True, None],
     "learning_rule.gamma": [*POSITIVE, None],
@@ -359,6 +363,9 @@ HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.feedback_scale": {"learning_rule": "pepita"},
     **{f"learning_rule.{key}": {"learning_rule": "local_representation_alignment"} for key in (
         "feedback", "beta",
+    )},
+    **{f"learning_rule.{key}": {"learning_rule": "synthetic_gradients"} for key in (
+        "module_hidden", "conditioned", "targets", "update_probability",
     )},
     **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
         "gamma", "dt", "steps",

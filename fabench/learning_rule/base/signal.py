@@ -33,6 +33,12 @@ class SignalRule(DescentRule):
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
         """Let the rule's own parameters descend, before the weights do."""
 
+    def adapt_to_targets(
+        self, part: Part, forward: ForwardPass, e: Tensor, y: Tensor, deltas: Signals
+    ) -> None:
+        """``adapt`` for what needs the targets y [R, B, C], operands, too."""
+        self.adapt(part, forward, e, deltas)
+
     def teaches(self, part: Part) -> bool:
         """Whether the weights learn in this step: not while ``adapt`` prepares for it."""
         return True
@@ -48,7 +54,7 @@ class SignalRule(DescentRule):
             error = forward.back(0, deltas[0], part.operand("W0").mT)
             x = part.as_operand(x + part.adversarial * error.sign())
             forward, e, deltas = self._send(part, x, y)
-        self.adapt(part, forward, e, deltas)
+        self.adapt_to_targets(part, forward, e, part.as_operand(y), deltas)
         if self.teaches(part):
             for layer, delta in sorted(deltas.items()):
                 if part.layers[layer].trained:
