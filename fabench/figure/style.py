@@ -56,6 +56,7 @@ COLORS = {
     # Forward passes only
     "fdfa": "#CC6677",
     "pepita": "#88CCEE",
+    "forward_forward": "#2E8BC0",
     "predictive_coding": "#0F4C5C",
 }
 

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from fabench.dataset.base import Dataset, ImageDataset, Teacher
 from fabench.dataset.encoder import Encoder
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
+from fabench.learning_rule.base.rule import LabelRule, LazyRule, LearningRule, SearchRule
 from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.base import Model
 from fabench.model.layer.initialization import InitOfB
@@ -80,6 +80,9 @@ def _check_path(key: str, path: str | None) -> None:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{key}={short(str(path))}: {reason}.") from None
 
+
+LABELLED = ("parity", "classification", "random_labels")
+"""The tasks of which an example has one class."""
 
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
 
@@ -315,6 +318,11 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         reason = rule.transport_refusal(layers)
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
+    if isinstance(rule, LabelRule) and config.task.name not in LABELLED:
+        raise UserError(
+            f"learning_rule={rule.name} asks for an example's class: task={config.task.name} is "
+            "not for it."
+        )
     t = config.trainer
     if t.weight_decay and isinstance(rule, SearchRule):
         raise UserError(

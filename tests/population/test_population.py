@@ -139,7 +139,7 @@ LEARNED = [
     "direct_difference_target_propagation", "fdfa",
     "local_representation_alignment",
 ]  # fmt: skip
-OTHERS = ["pepita", "predictive_coding", "synthetic_gradients"]
+OTHERS = ["pepita", "forward_forward", "predictive_coding", "synthetic_gradients"]
 """That descend otherwise than by teaching signals."""
 
 

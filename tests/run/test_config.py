@@ -341,6 +341,10 @@ WRONG = {
     "learning_rule.conditioned": [1, "yes", None],
     "learning_rule.targets": ["true", 1, None],
     "learning_rule.update_probability": [0.0, 1.5, NAN, "0", True, None],
+    "learning_rule.threshold": [*POSITIVE, None],
+    "learning_rule.label_scale": [*POSITIVE, None],
+    "learning_rule.negatives": ["random", 1, None],
+    "learning_rule.answer": ["softmax", 1, None],
     "learning_rule.inverse_loss": ["denoising", 1, None],
     "learning_rule.pretraining_epochs": [-1, 1.5, "3", True, None],
     "learning_rule.gamma": [*POSITIVE, None],
@@ -366,6 +370,9 @@ HAS = {  # keys that not every option has, and an option that has them
     )},
     **{f"learning_rule.{key}": {"learning_rule": "synthetic_gradients"} for key in (
         "module_hidden", "conditioned", "targets", "update_probability",
+    )},
+    **{f"learning_rule.{key}": {"learning_rule": "forward_forward"} for key in (
+        "threshold", "label_scale", "negatives", "answer",
     )},
     **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
         "gamma", "dt", "steps",
