@@ -173,6 +173,25 @@ def test_a_row_is_the_run_alone(make_config, batches, optimizer, rule):
             assert not torch.allclose(together[name][r], together[name][other], rtol=1e-2)
 
 
+@pytest.mark.parametrize("side_by_side", [False, True], ids=["one by one", "together"])
+@pytest.mark.parametrize("rule", [*LEARNED, *OTHERS])
+def test_a_row_has_its_rules_numbers(make_config, batches, monkeypatch, rule, side_by_side):
+    """Whatever the others have."""
+    settings = {"model__hidden": [6, 4], "model__bias": True, "model__activation": "tanh", "k": 2}
+    config = make_config(learning_rule=rule, optimizer__lr=0.05, **settings)
+    scalars = config.scalars()
+    own = [key for key in scalars if key.startswith("learning_rule.")]
+    rows = [Row(3, scalars | {key: factor * scalars[key] for key in own}) for factor in (1, 0.5)]
+    monkeypatch.setattr(module, "computes_together", lambda *_: side_by_side)
+    together = build(config, rows)
+    together = tensors(trained(together, batches(together)))
+    for r, row in enumerate(rows):
+        alone = build(config, [row])
+        for name, tensor in tensors(trained(alone, batches(alone))).items():
+            torch.testing.assert_close(tensor[0], together[name][r], rtol=1e-4, atol=1e-6)
+    assert bool(own) == any(not torch.equal(*tensor) for tensor in together.values())
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_row_that_diverges_leaves_the_others_alone(make_config, batches, optimizer):
     config = make_config(optimizer=optimizer, trainer__weight_decay=0.01, model__hidden=[6, 4])
