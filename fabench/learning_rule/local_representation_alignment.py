@@ -26,7 +26,7 @@ Differences from the papers:
 1. The local loss is the squared error; the paper of 2018 takes sum log(1 + (h - t)^2), too.
 2. Neither changes in (2) nor updates are clipped to a norm.
 3. E starts as ``init_of_B`` says; the papers' is N(0, 1) (init_of_B=standard_gaussian).
-4. Dense layers only.
+4. Several ``steps`` compare activities that are near: they want ``trainer.precision=fp32``.
 """
 
 from collections.abc import Sequence
@@ -37,9 +37,8 @@ from torch import Tensor
 
 from fabench.learning_rule.base.feedback import FeedbackRule, standing_in
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.signal import Signals, dense_only
+from fabench.learning_rule.base.signal import Signals
 from fabench.learning_rule.base.target import activation, change, slope
-from fabench.model.layer.kernel import product
 from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT, Count, Rate
 
@@ -51,9 +50,6 @@ class LocalRepresentationAlignment(FeedbackRule):
     beta: Rate
     steps: Count
     feedback_rate: Rate
-
-    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        return dense_only(layers)
 
     def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
         above = layers[1:] if self.feedback != "derivative" else ()
@@ -85,26 +81,25 @@ class LocalRepresentationAlignment(FeedbackRule):
         self, part: Part, forward: ForwardPass, layer: int, error: Tensor, y: Tensor
     ) -> Tensor:
         """u_K - a_l [R, B, units] of a layer, given the error of the one above: (2)."""
-        above, mask = layer + 1, forward.masks[layer + 1]
+        above, derivative = layer + 1, self.feedback == "derivative"
+        own, mask, last = part.layers[above], forward.masks[above], above == len(part.layers) - 1
+        M = part.operand(f"W{above}").mT if derivative else part.operand(f"B{layer}")
+        b = part.operand(f"b{above}") if own.bias_init is not None else None
         a, f = forward.a[layer], activation(part, layer)
-        far, higher, now = a.new_zeros(()), forward.a[above], error  # a_{l+1}(u), e_{l+1}(u)
+        # u_k - a_l, and of the layer above: a(u), what its pooling passes on, e(u)
+        far, higher, places, now = a.new_zeros(()), forward.a[above], forward.places[above], error
         for step in range(self.steps):
             if step:
-                moved = through(change(f, a, far), mask)
-                rise = product(part.as_operand(moved), part.operand(f"W{above}"))
-                higher = forward.a[above] + rise
-                if above == len(part.layers) - 1:
+                h = part.as_operand(through(f.f(a + far), mask))
+                higher, places = own.preactivation(h, part.operand(f"W{above}"), b)
+                rise = higher - forward.a[above]
+                if last:
                     now = part.error(higher, y)
                 else:
                     now = error + change(activation(part, above), forward.a[above], rise)
-            if self.feedback != "derivative":
-                d = through(product(part.as_operand(now), part.operand(f"B{layer}")), mask)  # (4)
-            else:
-                if above < len(part.layers) - 1:
-                    now = now * slope(activation(part, above), higher)
-                back = product(part.as_operand(now), part.operand(f"W{above}").mT)
-                d = through(back, mask) * slope(f, a + far)  # (6)
-            far = far - self.beta * d
+            e = now if last or not derivative else now * slope(activation(part, above), higher)
+            d = through(own.back(part.as_operand(e), M, places), mask)  # (4)
+            far = far - self.beta * (d * slope(f, a + far) if derivative else d)  # (6)
         return far
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:

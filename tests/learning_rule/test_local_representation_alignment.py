@@ -8,6 +8,7 @@ import torch
 from by_hand import HandPart
 
 from fabench.learning_rule.local_representation_alignment import LocalRepresentationAlignment
+from fabench.model.convnet import Convnet
 from fabench.population.population import Row
 from fabench.run.trainer import population_of
 from fabench.task.base import LOSSES
@@ -72,6 +73,51 @@ def test_targets_follow_a_loop(draw_network, widths, activation, feedback, steps
             [expected] = torch.autograd.grad((expected**2).sum() / 2, a)
         assert expected.any()
         torch.testing.assert_close(deltas[layer], expected.detach(), rtol=1e-6, atol=1e-13)
+
+
+@every_feedback
+@pytest.mark.parametrize("steps", [1, 3])
+def test_convolutions_have_targets_too(feedback, steps):
+    """Two of them with pooling, whose forward passes torch differentiates, then dense layers."""
+    settings = {"name": "convnet", "channels": [4, 5], "kernel": 3, "padding": 1, "pool": 2,
+                "pool_stride": 2, "hidden": [6], "activation": "tanh", "bias": True,
+                "weight_init": "torch_uniform", "weight_scale": 1.0, "input_dropout": 0.0,
+                "hidden_dropout": 0.0}  # fmt: skip
+    layers = Convnet(**settings).layers((2, 8, 8), 1, 3)
+    rng = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=rng, dtype=torch.float64)
+
+    own = {
+        "W": [normal(3, layer.fan_in, layer.fan_out) / layer.fan_in**0.5 for layer in layers],
+        "b": [normal(3, 1, layer.fan_out) for layer in layers],
+    }
+    if feedback != "derivative":
+        own["B"] = [normal(3, layer.fan_out, layer.fan_in) for layer in layers[1:]]
+    part = HandPart(layers, objective=LOSSES["squared_error"], **own)
+    x, y = normal(3, 4, 128), normal(3, 4, 3)
+    rule, passed = lra(feedback, steps=steps), part.forward(x)
+    deltas = rule.teaching_signals(passed.output - y, y, passed, part)
+    target = y
+    for layer in reversed(range(3)):
+        u, above, W = passed.a[layer], layers[layer + 1], part[f"W{layer + 1}"]
+        for _ in range(steps):
+            u = u.detach().requires_grad_()
+            a, _ = above.preactivation(u.tanh(), W, part[f"b{layer + 1}"])
+            error = (a if layer == 2 else a.tanh()) - target
+            if feedback == "derivative":
+                ((error**2).sum() / 2).backward()
+                u = u - 0.3 * u.grad
+            else:
+                _, places = above.preactivation(u.tanh(), W, part[f"b{layer + 1}"])
+                u = u - 0.3 * above.back(error, part[f"B{layer}"], places)
+        target = u.tanh().detach()
+        a = passed.a[layer]
+        expected = a.tanh() - target
+        if feedback == "derivative":
+            expected = expected * (1 - a.tanh() ** 2)
+        torch.testing.assert_close(deltas[layer], expected, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("feedback", ["fixed", "derivative"])
