@@ -96,9 +96,7 @@ class SyntheticGradients(SignalRule, NoisyRule):
         return (chance <= p).type_as(drawn)
 
     def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
-        taught, h = self.taught(part), self.all_predicted(part, forward, y)
-        deltas = signals(e, forward, h)
-        return {layer: delta * taught[:, layer] for layer, delta in deltas.items()}
+        return signals(e, forward, self.all_predicted(part, forward, y))
 
     def adapt_to_targets(
         self, part: Part, forward: ForwardPass, e: Tensor, y: Tensor, deltas: Signals
@@ -118,6 +116,7 @@ class SyntheticGradients(SignalRule, NoisyRule):
         for number, outer in found:
             part.descend(f"M{number}", outer, rate=self.feedback_rate)
             part.descend(f"m{number}", outer.of_bias(), rate=self.feedback_rate)
+        deltas |= {layer: delta * taught[:, layer] for layer, delta in deltas.items()}
 
     def all_predicted(self, part: Part, forward: ForwardPass, y: Tensor) -> list[list[Tensor]]:
         """``predicted`` of every hidden layer."""

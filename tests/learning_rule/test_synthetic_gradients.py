@@ -77,7 +77,7 @@ def test_modules_descend_autograd_of_their_losses(
     part, e, last, depth = part_of(net, rule), net.y - 0.5, len(widths) - 2, len(hidden) + 1
     passed = part.forward(net.x)
     deltas = rule.teaching_signals(e, net.y, passed, part)
-    rule.adapt_to_targets(part, passed, e, net.y, deltas)
+    rule.adapt_to_targets(part, passed, e, net.y, dict(deltas))
     assert len(part.descended) == 2 * last * depth
     for layer in range(last):
         h = passed.h[layer + 1].clone().requires_grad_()

@@ -36,7 +36,8 @@ class SignalRule(DescentRule):
     def adapt_to_targets(
         self, part: Part, forward: ForwardPass, e: Tensor, y: Tensor, deltas: Signals
     ) -> None:
-        """``adapt`` for what needs the targets y [R, B, C], operands, too."""
+        """``adapt`` for what needs the targets y [R, B, C], operands, too; it may change what the
+        weights will descend."""
         self.adapt(part, forward, e, deltas)
 
     def teaches(self, part: Part) -> bool:
