@@ -45,8 +45,19 @@ COLORS = {
     "frsf": "#A0693B",
     "brsf": "#C8A27C",
     "local_search": "#DDCC77",
+    # Targets: olives
     "difference_target_propagation": "#999933",
+    "target_propagation": "#5C5C1F",
+    "simplified_difference_target_propagation": "#C6C665",
+    "direct_difference_target_propagation": "#7A8F1C",
+    "local_representation_alignment": "#B58900",
+    "synthetic_gradients": "#4B0082",
     "contrastive_hebbian": "#661100",
+    # Forward passes only
+    "fdfa": "#CC6677",
+    "pepita": "#88CCEE",
+    "forward_forward": "#2E8BC0",
+    "predictive_coding": "#0F4C5C",
 }
 
 

@@ -4,22 +4,30 @@
     t_L = a_L - stepsize e                                           (2)
     t_l = h_l + g_{l+1}(t_{l+1}) - g_{l+1}(h_{l+1})                  (3)
     delta_l = ((h_l - t_l) / stepsize) ⊙ f'(a_l)                     (4)
-    xi ~ N(0, 1),  h~ = h_l + noise xi                               (5)
-    d(V, c)_{l+1} = the gradient of ||g_{l+1}(f_{l+1}(h~)) - h~||^2  (6)
 
-e: dloss/da_L [B, C]; h_L = a_L; g_l: the inverse of layer l, f_l(h) = f(h W_l + b_l), so that its
-activation f is the one of layer l-1; V_l [n_l, n_{l-1}], c_l [n_{l-1}]; t_l: target of h_l. (4) is
-the gradient of ||h_l - t_l||^2 / (2 stepsize) at a_l, t_l being a constant; it is e in the last
-layer. d: what the optimizer descends, at ``feedback_rate`` times its learning rate, a batch mean.
-Every training step has ``feedback_steps`` of (5) and (6), each with noise of its own, and in the
-first ``pretraining_epochs`` the weights do not learn.
+e: dloss/da_L [B, C]; h_L = a_L; t_l: target of h_l. What all rules with targets share, among it
+(1), (4) and h~ = h_l + noise xi, stands in ``base/target.py``. The inverses descend the gradient of
+``inverse_loss``, a batch mean:
+
+    reconstruction       ||g_{l+1}(f_{l+1}(h~)) - h~||^2             (5)
+    difference           ||t~_l - h~||^2, t~_l: (3) from t_L = a~_L  (6)
+    local_difference     -2 <noise xi, g(f(h~)) - r> + ||g(f(h_l) + noise zeta) - r||^2   (7)
+
+a~_L: the network's answer to h~; in (6) inverses above are constants. g and f in (7) are those of
+layer l+1, r = g(f(h_l)), a constant nowhere; zeta ~ N(0, 1). (5) makes g an inverse of f. (6), the
+difference reconstruction loss (DRL), makes the targets those of a damped Gauss-Newton step, and (7)
+(L-DRL) makes g' the transpose of f', so that targets are backpropagation's where they are near.
 
 V_l stands in for W_l^T, as the weight alignment measures it, when targets are near: then (3) goes
-through g' as backpropagation goes through f'^T.
+through g' as backpropagation goes through f'^T. ``feedback_steps`` = 0 is FW-DTP: inverses stay as
+``init_of_B`` draws them.
 
 References: D.-H. Lee, S. Zhang, A. Fischer, Y. Bengio, "Difference target propagation", 2015,
 arXiv:1412.7525; A. Meulemans, F. Carzaniga, J. Suykens, J. Sacramento, B. Grewe, "A theoretical
-framework for target propagation", 2020, arXiv:2006.14331, for (2) and the experiment.
+framework for target propagation", 2020, arXiv:2006.14331, for (2), (6) and the experiment;
+M. Ernoult et al., "Towards scaling difference target propagation by learning backprop targets",
+2022, arXiv:2201.13415, for (7); T. Shibuya, N. Inoue, R. Kawakami, I. Sato, "Fixed-weight
+difference target propagation", AAAI 2023, arXiv:2212.10352.
 
 Differences from the papers:
 1. stepsize is of an example's e; the papers' is of the batch mean's gradient, B times as large.
@@ -27,102 +35,102 @@ Differences from the papers:
    backpropagation. Meulemans' code divides the learning rate by stepsize instead (normalize_lr).
 3. Lee takes t_{L-1} from backpropagation's gradient; with Meulemans' (2) and (3) it comes from g_L.
 4. The inverses learn in every step, as Meulemans'; Lee's have epochs of their own. Meulemans'
-   code divides (6) by noise^2 and the number of units, which Adam cancels.
+   code divides (5) by noise^2 and the number of units, and (6) by noise^2, which Adam cancels.
 5. V starts as ``init_of_B`` says, c at 0. They have the optimizer and weight decay of W.
 6. An optimizer that counts its steps (Adam's bias correction) counts those of pretraining, too.
+7. Ernoult's inverses have numbers of steps and of noise of their own; here all have the same.
 """
 
-from collections.abc import Sequence
-from typing import Annotated
+from typing import Literal
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import AntiparallelFeedback, standing_in
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import NoisyRule
-from fabench.learning_rule.base.signal import Signals, chain_only
-from fabench.model.layer.kernel import product
-from fabench.model.layer.network import ACTIVATIONS, Activation, ForwardPass, Layer, Outer
-from fabench.model.layer.parameter import Parameter, network_parameters
-from fabench.schema import STRICT, Count, NonNegative, Rate
+from fabench.learning_rule.base.target import (
+    CountOrNone,
+    Descends,
+    TargetRule,
+    activation,
+    change,
+    down,
+    down_by,
+    inverse,
+    slope,
+)
+from fabench.model.layer.network import Activation, Outer
+from fabench.schema import STRICT, NonNegative, Rate
 
 
 @dataclass(frozen=True, config=STRICT)
-class DifferenceTargetPropagation(AntiparallelFeedback, NoisyRule):
+class DifferenceTargetPropagation(TargetRule):
     name: str
     stepsize: Rate
     noise: NonNegative
     feedback_rate: Rate
-    feedback_steps: Count
-    pretraining_epochs: Annotated[int, Field(ge=0, lt=2**63)]
+    feedback_steps: CountOrNone
+    pretraining_epochs: CountOrNone
+    inverse_loss: Literal["reconstruction", "difference", "local_difference"] = "reconstruction"
 
-    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        return chain_only(layers)
+    def answer(self, part: Part, a: Tensor) -> Tensor:
+        return a
 
-    def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
-        return range(len(layers) - 1)
+    def aim(self, h: Tensor, e: Tensor, y: Tensor) -> Tensor:
+        return -self.stepsize * e  # (2)
 
-    def other_parameters(self, layers: tuple[Layer, ...]) -> dict[str, Parameter]:
-        table = network_parameters([inverse(layers, layer) for layer in range(1, len(layers))])
-        return {f"c{name[1:]}": bias for name, bias in table.items() if name[0] == "b"}
+    def lead(self, h: Tensor, g: Activation, a: Tensor, step: Tensor) -> Tensor:
+        return change(g, a, step)  # (1), (3)
 
-    def teaches(self, part: Part) -> bool:
-        return part.epoch > self.pretraining_epochs
+    def inverse_descends(
+        self, part: Part, layer: int, h: Tensor, deviation: Tensor, step: int
+    ) -> Descends:
+        noisy = part.as_operand(h + self.noise * deviation)
+        if self.inverse_loss == "reconstruction":
+            return self.reconstruction(part, layer, noisy, noisy)  # (5)
+        if self.inverse_loss == "difference":
+            return self.difference(part, layer, h, noisy)
+        zeta = part.noise(f"inverse {step} of {layer}", (h.shape[1], part.layers[layer].units))
+        return self.local_difference(part, layer, h, noisy, self.noise * zeta)
 
-    def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
-        h, V, last = [*forward.h, forward.output], part.operands("B"), len(part.layers) - 1
-        deltas, far = {last: e}, -self.stepsize * e  # (2); far = t - h
-        for layer in reversed(range(last)):
-            f, c = ACTIVATIONS[part.layers[layer].activation], part[f"c{layer}"]
-            a = product(h[layer + 2], V[layer]) + c  # float32, as c: bf16 has no room for targets
-            step = product(part.as_operand(far), V[layer]).type_as(a)
-            far = change(f, a, step)  # (1), (3)
-            missing = part.as_operand(far / -self.stepsize)
-            deltas[layer] = forward.pull(layer, missing)  # (4)
-        return deltas
+    def difference(self, part: Part, layer: int, h: Tensor, noisy: Tensor) -> Descends:
+        """What the inverse of ``layer`` descends: the gradient of (6)."""
+        clean, moved = [h], [noisy]
+        for upper in range(layer, len(part.layers)):
+            clean.append(self.up(part, upper, clean[-1]))
+            moved.append(self.up(part, upper, moved[-1]))
+        far = moved[-1] - clean[-1]
+        for upper in reversed(range(layer + 1, len(part.layers))):
+            a, s = down(part, upper, clean[upper + 1 - layer]), down_by(part, upper, far)
+            far = change(activation(part, upper - 1), a, s.type_as(a))  # (3)
+        g, a = activation(part, layer - 1), down(part, layer, clean[1])
+        s = down_by(part, layer, far).type_as(a)
+        missing = 2 * (change(g, a, s) - (noisy - h))  # (6)
+        at_target = missing * slope(g, a + s)
+        at_answer = missing * slope(g, a)
+        # h~^T at_target - h^T at_answer, h~ = h + far, as differences of what is near
+        ends = [(far, at_target), (clean[1], at_target - at_answer)]
+        return self._sum(part, layer, ends, at_target - at_answer)
 
-    def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        widths = [layer.units for layer in part.layers[:-1]]
-        for step in range(self.feedback_steps):
-            drawn = part.noise(f"inverse {step}", (e.shape[1], sum(widths))).split(widths, 2)
-            for layer, (h, xi) in enumerate(zip(forward.h[1:], drawn, strict=True), 1):
-                noisy = part.as_operand(h + self.noise * xi)  # (5)
-                outer = self.reconstruction(part, layer, noisy)
-                part.descend(f"B{layer - 1}", outer, rate=self.feedback_rate)
-                part.descend(f"c{layer - 1}", outer.of_bias(), rate=self.feedback_rate)
+    def local_difference(
+        self, part: Part, layer: int, h: Tensor, noisy: Tensor, above: Tensor
+    ) -> Descends:
+        """What the inverse of ``layer`` descends: the gradient of (7), for noise ``above`` it."""
+        g, up = activation(part, layer - 1), self.up(part, layer, h)
+        moved = self.up(part, layer, noisy) - up
+        a = down(part, layer, up)
+        s, t = (down_by(part, layer, x).type_as(a) for x in (moved, above))
+        sent = -2 * (noisy - h)
+        from_below = sent * slope(g, a + s)
+        far = 2 * change(g, a, t)
+        from_above = far * slope(g, a + t)
+        rest = from_below + from_above - (sent + far) * slope(g, a)
+        return self._sum(part, layer, [(moved, from_below), (above, from_above), (up, rest)], rest)
 
-    def reconstruction(self, part: Part, layer: int, h: Tensor) -> Outer:
-        """What the inverse of ``layer`` descends for its inputs h [R, B, n_inputs]: (6)."""
-        own, back = part.layers[layer], inverse(part.layers, layer)
-        above, _ = own.preactivation(h, part.operand(f"W{layer}"), bias(part, layer))
-        if layer < len(part.layers) - 1:
-            above = ACTIVATIONS[own.activation].f(above)
-        number, g = layer - 1, ACTIVATIONS[back.activation]
-        a, _ = back.preactivation(above, part.operand(f"B{number}"), part.operand(f"c{number}"))
-        again = g.f(a)  # (1)
-        return Outer(back, above, 2 * (again - h) * g.derivative(a, again), h.shape[1])
-
-    def alignment_pairs(
-        self, W: list[Tensor], B: list[Tensor]
-    ) -> list[tuple[Tensor, Tensor] | None]:
-        return standing_in(B, W)
-
-
-def change(f: Activation, a: Tensor, step: Tensor) -> Tensor:
-    """f(a + step) - f(a); where rounding would leave little of that, f'(a) step."""
-    before, near = f.f(a), step.abs() < torch.finfo(step.dtype).eps ** 0.5
-    return torch.where(near, f.derivative(a, before) * step, f.f(a + step) - before)
-
-
-def inverse(layers: tuple[Layer, ...], layer: int) -> Layer:
-    """The inverse of ``layer``: its outputs come in, its inputs go out, (1)."""
-    own = layers[layer]
-    return Layer(own.fan_out, own.fan_in, layers[layer - 1].activation, bias_init="zeros")
-
-
-def bias(part: Part, layer: int) -> Tensor | None:
-    """A layer's biases, as an operand."""
-    return part.operand(f"b{layer}") if part.layers[layer].bias_init is not None else None
+    def _sum(
+        self, part: Part, layer: int, ends: list[tuple[Tensor, Tensor]], of_bias: Tensor
+    ) -> Descends:
+        """The sum of several outer products, a batch mean."""
+        h, delta = (part.as_operand(torch.cat(t, 1)) for t in zip(*ends, strict=True))
+        size = h.shape[1] // len(ends)
+        return Outer(inverse(part.layers, layer), h, delta, size), of_bias.mean(1, keepdim=True)

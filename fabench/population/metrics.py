@@ -237,7 +237,8 @@ def _probe(part: PopulationPart, rule: SignalRule, x: Tensor, y: Tensor) -> Prob
     ours, exact = (_Traced(**vars(passed)) for _ in range(2))
     deltas = rule.teaching_signals(e, part.as_operand(y), ours, part)
     bp_deltas = exact.carry(e, transposed(part.operands("W")))
-    return Probe(passed, deltas, bp_deltas, ours.arriving, exact.arriving)
+    found = (deltas, bp_deltas, ours.arriving, exact.arriving)
+    return Probe(passed, *(dict(sorted(signals.items())) for signals in found))
 
 
 def gradient_alignment(probe: Probe) -> Metrics:
@@ -267,7 +268,7 @@ def signal_norms(probe: Probe) -> Metrics:
     """
     return {
         f"signal_norm_{layer + 1}": norm.mean(1).cpu()
-        for layer, delta in sorted(probe.deltas.items())
+        for layer, delta in probe.deltas.items()
         for norm in [vector_norm(delta.flatten(2), dim=2, dtype=torch.float64)]
     }
 

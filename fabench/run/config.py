@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from fabench.dataset.base import Dataset, ImageDataset, Teacher
 from fabench.dataset.encoder import Encoder
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
+from fabench.learning_rule.base.rule import LabelRule, LazyRule, LearningRule, SearchRule
 from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.base import Model
 from fabench.model.layer.initialization import InitOfB
@@ -81,14 +81,10 @@ def _check_path(key: str, path: str | None) -> None:
         raise UserError(f"{key}={short(str(path))}: {reason}.") from None
 
 
+LABELLED = ("parity", "classification", "random_labels")
+"""The tasks of which an example has one class."""
+
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
-
-
-NEUTRAL: dict[str, dict[str, Any]] = {
-    "trainer": {"same_examples": False},
-    "model": {"batch_norm": False, "stride": 1},
-}
-"""Settings that came later, at the value that leaves a run what it was, and its name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,10 +179,11 @@ class Config:
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
-        for group, settings in NEUTRAL.items():
-            for key, value in settings.items():
-                if science[group].get(key) == value:
-                    del science[group][key]
+        for group in ("trainer", "learning_rule", "model"):
+            for field in dataclasses.fields(getattr(self, group)):
+                name = field.name  # a later setting at its default: as before there was such one
+                if name in science[group] and science[group][name] == field.default:
+                    del science[group][name]
         if not self.has_feedback:
             del science["init_of_B"]
         return science
@@ -321,6 +318,11 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         reason = rule.transport_refusal(layers)
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
+    if isinstance(rule, LabelRule) and config.task.name not in LABELLED:
+        raise UserError(
+            f"learning_rule={rule.name} asks for an example's class: task={config.task.name} is "
+            "not for it."
+        )
     t = config.trainer
     if t.weight_decay and isinstance(rule, SearchRule):
         raise UserError(

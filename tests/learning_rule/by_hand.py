@@ -77,7 +77,7 @@ class HandPart(Part):
         raise NotImplementedError
 
     def error(self, output, y):
-        raise NotImplementedError
+        return self.objective.error(output, y)
 
     def prediction(self, output):
         return self.objective.prediction(output)

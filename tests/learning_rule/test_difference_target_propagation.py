@@ -179,6 +179,68 @@ def test_inverses_descend_autograd_of_their_losses(draw_network, widths, activat
                 torch.testing.assert_close(g.double(), own.grad, rtol=1e-5, atol=1e-6)
 
 
+def network(net, f, layer, h):
+    """h_{layer+1}, ..., h_L of the layer's inputs h."""
+    found = []
+    for n in range(layer, len(net.layers)):
+        h = h @ net.weights.W[n] + net.weights.b[n]
+        h = h if n == len(net.layers) - 1 else f(h)
+        found.append(h)
+    return found
+
+
+@every_activation
+@every_depth
+def test_difference_reconstruction_is_autograd_with_the_inverses_above_held(
+    draw_network, widths, activation
+):
+    net, f, size = draw_network(widths, activation, bias=True), F[activation], 4
+    rule, xi = dtp(noise=0.3, inverse_loss="difference"), net.normal(3, size, sum(widths[1:-1]))
+    part = part_of(net, noise=lambda stream, shape: xi)
+    passed = part.forward(net.x)
+    rule.adapt(part, passed, net.y, {})
+    for layer, own_xi in enumerate(xi.split(widths[1:-1], 2), 1):
+        h, number = passed.h[layer], layer - 1
+        V, c = (part[f"{kind}{number}"].clone().requires_grad_() for kind in "Bc")
+        ups, target = network(net, f, layer, h), network(net, f, layer, h + 0.3 * own_xi)[-1]
+        for n in reversed(range(layer, len(net.layers) - 1)):  # h_{n+1} from h_{n+2}
+            B, b, above = part[f"B{n}"], part[f"c{n}"], ups[n + 1 - layer]
+            target = ups[n - layer] + f(target @ B + b) - f(above @ B + b)
+        target = h + f(target @ V + c) - f(ups[0] @ V + c)
+        (((target - h - 0.3 * own_xi) ** 2).sum() / size).backward()
+        for name, own in ((f"B{number}", V), (f"c{number}", c)):
+            assert own.grad.any() or own is c  # which a line, or a ReLU that stays on, leaves
+            assert part.descended[name][1] == 0.5
+            assert_same(part.descended[name][0], own.grad)
+
+
+@every_activation
+@every_depth
+def test_local_difference_reconstruction_is_autograd(draw_network, widths, activation):
+    net, f, size = draw_network(widths, activation, bias=True), F[activation], 4
+    drawn = {}
+
+    def noise(stream, shape):
+        return drawn.setdefault(stream, net.normal(3, *shape))
+
+    part = part_of(net, noise=noise)
+    passed = part.forward(net.x)
+    dtp(noise=0.3, inverse_loss="local_difference").adapt(part, passed, net.y, {})
+    assert len(drawn) == len(widths) - 1
+    xi, *zetas = drawn.values()
+    for layer, (own_xi, zeta) in enumerate(zip(xi.split(widths[1:-1], 2), zetas, strict=True), 1):
+        h = passed.h[layer]
+        V, c = (part[f"{kind}{layer - 1}"].clone().requires_grad_() for kind in "Bc")
+        up, moved = (network(net, f, layer, x)[0] for x in (h, h + 0.3 * own_xi))
+        r = f(up @ V + c)
+        below = -2 * (0.3 * own_xi * (f(moved @ V + c) - r)).sum()
+        above = ((f((up + 0.3 * zeta) @ V + c) - r) ** 2).sum()
+        ((below + above) / size).backward()
+        for name, own in ((f"B{layer - 1}", V), (f"c{layer - 1}", c)):
+            assert own.grad.any() or own is c  # which a line, or a ReLU that stays on, leaves
+            assert_same(part.descended[name][0], own.grad)
+
+
 def test_every_inverse_step_has_noise_of_its_own(draw_network):
     net, streams = draw_network((6, 5, 4, 2)), []
     part = part_of(net, noise=lambda stream, shape: streams.append(stream) or net.normal(3, *shape))
@@ -228,6 +290,37 @@ def test_in_pretraining_only_the_inverses_learn(configure):
     assert update_alignment(part, x, y)["update_alignment"].isfinite().all()
 
 
+def test_without_steps_the_inverses_stay_as_they_were_drawn(configure):
+    people = population(configure(learning_rule__feedback_steps=0))
+    x, y = batch()
+    start = {name: tensor.clone() for name, tensor in people.tensors.items()}
+    for _ in range(3):
+        people.step(x, y)
+    moved = {n for n, tensor in people.tensors.items() if not torch.equal(tensor, start[n])}
+    assert moved == {f"{kind}{layer}" for kind in "Wb" for layer in range(3)}
+    assert people.snapshot(slice(None)).keys() == moved
+
+
+def test_local_differences_bring_the_inverses_to_the_transposed_weights(configure):
+    """Of a linear network, and not to its inverse."""
+    people = population(configure(
+        learning_rule__pretraining_epochs=1000, learning_rule__noise=1.0,
+        learning_rule__inverse_loss="local_difference", model__activation="linear",
+    ))  # fmt: skip
+    x, y = batch()
+    for _ in range(60):
+        people.step(x, y)
+    for b, w in people.rule.alignment_pairs(people.matrices("W"), people.matrices("B")):
+        assert ((b - w).flatten(1).norm(dim=1) < 0.2 * w.flatten(1).norm(dim=1)).all()
+
+
+def test_the_setting_that_came_later_is_no_part_of_the_identity(configure):
+    config, other = configure(), configure(learning_rule__inverse_loss="difference")
+    assert "inverse_loss" not in config.science()["learning_rule"]
+    assert other.science()["learning_rule"]["inverse_loss"] == "difference"
+    assert config.resolved()["learning_rule"]["inverse_loss"] == "reconstruction"
+
+
 def test_untrained_weights_are_measured_as_they_learn(configure):
     """Before training it is epoch 1, not one of no pretraining."""
     part = population(configure()).part(slice(None))
@@ -241,7 +334,7 @@ def test_inverses_come_to_undo_their_layers(configure):
     def loss():
         part = people.part(slice(None))
         h = part.forward(x).h[1:]
-        deltas = [part.rule.reconstruction(part, n, h[n - 1]).h for n in (1, 2)]
+        deltas = [part.rule.reconstruction(part, n, h[n - 1], h[n - 1])[0].h for n in (1, 2)]
         return [((torch.tanh(up @ part[f"B{n}"] + part[f"c{n}"]) - h[n]) ** 2).mean((1, 2))
                 for n, up in enumerate(deltas)]  # fmt: skip
 

@@ -114,14 +114,21 @@ def test_backpropagation_trains_it_as_torch_does(make_config):
     )
 
 
-REFUSE = [
-    "ifa", "ntk", "product_feedback", "difference_target_propagation", "contrastive_hebbian",
-]  # fmt: skip
-RULES = [
+LAYERS = WideResnet(**SETTINGS, depth=10, width=1).layers((1, 8, 8), 1, 10)
+DESCENT = [
     name
     for name in registry.names("learning_rule")
-    if name not in REFUSE and issubclass(registry.find("learning_rule", name), DescentRule)
+    if issubclass(registry.find("learning_rule", name), DescentRule)
 ]
+REFUSE = [name for name in DESCENT if registry.find("learning_rule", name).refusal(None, LAYERS)]
+RULES = [name for name in DESCENT if name not in REFUSE]
+
+
+def test_rules_that_send_an_error_meet_every_network():
+    assert set(RULES) >= {
+        "bp", "fa", "usf", "frsf", "brsf", "kolen_pollack", "weight_mirror",
+        "dfa", "drtp", "dkp", "shallow",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES)

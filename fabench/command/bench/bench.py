@@ -27,7 +27,7 @@ from rich.table import Table
 
 from fabench.command.bench.contenders import CONTENDERS, Contender, Problem
 from fabench.command.bench.measure import alternate, bound_of_step, peak_bytes, reset_peak
-from fabench.command.bench.networks import against_products, against_torch
+from fabench.command.bench.networks import beside_others
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import checked
 from fabench.dataset.base import Data, Dataset
@@ -107,7 +107,16 @@ def bench(args: Sequence[str], conf: Path) -> int:
             table.add_row(row["what"], str(row["value"]), f"{row['seconds']:.3g}")
         console.print(table)
         _write(folder / f"bench_scaling{suffix}", pd.DataFrame(scaling), command, device)
-    networks = beside_torch_and_products(args, conf, settings)
+    own = [arg for arg in args if arg.startswith(("trainer.", "bench."))]
+
+    def chosen(*choices: str) -> Config:
+        raw = composed([*own, *choices], conf)
+        del raw["bench"]
+        return parse(raw)
+
+    networks = beside_others(
+        chosen, settings.models, settings.products, settings.seconds, settings.repetitions
+    )
     if networks:
         _write(folder / f"bench_networks{suffix}", pd.DataFrame(networks), command, device)
     console.print(f"Tables: {folder}/bench*.csv", soft_wrap=True)
@@ -353,42 +362,6 @@ def against_size(
 
 def _precision(p: Problem) -> dict[str, str]:
     return {"precision": p.config.precision}
-
-
-def beside_torch_and_products(
-    args: Sequence[str], conf: Path, settings: Settings
-) -> list[dict[str, Any]]:
-    """The rows of bench_networks.csv: ``bench.models`` and ``bench.products``, in float32."""
-
-    def configured(*choices: str) -> Config:
-        raw = composed([*shared, *choices, "trainer.precision=fp32"], conf)
-        del raw["bench"]
-        return parse(raw)
-
-    shared = [arg for arg in args if arg.startswith(("trainer.", "bench."))]
-    of_images = {"wide_resnet": "cifar10"}
-    models = [
-        configured("task=classification", "learning_rule=bp", f"model={model}",
-                   f"dataset={of_images.get(model, 'mnist')}", "k=1")
-        for model in settings.models
-    ]  # fmt: skip
-    rules = [
-        configured("task=classification", f"learning_rule={rule}", "model.hidden=[256,256,256]",
-                   "model.activation=tanh", "model.bias=true", "k=1")
-        for rule in settings.products
-    ]  # fmt: skip
-    rows = against_torch(models, (1, 3), settings.seconds, settings.repetitions)
-    rows += against_products(rules, settings.seconds, settings.repetitions)
-    table = Table("", "networks", "", "examples a second", "times fabench")
-    for row in rows:
-        what = f"{row['model']}, {row['learning_rule']}"
-        table.add_row(
-            what, str(row["population"]), row["contender"], f"{row['examples_per_second']:,.0f}",
-            f"{row['times_fabench']:.2f}",
-        )  # fmt: skip
-    if rows:
-        console.print(table)
-    return rows
 
 
 # -- Tables ----------------------------------------------------------------------------------

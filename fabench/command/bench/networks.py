@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -18,6 +19,7 @@ from fabench.model.layer.network import ACTIVATIONS, Layer, source
 from fabench.model.layer.normalization import EPSILON
 from fabench.population.population import Population, Row
 from fabench.run.config import Config, resolve_device
+from fabench.run.progress import console
 from fabench.run.trainer import population_of
 
 Step = Callable[[int], None]
@@ -64,6 +66,36 @@ def against_products(
         taken = alternate(list(steps.values()), seconds, repetitions, device)
         for name, step in zip(steps, taken, strict=True):
             rows.append(_row(config, name, 1, step, taken[0]))
+    return rows
+
+
+def beside_others(
+    chosen: Callable[..., Config],
+    models: Sequence[str],
+    rules: Sequence[str],
+    seconds: float,
+    repetitions: int,
+) -> list[dict[str, Any]]:
+    """Both comparisons in float32, printed; ``chosen`` makes a configuration of overrides."""
+    shared = ("task=classification", "k=1", "trainer.precision=fp32")
+    images = {"wide_resnet": "cifar10"}
+    nets = [
+        chosen(*shared, "learning_rule=bp", f"model={m}", f"dataset={images.get(m, 'mnist')}")
+        for m in models
+    ]
+    deep = ("model.hidden=[256,256,256]", "model.activation=tanh", "model.bias=true")
+    own = [chosen(*shared, f"learning_rule={rule}", *deep) for rule in rules]
+    rows = against_torch(nets, (1, 3), seconds, repetitions)
+    rows += against_products(own, seconds, repetitions)
+    table = Table("", "networks", "", "examples a second", "times fabench")
+    for row in rows:
+        what = f"{row['model']}, {row['learning_rule']}"
+        table.add_row(
+            what, str(row["population"]), row["contender"], f"{row['examples_per_second']:,.0f}",
+            f"{row['times_fabench']:.2f}",
+        )  # fmt: skip
+    if rows:
+        console.print(table)
     return rows
 
 

@@ -56,6 +56,10 @@ class NoisyRule(LearningRule):
     """A rule that draws noise in a step: on the CPU, so its step is no CUDA graph."""
 
 
+class LabelRule(LearningRule):
+    """A rule that asks which class an example has: its targets are one-hot, or one of 0 or 1."""
+
+
 class LazyRule(LearningRule):
     """A rule that asks for hidden layers of its own kind (frozen features, fixed gates)."""
 

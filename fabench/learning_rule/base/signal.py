@@ -33,6 +33,13 @@ class SignalRule(DescentRule):
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
         """Let the rule's own parameters descend, before the weights do."""
 
+    def adapt_to_targets(
+        self, part: Part, forward: ForwardPass, e: Tensor, y: Tensor, deltas: Signals
+    ) -> None:
+        """``adapt`` for what needs the targets y [R, B, C], operands, too; it may change what the
+        weights will descend."""
+        self.adapt(part, forward, e, deltas)
+
     def teaches(self, part: Part) -> bool:
         """Whether the weights learn in this step: not while ``adapt`` prepares for it."""
         return True
@@ -48,7 +55,7 @@ class SignalRule(DescentRule):
             error = forward.back(0, deltas[0], part.operand("W0").mT).flatten(2)
             x = part.as_operand(x + part.adversarial * error.sign())
             forward, e, deltas = self._send(part, x, y)
-        self.adapt(part, forward, e, deltas)
+        self.adapt_to_targets(part, forward, e, part.as_operand(y), deltas)
         if self.teaches(part):
             for layer, delta in sorted(deltas.items()):
                 if part.layers[layer].trained:
@@ -83,8 +90,13 @@ def dense_only(layers: Sequence[Layer]) -> str | None:
     return "is not defined for convolutions" if convolutional else None
 
 
-def chain_only(layers: tuple[Layer, ...]) -> str | None:
-    """The refusal of a rule that is defined for dense layers one after the other, and only them."""
+def no_sums(layers: Sequence[Layer]) -> str | None:
+    """The refusal of a rule that is defined for layers one after the other, without more."""
     if any(layer.batch_norm for layer in layers):
         return "is not defined for normalised layers"
-    return dense_only(layers) or (None if is_chain(layers) else "is not defined for sums of layers")
+    return None if is_chain(layers) else "is not defined for sums of layers"
+
+
+def chain_only(layers: Sequence[Layer]) -> str | None:
+    """The refusal of a rule that is defined for dense layers one after the other, without more."""
+    return no_sums(layers) or dense_only(layers)

@@ -105,8 +105,9 @@ class Layer:
         return h.flatten(2)
 
     def preactivation(self, h: Tensor, W: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """a = h W + b [R, B, *shape], and what ``back`` and ``gradient`` need to know of it."""
-        return product(h, W, b), None
+        """a = h W + b [R, B, *shape] of any input, and what ``back`` and ``gradient`` need to know
+        of it."""
+        return product(self.taken(h), W, b), None
 
     def back(self, delta: Tensor, M: Tensor, places: Tensor | None) -> Tensor:
         """A signal [R, B, *shape] sent back through M [R, O, I], W's transpose or what stands in

@@ -189,6 +189,9 @@ def test_alignment_is_measured_where_feedback_stands_in_for_a_matrix():
 
 DENSE_ONLY = [
     "ifa", "ntk", "product_feedback", "difference_target_propagation", "contrastive_hebbian",
+    "target_propagation", "simplified_difference_target_propagation",
+    "direct_difference_target_propagation", "fdfa", "pepita", "predictive_coding",
+    "synthetic_gradients", "forward_forward",
 ]  # fmt: skip
 RULES = [
     name
@@ -222,7 +225,9 @@ def test_a_row_is_the_run_alone_and_every_layer_that_learns_moves(make_config, r
     assert [torch.equal(a, b) for a, b in zip(before, both.matrices("W"), strict=True)] == frozen
 
 
-@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "kolen_pollack", "weight_mirror"])
+@pytest.mark.parametrize("rule", [
+    "bp", "fa", "dfa", "kolen_pollack", "weight_mirror", "local_representation_alignment",
+])  # fmt: skip
 def test_all_rows_at_once_give_what_they_give_one_by_one(make_config, monkeypatch, rule):
     config = configure(make_config, learning_rule=rule, optimizer="sgd")
     rng = np.random.default_rng(0)
