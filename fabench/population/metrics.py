@@ -160,7 +160,7 @@ def weight_alignment(population: Population) -> Metrics:
     """Cosine of feedback and forward weights: per hidden layer, and of all layers together.
 
     All together is the cosine of the concatenated matrices (Refinetti et al. 2021,
-    arXiv:2011.12428, section 3). Empty for rules without feedback.
+    arXiv:2011.12428, section 3). Empty for rules without feedback that stands in for weights.
     """
     W, B = population.matrices("W"), population.matrices("B")
     if not B or not isinstance(population.rule, FeedbackRule):
@@ -171,6 +171,8 @@ def weight_alignment(population: Population) -> Metrics:
         for layer, pair in enumerate(pairs, 1)
         if pair
     }
+    if not flat:
+        return {}
     whole = (
         torch.cat([b for b, _ in flat.values()], 1),
         torch.cat([w for _, w in flat.values()], 1),

@@ -6,8 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fabench.learning_rule.base.feedback import LayerwiseFeedback
 from fabench.learning_rule.base.rule import DescentRule
 from fabench.model.wide_resnet import WideResnet
+from fabench.population.metrics import update_alignment, weight_alignment
 from fabench.population.population import Row
 from fabench.run import registry
 from fabench.run.trainer import population_of
@@ -146,6 +148,19 @@ def test_rows_never_mix_through_normalisation(make_config, rule):
         alone.step(x[r : r + 1], y[r : r + 1])
         for name, tensor in alone.snapshot(slice(None)).items():
             torch.testing.assert_close(found[name][r : r + 1], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_its_inside_is_measured(make_config, rule):
+    config = configure(make_config, learning_rule=rule)
+    people = population_of(config, [Row(0, config.scalars())], CPU)
+    [(x, y)] = batches(1)
+    part = people.part(slice(None))
+    found = update_alignment(part, x, y) | weight_alignment(people)
+    assert all(value.isfinite().all() for name, value in found.items() if "norm" not in name)
+    assert ("weight_alignment" in found) == isinstance(config.learning_rule, LayerwiseFeedback)
+    if rule == "bp":
+        assert found["update_alignment"].item() == pytest.approx(1)
 
 
 def test_all_rows_at_once_give_what_they_give_one_by_one(make_config, monkeypatch):
