@@ -13,10 +13,11 @@ e: dloss/da_L [B, C]; h_L = a_L; t_l: target of h_l. What all rules with targets
     difference           ||t~_l - h~||^2, t~_l: (3) from t_L = a~_L  (6)
     local_difference     -2 <noise xi, g(f(h~)) - r> + ||g(f(h_l) + noise zeta) - r||^2   (7)
 
-a~_L: the network's answer to h~; in (6) inverses above are constants. g and f in (7) are those of
-layer l+1, r = g(f(h_l)), a constant nowhere; zeta ~ N(0, 1). (5) makes g an inverse of f. (6), the
-difference reconstruction loss (DRL), makes the targets those of a damped Gauss-Newton step, and (7)
-(L-DRL) makes g' the transpose of f', so that targets are backpropagation's where they are near.
+a~_L: the network's answer to h~; in (6), which takes a way to the output and back for every layer,
+inverses above are constants. g and f in (7) are those of layer l+1, r = g(f(h_l)), a constant
+nowhere; zeta ~ N(0, 1). (5) makes g an inverse of f. (6), the difference reconstruction loss (DRL),
+makes the targets those of a damped Gauss-Newton step, and (7) (L-DRL) makes g' the transpose of f',
+so that targets are backpropagation's where they are near.
 
 V_l stands in for W_l^T, as the weight alignment measures it, when targets are near: then (3) goes
 through g' as backpropagation goes through f'^T. ``feedback_steps`` = 0 is FW-DTP: inverses stay as
@@ -57,6 +58,7 @@ from fabench.learning_rule.base.target import (
     down,
     down_by,
     inverse,
+    raised,
     slope,
 )
 from fabench.model.layer.network import Activation, Outer
@@ -85,27 +87,27 @@ class DifferenceTargetPropagation(TargetRule):
     def inverse_descends(
         self, part: Part, layer: int, h: Tensor, deviation: Tensor, step: int
     ) -> Descends:
-        noisy = part.as_operand(h + self.noise * deviation)
+        noise = self.noise * deviation
         if self.inverse_loss == "reconstruction":
+            noisy = part.as_operand(h + noise)
             return self.reconstruction(part, layer, noisy, noisy)  # (5)
         if self.inverse_loss == "difference":
-            return self.difference(part, layer, h, noisy)
+            return self.difference(part, layer, h, noise)
         zeta = part.noise(f"inverse {step} of {layer}", (h.shape[1], part.layers[layer].units))
-        return self.local_difference(part, layer, h, noisy, self.noise * zeta)
+        return self.local_difference(part, layer, h, noise, self.noise * zeta)
 
-    def difference(self, part: Part, layer: int, h: Tensor, noisy: Tensor) -> Descends:
-        """What the inverse of ``layer`` descends: the gradient of (6)."""
-        clean, moved = [h], [noisy]
+    def difference(self, part: Part, layer: int, h: Tensor, noise: Tensor) -> Descends:
+        """What the inverse of ``layer`` descends: the gradient of (6), for h~ = h + noise."""
+        clean, far = [h], noise
         for upper in range(layer, len(part.layers)):
-            clean.append(self.up(part, upper, clean[-1]))
-            moved.append(self.up(part, upper, moved[-1]))
-        far = moved[-1] - clean[-1]
+            above, far = raised(part, upper, clean[-1], far)
+            clean.append(above)
         for upper in reversed(range(layer + 1, len(part.layers))):
             a, s = down(part, upper, clean[upper + 1 - layer]), down_by(part, upper, far)
             far = change(activation(part, upper - 1), a, s.type_as(a))  # (3)
         g, a = activation(part, layer - 1), down(part, layer, clean[1])
         s = down_by(part, layer, far).type_as(a)
-        missing = 2 * (change(g, a, s) - (noisy - h))  # (6)
+        missing = 2 * (change(g, a, s) - noise)  # (6)
         at_target = missing * slope(g, a + s)
         at_answer = missing * slope(g, a)
         # h~^T at_target - h^T at_answer, h~ = h + far, as differences of what is near
@@ -113,14 +115,13 @@ class DifferenceTargetPropagation(TargetRule):
         return self._sum(part, layer, ends, at_target - at_answer)
 
     def local_difference(
-        self, part: Part, layer: int, h: Tensor, noisy: Tensor, above: Tensor
+        self, part: Part, layer: int, h: Tensor, noise: Tensor, above: Tensor
     ) -> Descends:
         """What the inverse of ``layer`` descends: the gradient of (7), for noise ``above`` it."""
-        g, up = activation(part, layer - 1), self.up(part, layer, h)
-        moved = self.up(part, layer, noisy) - up
-        a = down(part, layer, up)
+        up, moved = raised(part, layer, h, noise)
+        g, a = activation(part, layer - 1), down(part, layer, up)
         s, t = (down_by(part, layer, x).type_as(a) for x in (moved, above))
-        sent = -2 * (noisy - h)
+        sent = -2 * noise
         from_below = sent * slope(g, a + s)
         far = 2 * change(g, a, t)
         from_above = far * slope(g, a + t)

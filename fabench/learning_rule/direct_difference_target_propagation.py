@@ -34,7 +34,7 @@ from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_out
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule
 from fabench.learning_rule.base.signal import Signals, chain_only
-from fabench.learning_rule.base.target import CountOrNone, forth
+from fabench.learning_rule.base.target import CountOrNone, raised
 from fabench.model.layer.kernel import product
 from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT, NonNegative, Rate
@@ -65,15 +65,10 @@ class DirectDifferenceTargetPropagation(DirectFeedback, NoisyRule):
         for step in range(self.feedback_steps):
             drawn = part.noise(f"feedback {step}", (e.shape[1], sum(widths))).split(widths, 2)
             for layer, (h, xi) in enumerate(zip(forward.h[1:], drawn, strict=True)):
-                noisy = part.as_operand(h + self.noise * xi)  # (4)
-                far = part.as_operand(answer(part, layer + 1, noisy) - answer(part, layer + 1, h))
-                missing = product(far, part.operand(f"B{layer}")) - (noisy - h)
-                gradient = mean_outer(far, part.as_operand(2 * missing))  # (5)
+                above, far = h, self.noise * xi  # (4)
+                for upper in range(layer + 1, len(part.layers)):
+                    above, far = raised(part, upper, above, far)
+                a = part.as_operand(far)  # a~_L - a_L
+                missing = product(a, part.operand(f"B{layer}")) - self.noise * xi
+                gradient = mean_outer(a, part.as_operand(2 * missing))  # (5)
                 part.descend(f"B{layer}", gradient, rate=self.feedback_rate)
-
-
-def answer(part: Part, layer: int, h: Tensor) -> Tensor:
-    """a_L [R, B, C] of the inputs h [R, B, n_inputs] of a layer, without dropout."""
-    for number in range(layer, len(part.layers)):
-        h = forth(part, number, h)
-    return h

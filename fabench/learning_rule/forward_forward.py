@@ -23,6 +23,8 @@ Differences from the paper:
 1. The readout is the network's last layer, and so reads the last hidden layer only.
 2. Inputs of a standardized dataset are not in [0, 1]; ``label_scale`` says what a label is there.
 3. No peer normalisation.
+4. The update alignment is with backpropagation through the plain network, which knows neither (1)
+   nor (2): it says little here.
 """
 
 from typing import Literal

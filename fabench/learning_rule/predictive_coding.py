@@ -27,7 +27,6 @@ Differences from the papers:
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -36,6 +35,7 @@ from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, teach
 from fabench.learning_rule.base.settling import sent_down, sent_up
 from fabench.learning_rule.base.signal import chain_only
+from fabench.learning_rule.base.target import at_full
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 from fabench.schema import STRICT, Count
 
@@ -93,8 +93,3 @@ def surprise(
         missing.append(h - own)
         deltas.append(missing[-1] * f.derivative(a, h))  # (3)
     return missing, [*deltas, part.error([drive, *above][-1], y)]
-
-
-def at_full(a: Tensor) -> Tensor:
-    """What a product has given, in float32 where it is less."""
-    return a.float() if a.dtype == torch.bfloat16 else a

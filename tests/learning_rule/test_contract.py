@@ -428,8 +428,12 @@ AT_ONCE = [name for name in DESCENT if name not in LATER]
 @pytest.mark.parametrize("hidden", [[48], [48, 32]], ids=str)
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
-    settings = {"model__hidden": hidden, "optimizer__lr": 0.1, "k": 1}
-    people = population(make_config(learning_rule=name, model__activation="tanh", **settings))
+    assert_loss_falls(make_config, hidden, learning_rule=name)
+
+
+def assert_loss_falls(make_config, hidden, **settings):
+    settings |= {"model__hidden": hidden, "optimizer__lr": 0.1, "k": 1}
+    people = population(make_config(model__activation="tanh", **settings))
     x, y = toy(3)
     value = people.task.objective.value
     losses = torch.stack([value(people.step(x, y), y).mean(1) for _ in range(40)])
@@ -442,8 +446,39 @@ def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
 )
 def test_operands_share_one_number_format(make_config, monkeypatch, name, dropout):
     """bf16 products mix no types, and lead where float32's do."""
-    settings = {"learning_rule": name, "model__hidden": [48, 32], "optimizer": "momentum", "k": 1}
-    settings |= {"model__input_dropout": dropout, "model__hidden_dropout": dropout}
+    assert_formats_agree(
+        make_config, monkeypatch, learning_rule=name, model__input_dropout=dropout,
+        model__hidden_dropout=dropout,
+    )  # fmt: skip
+
+
+SETTINGS = {
+    "difference_target_propagation": [
+        {"inverse_loss": "difference"}, {"inverse_loss": "local_difference"}, {"feedback_steps": 0},
+    ],
+    "local_representation_alignment": [
+        {"feedback": "fixed"}, {"feedback": "derivative", "steps": 3}, {"steps": 3},
+    ],
+    "synthetic_gradients": [
+        {"conditioned": False}, {"module_hidden": [7, 6]}, {"targets": "backpropagated"},
+    ],
+    "forward_forward": [{"negatives": "uniform", "answer": "readout"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [(name, own) for name in SETTINGS for own in SETTINGS[name]], ids=str
+)
+def test_other_settings_learn_in_every_format(make_config, monkeypatch, name, own):
+    settings = {f"learning_rule__{key}": value for key, value in own.items()}
+    smooth = {"learning_rule": name, "model__activation": "tanh"}
+    assert_formats_agree(make_config, monkeypatch, **smooth, **settings)
+    if name in AT_ONCE:
+        assert_loss_falls(make_config, [48, 32], learning_rule=name, **settings)
+
+
+def assert_formats_agree(make_config, monkeypatch, **settings):
+    settings |= {"model__hidden": [48, 32], "optimizer": "momentum", "k": 1}
     full = population(make_config(**settings))
     monkeypatch.setattr("fabench.population.precision.cpu_has_bf16", lambda: True)
     half = population(make_config(**settings, trainer__precision="bf16"))

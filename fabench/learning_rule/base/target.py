@@ -119,8 +119,8 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
     @final
     def up(self, part: Part, layer: int, h: Tensor) -> Tensor:
         """f_l(h) of a layer's inputs [R, B, n_inputs], without dropout; of the last one, h_L."""
-        above = forth(part, layer, h)
-        return self.answer(part, above) if layer == len(part.layers) - 1 else above
+        a, last = preactivation(part, layer, h), layer == len(part.layers) - 1
+        return self.answer(part, a) if last else activation(part, layer).f(a)
 
     @final
     def reconstruction(self, part: Part, layer: int, h: Tensor, goal: Tensor) -> Descends:
@@ -134,12 +134,27 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
         return outer, outer.of_bias()
 
 
-def forth(part: Part, layer: int, h: Tensor) -> Tensor:
-    """f(h W (+ b)) [R, B, units] of a layer's inputs h, without dropout; of the last one a_L."""
+def preactivation(part: Part, layer: int, h: Tensor) -> Tensor:
+    """h W (+ b) [R, B, units] of a layer's inputs h, without dropout."""
     own = part.layers[layer]
     b = part.operand(f"b{layer}") if own.bias_init is not None else None
-    a, _ = own.preactivation(h, part.operand(f"W{layer}"), b)
-    return a if layer == len(part.layers) - 1 else activation(part, layer).f(a)
+    return own.preactivation(h, part.operand(f"W{layer}"), b)[0]
+
+
+def raised(part: Part, layer: int, h: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
+    """f(h W (+ b)) and what becomes of it at h + far, less that [R, B, units]; of the last layer,
+    a_L. In float32: the change may be small."""
+    a = at_full(preactivation(part, layer, part.as_operand(h)))
+    step = at_full(product(part.as_operand(far), part.operand(f"W{layer}")))
+    if layer == len(part.layers) - 1:
+        return a, step
+    f = activation(part, layer)
+    return f.f(a), change(f, a, step)
+
+
+def at_full(a: Tensor) -> Tensor:
+    """What a product has given, in float32 where it is less."""
+    return a.float() if a.dtype == torch.bfloat16 else a
 
 
 def activation(part: Part, layer: int) -> Activation:
