@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import Dataset, ImageDataset, Teacher
 from fabench.dataset.encoder import Encoder
+from fabench.dataset.family_trees import FamilyTrees
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
 from fabench.learning_rule.base.signal import SignalRule
@@ -80,6 +81,12 @@ def _check_path(key: str, path: str | None) -> None:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{key}={short(str(path))}: {reason}.") from None
 
+
+ONLY = {
+    "regression": (Teacher, "linear_teacher and nonlinear_teacher"),
+    "multi_label": (FamilyTrees, "family_trees"),
+}
+"""Tasks whose targets the dataset has, and the datasets that have them instead of classes."""
 
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
 
@@ -234,11 +241,12 @@ def parse(raw: dict[str, Any]) -> Config:
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k
     dataset = registry.build("dataset", dataset_settings)
-    if isinstance(dataset, Teacher) != (task.get("name") == "regression"):
-        raise UserError(
-            f"dataset={dataset.name}, task={task.get('name')}: regression is the task of "
-            "linear_teacher and nonlinear_teacher, and their only one."
-        )
+    for only, (kind, names) in ONLY.items():
+        if isinstance(dataset, kind) != (task.get("name") == only):
+            raise UserError(
+                f"dataset={dataset.name}, task={task.get('name')}: {only} is the task of {names}, "
+                "and no other is."
+            )
     if task.get("name") == "reconstruction" and not isinstance(dataset, Encoder):
         raise UserError(
             f"dataset={dataset.name}, task=reconstruction: only encoder's patterns are "
@@ -246,7 +254,7 @@ def parse(raw: dict[str, Any]) -> Config:
         )
     if task.get("name") == "parity":  # an example is one vector, or k images
         task["k"] = general.k if isinstance(dataset, ImageDataset) else 1
-    elif task.get("name") == "regression":
+    elif task.get("name") in ONLY:
         task["n_targets"] = dataset.n_targets
     elif task.get("name") == "reconstruction":
         task["n_inputs"] = dataset.n_inputs

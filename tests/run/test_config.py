@@ -16,8 +16,10 @@ CONF = Path(__file__).parents[2] / "conf"
 FOLDERS = [folder for folder in sorted(CONF.iterdir()) if folder.is_dir()]
 OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted(d.glob("*.yaml"))]
 PARTNERS = {  # an option that not everything goes with, and one that does
+    "dataset=family_trees": ["task=multi_label"],
     "dataset=linear_teacher": ["task=regression"],
     "dataset=nonlinear_teacher": ["task=regression"],
+    "task=multi_label": ["dataset=family_trees"],
     "task=regression": ["dataset=linear_teacher"],
     "task=reconstruction": ["dataset=encoder"],
 }
