@@ -47,6 +47,7 @@ COLORS = {
     "local_search": "#DDCC77",
     "difference_target_propagation": "#999933",
     "contrastive_hebbian": "#661100",
+    "equilibrium_propagation": "#CC6677",
 }
 
 
