@@ -48,6 +48,7 @@ COLORS = {
     "difference_target_propagation": "#999933",
     "contrastive_hebbian": "#661100",
     "equilibrium_propagation": "#CC6677",
+    "generec": "#88CCEE",
 }
 
 

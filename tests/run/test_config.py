@@ -340,6 +340,7 @@ WRONG = {
     "learning_rule.gamma": [*POSITIVE, None],
     "learning_rule.dt": [0.0, 1.5, NAN, "0", True, None],
     "learning_rule.steps": [*COUNT, None],
+    "learning_rule.variant": ["chl", 1, None],
     "learning_rule.beta": [*POSITIVE, None],
     "learning_rule.nudging": ["negative", 1, None],
     "learning_rule.nudged_steps": [*COUNT, None],
@@ -360,6 +361,7 @@ HAS = {  # keys that not every option has, and an option that has them
     **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
         "gamma", "dt", "steps",
     )},
+    "learning_rule.variant": {"learning_rule": "generec"},
     **{f"learning_rule.{key}": {"learning_rule": "equilibrium_propagation"} for key in (
         "beta", "nudging", "nudged_steps",
     )},
