@@ -49,6 +49,7 @@ COLORS = {
     "contrastive_hebbian": "#661100",
     "equilibrium_propagation": "#CC6677",
     "generec": "#88CCEE",
+    "contrastive_divergence": "#6699CC",
 }
 
 

@@ -17,6 +17,7 @@ FOLDERS = [folder for folder in sorted(CONF.iterdir()) if folder.is_dir()]
 OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted(d.glob("*.yaml"))]
 PARTNERS = {  # an option that not everything goes with, and one that does
     "dataset=family_trees": ["task=multi_label"],
+    "learning_rule=contrastive_divergence": ["model.activation=sigmoid"],
     "dataset=linear_teacher": ["task=regression"],
     "dataset=nonlinear_teacher": ["task=regression"],
     "task=multi_label": ["dataset=family_trees"],
@@ -341,11 +342,14 @@ WRONG = {
     "learning_rule.dt": [0.0, 1.5, NAN, "0", True, None],
     "learning_rule.steps": [*COUNT, None],
     "learning_rule.variant": ["chl", 1, None],
+    "learning_rule.objective": ["joint", 1, None],
+    "learning_rule.alpha": [*POSITIVE, None],
     "learning_rule.beta": [*POSITIVE, None],
     "learning_rule.nudging": ["negative", 1, None],
     "learning_rule.nudged_steps": [*COUNT, None],
     "optimizer.lr": [*POSITIVE, None],
 }
+MACHINE = {"learning_rule": "contrastive_divergence", "model__activation": "sigmoid"}
 HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.scale": {"learning_rule": "fourier_features"},
     "learning_rule.gate": {"learning_rule": "ntk"},
@@ -362,6 +366,7 @@ HAS = {  # keys that not every option has, and an option that has them
         "gamma", "dt", "steps",
     )},
     "learning_rule.variant": {"learning_rule": "generec"},
+    **{f"learning_rule.{key}": MACHINE for key in ("objective", "alpha")},
     **{f"learning_rule.{key}": {"learning_rule": "equilibrium_propagation"} for key in (
         "beta", "nudging", "nudged_steps",
     )},

@@ -17,6 +17,7 @@ from fabench.learning_rule.base.part import Part
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer, Outer
 from fabench.model.layer.parameter import Parameter
+from fabench.task.base import Task
 
 
 class LearningRule(ABC):
@@ -31,6 +32,10 @@ class LearningRule(ABC):
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         """Why the rule cannot train such a network, to follow its name; None where it can."""
+        return None
+
+    def task_refusal(self, task: Task) -> str | None:
+        """Why the rule cannot learn such a task, to follow its name; None where it can."""
         return None
 
     @abstractmethod
