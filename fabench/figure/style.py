@@ -50,6 +50,7 @@ COLORS = {
     "equilibrium_propagation": "#CC6677",
     "generec": "#88CCEE",
     "contrastive_divergence": "#6699CC",
+    "recirculation": "#EE8866",
 }
 
 

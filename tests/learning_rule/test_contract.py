@@ -25,8 +25,8 @@ from fabench.population.population import Row
 from fabench.randomness import generator
 from fabench.run import registry
 from fabench.run.trainer import population_of
-from fabench.schema import UserError
 from fabench.task.base import LOSSES as OBJECTIVES
+from fabench.task.reconstruction import Reconstruction
 
 CONF = Path(__file__).parents[2] / "conf" / "learning_rule"
 NAMES = registry.names("learning_rule")
@@ -413,16 +413,6 @@ def test_a_network_that_has_settled_stays(draw_network, name, clamped):
 # -- In training -----------------------------------------------------------------------------
 
 
-def fitting(make_config, name, **settings):
-    """A config of a rule as asked for; where the rule refuses the network, one hidden layer of
-    sigmoid units."""
-    try:
-        return make_config(learning_rule=name, **settings)
-    except UserError:
-        other = {"model__hidden": settings["model__hidden"][:1], "model__activation": "sigmoid"}
-        return make_config(learning_rule=name, **settings | other)
-
-
 def population(config, seeds=(0, 1, 2)):
     rows = [Row(seed, config.scalars()) for seed in seeds]
     return population_of(config, rows, torch.device("cpu"))
@@ -435,12 +425,20 @@ def toy(R, N=64, inputs=64):
     return x, (x[..., :1] > 0).float()
 
 
+def toy_of(people):
+    """x and y as the rule takes them: the toy problem, or 64 patterns to reconstruct."""
+    if isinstance(people.task, Reconstruction):
+        patterns = torch.eye(64).expand(3, -1, -1)
+        return patterns, patterns
+    return toy(3)
+
+
 @pytest.mark.parametrize("hidden", [[48], [48, 32]], ids=str)
 @every_descent_rule
-def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
+def test_the_loss_falls_on_a_toy_problem(make_fitting, name, hidden):
     settings = {"model__hidden": hidden, "optimizer__lr": 0.1, "k": 1, "model__activation": "tanh"}
-    people = population(fitting(make_config, name, **settings))
-    x, y = toy(3)
+    people = population(make_fitting(name, **settings))
+    x, y = toy_of(people)
     value = people.task.objective.value
     losses = torch.stack([value(people.step(x, y), y).mean(1) for _ in range(40)])
     assert (losses.diff(dim=0) < 0).all()
@@ -450,15 +448,15 @@ def test_the_loss_falls_on_a_toy_problem(make_config, name, hidden):
 @pytest.mark.parametrize(
     ("name", "dropout"), [(name, 0.0) for name in DESCENT] + [(name, 0.2) for name in SIGNAL]
 )
-def test_operands_share_one_number_format(make_config, monkeypatch, name, dropout):
+def test_operands_share_one_number_format(make_fitting, monkeypatch, name, dropout):
     """bf16 products mix no types, and lead where float32's do."""
     settings = {"model__hidden": [48, 32], "optimizer": "momentum", "k": 1}
     settings |= {"model__input_dropout": dropout, "model__hidden_dropout": dropout}
-    full = population(fitting(make_config, name, **settings))
+    full = population(make_fitting(name, **settings))
     monkeypatch.setattr("fabench.population.precision.cpu_has_bf16", lambda: True)
-    half = population(fitting(make_config, name, **settings, trainer__precision="bf16"))
+    half = population(make_fitting(name, **settings, trainer__precision="bf16"))
     start = full.snapshot(slice(None))
-    x, y = toy(3)
+    x, y = toy_of(full)
     for _ in range(5):
         full.step(x, y)
         half.step(half.operand(x), y)
@@ -498,12 +496,12 @@ def test_features_stay_and_the_output_is_logistic_regression(make_config, name, 
 
 
 @pytest.mark.parametrize("name", [name for name in DESCENT if name not in FEATURES])
-def test_the_other_rules_train_every_layer(make_config, name):
-    people = population(fitting(make_config, name, model__hidden=[6, 5], k=1))
+def test_the_other_rules_train_every_layer(make_fitting, name):
+    people = population(make_fitting(name, model__hidden=[6, 5], k=1))
     before = {key: w.clone() for key, w in people.trained().items()}
     B = [] if name in LEARNED else people.matrices("B")
     fixed = [b.clone() for b in B] + [g.clone() for g in people.matrices("G") if g is not None]
-    people.step(*toy(3))
+    people.step(*toy_of(people))
     assert before.keys() == {f"W{layer}" for layer in range(len(people.layers))}
     assert all((w != before[key]).any((1, 2)).all() for key, w in people.trained().items())
     now = B + [g for g in people.matrices("G") if g is not None]

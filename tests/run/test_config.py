@@ -18,6 +18,7 @@ OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted
 PARTNERS = {  # an option that not everything goes with, and one that does
     "dataset=family_trees": ["task=multi_label"],
     "learning_rule=contrastive_divergence": ["model.activation=sigmoid"],
+    "learning_rule=recirculation": ["dataset=encoder", "task=reconstruction"],
     "dataset=linear_teacher": ["task=regression"],
     "dataset=nonlinear_teacher": ["task=regression"],
     "task=multi_label": ["dataset=family_trees"],
@@ -342,6 +343,7 @@ WRONG = {
     "learning_rule.dt": [0.0, 1.5, NAN, "0", True, None],
     "learning_rule.steps": [*COUNT, None],
     "learning_rule.variant": ["chl", 1, None],
+    "learning_rule.regression": [-0.1, 1.0, NAN, "0", True, None],
     "learning_rule.objective": ["joint", 1, None],
     "learning_rule.alpha": [*POSITIVE, None],
     "learning_rule.beta": [*POSITIVE, None],
@@ -350,6 +352,9 @@ WRONG = {
     "optimizer.lr": [*POSITIVE, None],
 }
 MACHINE = {"learning_rule": "contrastive_divergence", "model__activation": "sigmoid"}
+RECIRCULATION = {
+    "learning_rule": "recirculation", "dataset": "encoder", "task": "reconstruction"
+}  # fmt: skip
 HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.scale": {"learning_rule": "fourier_features"},
     "learning_rule.gate": {"learning_rule": "ntk"},
@@ -366,6 +371,7 @@ HAS = {  # keys that not every option has, and an option that has them
         "gamma", "dt", "steps",
     )},
     "learning_rule.variant": {"learning_rule": "generec"},
+    "learning_rule.regression": RECIRCULATION,
     **{f"learning_rule.{key}": MACHINE for key in ("objective", "alpha")},
     **{f"learning_rule.{key}": {"learning_rule": "equilibrium_propagation"} for key in (
         "beta", "nudging", "nudged_steps",

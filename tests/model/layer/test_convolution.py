@@ -189,7 +189,7 @@ def test_alignment_is_measured_where_feedback_stands_in_for_a_matrix():
 
 DENSE_ONLY = [
     "ifa", "ntk", "product_feedback", "difference_target_propagation", "contrastive_hebbian",
-    "equilibrium_propagation", "generec", "contrastive_divergence",
+    "equilibrium_propagation", "generec", "contrastive_divergence", "recirculation",
 ]  # fmt: skip
 RULES = [
     name
