@@ -3,6 +3,7 @@
 Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pixels, W columns.
 """
 
+import contextlib
 import copy
 import functools
 import logging
@@ -23,6 +24,7 @@ from fabench.command.overrides import numbered_override
 from fabench.dataset.base import Images
 from fabench.model.layer.network import Layer
 from fabench.run.config import parse
+from fabench.schema import UserError
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and rich would keep to it
 torch.set_num_threads(1)  # tensors are tiny, and pytest-xdist fills the cores
@@ -106,6 +108,23 @@ def make_config():
     Hydra composes the options; numbers and settings replace what it composed.
     """
     return lambda **overrides: parse(make_raw_config(**overrides))
+
+
+@pytest.fixture(scope="session")
+def make_fitting(make_config):
+    """``make_config`` of a learning rule, of what it takes: where it refuses the network, one
+    hidden layer of sigmoid units; where it refuses the task, 64 patterns to reconstruct."""
+
+    def make(rule, **settings):
+        small = {"model__hidden": settings["model__hidden"][:1], "model__activation": "sigmoid"}
+        patterns = {"dataset": "encoder", "dataset__n": 64, "task": "reconstruction"}
+        *others, last = {}, small, small | patterns
+        for other in others:
+            with contextlib.suppress(UserError):
+                return make_config(learning_rule=rule, **settings | other)
+        return make_config(learning_rule=rule, **settings | last)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -74,22 +74,23 @@ def assert_trains_alike(config, n_rates=1, rtol=1e-3, atol=2e-4):
         )  # fmt: skip
 
 
+BASE = {
+    "k": 1, "trainer__device": "auto", "trainer__precision": "fp32", "model__hidden": [9, 7],
+    "model__activation": "tanh", "optimizer__lr": 0.05,
+}  # fmt: skip
+
+
 @pytest.fixture
 def config(make_config):
-    base = {
-        "k": 1, "trainer__device": "auto", "trainer__precision": "fp32", "model__hidden": [9, 7],
-        "model__activation": "tanh", "optimizer__lr": 0.05,
-    }  # fmt: skip
-
     def make(**settings):
-        return make_config(**{**base, **settings})
+        return make_config(**{**BASE, **settings})
 
     return make
 
 
 @pytest.mark.parametrize("rule", DESCENT)
-def test_every_rule(config, rule):
-    assert_trains_alike(config(learning_rule=rule, model__bias=True))
+def test_every_rule(make_fitting, rule):
+    assert_trains_alike(make_fitting(rule, **BASE, model__bias=True))
 
 
 def tamed(config, optimizer, **settings):

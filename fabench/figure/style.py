@@ -58,6 +58,11 @@ COLORS = {
     "pepita": "#88CCEE",
     "forward_forward": "#2E8BC0",
     "predictive_coding": "#0F4C5C",
+    # Settling and sampling
+    "equilibrium_propagation": "#A3123A",
+    "generec": "#E07A5F",
+    "contrastive_divergence": "#6699CC",
+    "recirculation": "#EE8866",
 }
 
 

@@ -27,15 +27,14 @@ Differences from the papers:
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.settling import SettlingRule, States, sent_down, sent_up
-from fabench.learning_rule.base.signal import chain_only
-from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
+from fabench.learning_rule.base.rule import sent_down
+from fabench.learning_rule.base.settling import SettlingRule, States, clamped, hebbian_difference
+from fabench.model.layer.network import Outer
 from fabench.schema import STRICT, Count, Rate
 
 
@@ -46,60 +45,19 @@ class ContrastiveHebbian(SettlingRule):
     dt: Annotated[float, Field(gt=0, le=1)]
     steps: Count
 
-    def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        if any(layer.input_dropout for layer in layers):
-            return "is not defined for dropout"
-        return chain_only(layers)
-
     def relax(
         self, part: Part, drive: Tensor, states: States | None = None, target: Tensor | None = None
     ) -> States:
-        *hidden, output = states or feedforward(part, drive)
-        for _ in range(self.steps):
-            s = [*hidden, part.prediction(output) if target is None else target]  # (2)
-            for k in range(len(hidden)):
-                below = sent_up(part, k, s[k - 1]) if k else drive
-                above = sent_down(part, k + 1, self.gamma * s[k + 1])
-                goal = activity(part, k, at_full(below) + above)  # (1)
-                hidden[k] = s[k] + self.dt * (goal - s[k])  # (3)
-            if target is None:
-                a = sent_up(part, len(hidden), s[-2]) if hidden else drive
-                output = output + self.dt * (a - output)
-        return [*hidden, output if target is None else target]
+        def feedback(k: int, s: Tensor) -> Tensor:
+            return sent_down(part, k, self.gamma * s)
+
+        return clamped(part, drive, states, target, self.steps, self.dt, feedback)  # (1) to (3)
 
     def contrast(
-        self, part: Part, x: Tensor, free: States, driven: States
+        self, part: Part, x: Tensor, minus: States, plus: States
     ) -> dict[int, tuple[Outer, Tensor]]:
-        minus, plus, size = [*free[:-1], part.prediction(free[-1])], driven, x.shape[1]
-        differences = [s - t for s, t in zip(minus, plus, strict=True)]
-        means = [(s + t) / 2 for s, t in zip(minus, plus, strict=True)]
-        found = {}
-        for k, layer in enumerate(part.layers):
-            scale = self.gamma ** (len(plus) - 1 - k)
-            d, h = differences[k] / scale, x  # x is in both phases
-            delta = d
-            if k:  # s^- s^- - s^+ s^+ = mean difference + difference mean
-                h = torch.cat([means[k - 1], differences[k - 1] / scale], 1)
-                delta = torch.cat([d, means[k]], 1)
-            outer = Outer(layer, part.as_operand(h), part.as_operand(delta), size)  # (4)
-            found[k] = outer, d.mean(1, keepdim=True)  # (5)
-        return found
-
-
-def feedforward(part: Part, drive: Tensor) -> States:
-    """The states without feedback, given what arrives at the first layer [R, B, units]."""
-    states = [at_full(drive)]
-    for k in range(1, len(part.layers)):
-        states[-1] = activity(part, k - 1, states[-1])
-        states.append(at_full(sent_up(part, k, states[-1])))
-    return states
-
-
-def activity(part: Part, layer: int, a: Tensor) -> Tensor:
-    """f(a) [R, B, units] of a hidden layer."""
-    return ACTIVATIONS[part.layers[layer].activation].f(a)
-
-
-def at_full(a: Tensor) -> Tensor:
-    """What a product has given, in float32 where it is less."""
-    return a.float() if a.dtype == torch.bfloat16 else a
+        minus, last = [*minus[:-1], part.prediction(minus[-1])], len(plus) - 1
+        return {
+            k: hebbian_difference(part, k, x, minus, plus, self.gamma ** (last - k))  # (4), (5)
+            for k in range(last + 1)
+        }

@@ -34,20 +34,27 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import DescentRule, LabelRule, NoisyRule, teach
-from fabench.learning_rule.base.settling import sent_up
+from fabench.learning_rule.base.rule import DescentRule, NoisyRule, sent_up, teach
 from fabench.learning_rule.base.signal import chain_only
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 from fabench.schema import STRICT, Rate
+from fabench.task.base import Task
+from fabench.task.classification import Classification
+from fabench.task.parity import Parity
+from fabench.task.random_labels import RandomLabels
 
 
 @dataclass(frozen=True, config=STRICT)
-class ForwardForward(DescentRule, LabelRule, NoisyRule):
+class ForwardForward(DescentRule, NoisyRule):
     name: str
     threshold: Rate
     label_scale: Rate
     negatives: Literal["hard", "uniform"]
     answer: Literal["goodness", "readout"]
+
+    def task_refusal(self, task: Task) -> str | None:
+        labelled = isinstance(task, Parity | Classification | RandomLabels)
+        return None if labelled else "asks for an example's class"
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         if len(layers) < 2:

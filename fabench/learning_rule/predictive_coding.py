@@ -32,10 +32,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import DescentRule, teach
-from fabench.learning_rule.base.settling import sent_down, sent_up
+from fabench.learning_rule.base.rule import DescentRule, sent_down, sent_up, teach
 from fabench.learning_rule.base.signal import chain_only
-from fabench.learning_rule.base.target import at_full
+from fabench.model.layer.kernel import at_full
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 from fabench.schema import STRICT, Count
 

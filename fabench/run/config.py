@@ -14,8 +14,9 @@ from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import Dataset, ImageDataset, Teacher
 from fabench.dataset.encoder import Encoder
+from fabench.dataset.family_trees import FamilyTrees
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import LabelRule, LazyRule, LearningRule, SearchRule
+from fabench.learning_rule.base.rule import LazyRule, LearningRule, SearchRule
 from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.base import Model
 from fabench.model.layer.initialization import InitOfB
@@ -81,8 +82,11 @@ def _check_path(key: str, path: str | None) -> None:
         raise UserError(f"{key}={short(str(path))}: {reason}.") from None
 
 
-LABELLED = ("parity", "classification", "random_labels")
-"""The tasks of which an example has one class."""
+ONLY = {
+    "regression": (Teacher, "linear_teacher and nonlinear_teacher"),
+    "multi_label": (FamilyTrees, "family_trees"),
+}
+"""Tasks whose targets the dataset has, and the datasets that have them instead of classes."""
 
 GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
 
@@ -240,11 +244,12 @@ def parse(raw: dict[str, Any]) -> Config:
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k
     dataset = registry.build("dataset", dataset_settings)
-    if isinstance(dataset, Teacher) != (task.get("name") == "regression"):
-        raise UserError(
-            f"dataset={dataset.name}, task={task.get('name')}: regression is the task of "
-            "linear_teacher and nonlinear_teacher, and their only one."
-        )
+    for only, (kind, names) in ONLY.items():
+        if isinstance(dataset, kind) != (task.get("name") == only):
+            raise UserError(
+                f"dataset={dataset.name}, task={task.get('name')}: {only} is the task of {names}, "
+                "and no other is."
+            )
     if task.get("name") == "reconstruction" and not isinstance(dataset, Encoder):
         raise UserError(
             f"dataset={dataset.name}, task=reconstruction: only encoder's patterns are "
@@ -252,7 +257,7 @@ def parse(raw: dict[str, Any]) -> Config:
         )
     if task.get("name") == "parity":  # an example is one vector, or k images
         task["k"] = general.k if isinstance(dataset, ImageDataset) else 1
-    elif task.get("name") == "regression":
+    elif task.get("name") in ONLY:
         task["n_targets"] = dataset.n_targets
     elif task.get("name") == "reconstruction":
         task["n_inputs"] = dataset.n_inputs
@@ -309,6 +314,11 @@ def resolve_device(config: Config) -> torch.device:
 def _check_that_the_rule_can_train(config: Config) -> None:
     """Raises UserError: what stands in the way."""
     rule, layers = config.learning_rule, config.layers()
+    reason = rule.task_refusal(config.task)
+    if reason:
+        raise UserError(
+            f"learning_rule={rule.name} {reason}: task.name={config.task.name} is not for it."
+        )
     reason = rule.refusal(layers)
     if reason:
         raise UserError(
@@ -318,11 +328,6 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         reason = rule.transport_refusal(layers)
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
-    if isinstance(rule, LabelRule) and config.task.name not in LABELLED:
-        raise UserError(
-            f"learning_rule={rule.name} asks for an example's class: task={config.task.name} is "
-            "not for it."
-        )
     t = config.trainer
     if t.weight_decay and isinstance(rule, SearchRule):
         raise UserError(

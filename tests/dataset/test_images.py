@@ -16,8 +16,11 @@ from fabench.task.parity import Parity
 
 NAMES, DRAWN = (
     ["cifar10", "cifar100", "digits", "fashion_mnist", "mnist"],
-    ["clusters", "encoder", "linear_teacher", "nonlinear_teacher", "sparse_parity"],
-)
+    [
+        "clusters", "encoder", "family_trees", "linear_teacher", "nonlinear_teacher", "shifter",
+        "sparse_parity", "two_gaussians", "xor",
+    ],
+)  # fmt: skip
 
 
 def images(train):

@@ -107,6 +107,8 @@ def trainings(draw) -> Training:
     }
     if "teacher" in dataset:
         fitting["task"] = ["regression"]
+    if dataset == "family_trees":
+        fitting["task"] = ["multi_label"]
     chosen = {group: draw(st.sampled_from(names)) for group, names in fitting.items()}
     chosen["dataset"] = dataset
     known: dict[str, Any] = {}

@@ -8,6 +8,7 @@ import torch
 
 from fabench.learning_rule.base.part import Part
 from fabench.model.layer.network import Layer, Outer, forward
+from fabench.randomness import generator
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
@@ -86,7 +87,8 @@ class HandPart(Part):
         return self.draw_noise(stream, shape)
 
     def drawn(self, stream, draw, number):
-        raise NotImplementedError
+        runs = range(len(self.matrices["W"][0]))
+        return torch.from_numpy(np.stack([draw(generator(r, stream, number)) for r in runs]))
 
     def descend(self, name, g, rate=1.0):
         self.descended[name] = (g.value() if isinstance(g, Outer) else g, rate)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from by_hand import HandPart
 
-from fabench.learning_rule.base.settling import sent_up
+from fabench.learning_rule.base.rule import sent_up
 from fabench.learning_rule.contrastive_hebbian import ContrastiveHebbian
 from fabench.population.population import Row
 from fabench.run.config import parse

@@ -16,8 +16,12 @@ CONF = Path(__file__).parents[2] / "conf"
 FOLDERS = [folder for folder in sorted(CONF.iterdir()) if folder.is_dir()]
 OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted(d.glob("*.yaml"))]
 PARTNERS = {  # an option that not everything goes with, and one that does
+    "dataset=family_trees": ["task=multi_label"],
+    "learning_rule=contrastive_divergence": ["model.activation=sigmoid"],
+    "learning_rule=recirculation": ["dataset=encoder", "task=reconstruction"],
     "dataset=linear_teacher": ["task=regression"],
     "dataset=nonlinear_teacher": ["task=regression"],
+    "task=multi_label": ["dataset=family_trees"],
     "task=regression": ["dataset=linear_teacher"],
     "task=reconstruction": ["dataset=encoder"],
 }
@@ -350,8 +354,18 @@ WRONG = {
     "learning_rule.gamma": [*POSITIVE, None],
     "learning_rule.dt": [0.0, 1.5, NAN, "0", True, None],
     "learning_rule.steps": [*COUNT, None],
+    "learning_rule.variant": ["chl", 1, None],
+    "learning_rule.regression": [-0.1, 1.0, NAN, "0", True, None],
+    "learning_rule.objective": ["joint", 1, None],
+    "learning_rule.alpha": [*POSITIVE, None],
+    "learning_rule.nudging": ["negative", 1, None],
+    "learning_rule.nudged_steps": [*COUNT, None],
     "optimizer.lr": [*POSITIVE, None],
 }
+MACHINE = {"learning_rule": "contrastive_divergence", "model__activation": "sigmoid"}
+RECIRCULATION = {
+    "learning_rule": "recirculation", "dataset": "encoder", "task": "reconstruction"
+}  # fmt: skip
 HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.scale": {"learning_rule": "fourier_features"},
     "learning_rule.gate": {"learning_rule": "ntk"},
@@ -376,6 +390,12 @@ HAS = {  # keys that not every option has, and an option that has them
     )},
     **{f"learning_rule.{key}": {"learning_rule": "contrastive_hebbian"} for key in (
         "gamma", "dt", "steps",
+    )},
+    "learning_rule.variant": {"learning_rule": "generec"},
+    "learning_rule.regression": RECIRCULATION,
+    **{f"learning_rule.{key}": MACHINE for key in ("objective", "alpha")},
+    **{f"learning_rule.{key}": {"learning_rule": "equilibrium_propagation"} for key in (
+        "beta", "nudging", "nudged_steps",
     )},
     **{f"model.{key}": {"model": "convnet"} for key in (
         "channels", "kernel", "padding", "pool", "pool_stride",

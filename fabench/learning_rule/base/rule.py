@@ -17,6 +17,7 @@ from fabench.learning_rule.base.part import Part
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import ForwardPass, Layer, Outer
 from fabench.model.layer.parameter import Parameter
+from fabench.task.base import Task
 
 
 class LearningRule(ABC):
@@ -31,6 +32,10 @@ class LearningRule(ABC):
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         """Why the rule cannot train such a network, to follow its name; None where it can."""
+        return None
+
+    def task_refusal(self, task: Task) -> str | None:
+        """Why the rule cannot learn such a task, to follow its name; None where it can."""
         return None
 
     @abstractmethod
@@ -56,10 +61,6 @@ class NoisyRule(LearningRule):
     """A rule that draws noise in a step: on the CPU, so its step is no CUDA graph."""
 
 
-class LabelRule(LearningRule):
-    """A rule that asks which class an example has: its targets are one-hot, or one of 0 or 1."""
-
-
 class LazyRule(LearningRule):
     """A rule that asks for hidden layers of its own kind (frozen features, fixed gates)."""
 
@@ -81,3 +82,15 @@ def keep_statistics(part: Part, forward: ForwardPass) -> None:
     for layer, norm in forward.normalized.items():
         for name, value in norm.running.items():
             part.put(f"{name}{layer}", value)
+
+
+def sent_up(part: Part, layer: int, h: Tensor) -> Tensor:
+    """h W (+ b) [R, B, units]: what activities h [R, B, n_inputs] below a layer send it."""
+    own = part.layers[layer]
+    b = None if own.bias_init is None else part.operand(f"b{layer}")
+    return own.preactivation(part.as_operand(h), part.operand(f"W{layer}"), b)[0]
+
+
+def sent_down(part: Part, layer: int, s: Tensor) -> Tensor:
+    """s W^T [R, B, n_inputs]: what a layer's activities s [R, B, units] send the layer below."""
+    return part.layers[layer].back(part.as_operand(s), part.operand(f"W{layer}").mT, None)

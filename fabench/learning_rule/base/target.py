@@ -26,9 +26,9 @@ from torch import Tensor
 
 from fabench.learning_rule.base.feedback import AntiparallelFeedback, standing_in
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import NoisyRule
+from fabench.learning_rule.base.rule import NoisyRule, sent_up
 from fabench.learning_rule.base.signal import Signals, chain_only
-from fabench.model.layer.kernel import product
+from fabench.model.layer.kernel import at_full, product
 from fabench.model.layer.network import ACTIVATIONS, Activation, ForwardPass, Layer, Outer
 from fabench.model.layer.parameter import Moves, Parameter, network_parameters
 from fabench.schema import NonNegative, Rate
@@ -119,7 +119,7 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
     @final
     def up(self, part: Part, layer: int, h: Tensor) -> Tensor:
         """f_l(h) of a layer's inputs [R, B, n_inputs], without dropout; of the last one, h_L."""
-        a, last = preactivation(part, layer, h), layer == len(part.layers) - 1
+        a, last = sent_up(part, layer, h), layer == len(part.layers) - 1
         return self.answer(part, a) if last else activation(part, layer).f(a)
 
     @final
@@ -134,27 +134,15 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
         return outer, outer.of_bias()
 
 
-def preactivation(part: Part, layer: int, h: Tensor) -> Tensor:
-    """h W (+ b) [R, B, units] of a layer's inputs h, without dropout."""
-    own = part.layers[layer]
-    b = part.operand(f"b{layer}") if own.bias_init is not None else None
-    return own.preactivation(h, part.operand(f"W{layer}"), b)[0]
-
-
 def raised(part: Part, layer: int, h: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
     """f(h W (+ b)) and what becomes of it at h + far, less that [R, B, units]; of the last layer,
     a_L. In float32: the change may be small."""
-    a = at_full(preactivation(part, layer, part.as_operand(h)))
+    a = at_full(sent_up(part, layer, h))
     step = at_full(product(part.as_operand(far), part.operand(f"W{layer}")))
     if layer == len(part.layers) - 1:
         return a, step
     f = activation(part, layer)
     return f.f(a), change(f, a, step)
-
-
-def at_full(a: Tensor) -> Tensor:
-    """What a product has given, in float32 where it is less."""
-    return a.float() if a.dtype == torch.bfloat16 else a
 
 
 def activation(part: Part, layer: int) -> Activation:

@@ -53,6 +53,11 @@ def product(x: Tensor, M: Tensor, bias: Tensor | None = None, out: Tensor | None
     return x @ M if out is None else torch.bmm(x, M, out=out)
 
 
+def at_full(a: Tensor) -> Tensor:
+    """What a product has given, in float32 where it is less."""
+    return a.float() if a.dtype == torch.bfloat16 else a
+
+
 def _suits_onednn(x: Tensor, M: Tensor) -> bool:
     """Whether this is a large product of float32 on a CPU, of one network."""
     on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"

@@ -192,6 +192,7 @@ DENSE_ONLY = [
     "target_propagation", "simplified_difference_target_propagation",
     "direct_difference_target_propagation", "fdfa", "pepita", "predictive_coding",
     "synthetic_gradients", "forward_forward",
+    "equilibrium_propagation", "generec", "contrastive_divergence", "recirculation",
 ]  # fmt: skip
 RULES = [
     name
