@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from tiny import TINY
 
 from fabench import __version__
 from fabench.command import cli
@@ -20,15 +21,6 @@ from fabench.schema import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
 YAMLS = sorted(CONF.glob("*/**/*.yaml"))
-TINY = [
-    "dataset=digits",
-    "trainer.device=cpu",
-    "trainer.epochs=1",
-    "trainer.batch_size=16",
-    "trainer.train_examples=16",
-    "trainer.test_examples=16",
-    "model.hidden=[3]",
-]
 
 
 pytestmark = pytest.mark.usefixtures("workdir")

@@ -11,21 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny import TINY
 
 from fabench.command import cli
 from fabench.command.cli import HELP
 
 CONF = Path(__file__).parents[2] / "conf"
-TINY = [
-    "learning_rule=bp",
-    "dataset=digits",
-    "trainer.device=cpu",
-    "trainer.epochs=1",
-    "trainer.batch_size=16",
-    "trainer.train_examples=16",
-    "trainer.test_examples=16",
-    "model.hidden=[3]",
-]
+TINY = ["learning_rule=bp", *TINY]
 
 
 pytestmark = pytest.mark.usefixtures("workdir")
