@@ -5,7 +5,6 @@ Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pix
 
 import copy
 import functools
-import logging
 import math
 import os
 from itertools import pairwise
@@ -74,12 +73,6 @@ def workdir(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    yield
-    root = logging.getLogger()  # Hydra's --info turns it on, for this test's captured stdout
-    root.setLevel(logging.WARNING)
-    for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:
-            root.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)

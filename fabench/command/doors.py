@@ -8,8 +8,9 @@ settings; of Hydra's own they may set ``hydra.mode`` and ``hydra.sweeper.params`
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -40,10 +41,18 @@ OF_HYDRA = {
 """The options of Hydra's own groups that fabench runs with, whatever the launcher."""
 
 
+Check = Callable[[DictConfig], None]
+
+
+def _nothing(_: DictConfig) -> None:
+    pass
+
+
 @contextmanager
-def closed() -> Iterator[None]:
-    """Within this context Hydra composes what is data, and refuses the rest."""
-    with patch("hydra._internal.hydra.ConfigLoaderImpl", Loader):
+def closed(check: Check = _nothing) -> Iterator[None]:
+    """Within this context Hydra composes what is data, and refuses the rest; of a sweep it composes
+    every job, for ``check`` to raise UserErrors, before it runs the first."""
+    with patch("hydra._internal.hydra.ConfigLoaderImpl", partial(Loader, check)):
         yield
 
 
@@ -64,7 +73,8 @@ class Repository(ConfigRepository):
 class Loader(ConfigLoaderImpl):
     """Hydra's composer: an option sets what it may, and one that was chosen exists."""
 
-    def __init__(self, config_search_path: Any) -> None:
+    def __init__(self, check: Check, config_search_path: Any) -> None:
+        self.check = check
         self.config_search_path = config_search_path
         self.repository = Repository(config_search_path)
         [self.conf] = [Path(s.path) for s in self.get_sources() if s.provider == "main"]
@@ -86,7 +96,8 @@ class Loader(ConfigLoaderImpl):
             AttributeError,
             TypeError,
         ) as error:  # a list's item x, say
-            given = " ".join(o for o in overrides if not o.startswith("hydra.mode"))
+            ours = ("hydra.mode", "hydra.sweep.dir")
+            given = " ".join(o for o in overrides if not o.startswith(ours))
             raise UserError(f"{short(given)}: one of these cannot be set so.") from error
         if config_name is None:  # --hydra-help
             return cfg
@@ -104,6 +115,13 @@ class Loader(ConfigLoaderImpl):
                 cfg[key] = os.path.expanduser(path)
                 if cfg[key] == path:
                     raise UserError(f"{key}={path}: there is no such user's home.")
+        return cfg
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        cfg = super().load_sweep_config(master_config, sweep_overrides)
+        self.check(cfg)
         return cfg
 
     def _check_tuned(self, choices: Mapping[str, Any]) -> None:
