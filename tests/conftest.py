@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from fabench.command.overrides import numbered_override
 from fabench.dataset.base import Images
 from fabench.model.layer.network import Layer
+from fabench.run import environment
 from fabench.run.config import parse
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and rich would keep to it
@@ -73,6 +74,14 @@ def workdir(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ask_git_once():
+    """Every run's manifest has the commit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "_output", functools.cache(environment._output))
+        yield
 
 
 @pytest.fixture(autouse=True)

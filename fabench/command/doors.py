@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy, deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,9 +59,20 @@ def closed(check: Check = _nothing) -> Iterator[None]:
 
 
 class Repository(ConfigRepository):
-    """Hydra's store of options: a path has one spelling, a user's file is read with care."""
+    """Hydra's store of options: a path has one spelling, a user's file is read with care, and once
+    for all jobs of a command."""
+
+    def __init__(self, config_search_path: Any) -> None:
+        super().__init__(config_search_path)
+        self.loaded: dict[str, ConfigResult] = {}
+
+    def __deepcopy__(self, memo: Any) -> "Repository":
+        return copy(self)  # Hydra composes every job with a copy
 
     def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path in self.loaded:
+            known = self.loaded[config_path]
+            return replace(known, config=deepcopy(known.config))  # Hydra merges into it
         group, _, name = config_path.partition("/")
         parts = config_path.split("/")
         if ({"", ".", ".."} & set(parts) and name) or name.endswith((".yaml", ".yml")):
@@ -67,7 +80,10 @@ class Repository(ConfigRepository):
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is not None and source.provider == "command-line":
             check_file(Path(source.path, f"{config_path}.yaml"))
-        return super().load_config(config_path)
+        result = super().load_config(config_path)
+        if result is not None:
+            self.loaded[config_path] = replace(result, config=deepcopy(result.config))
+        return result
 
 
 class Loader(ConfigLoaderImpl):
@@ -75,6 +91,7 @@ class Loader(ConfigLoaderImpl):
 
     def __init__(self, check: Check, config_search_path: Any) -> None:
         self.check = check
+        self.jobs: dict[tuple[str, ...], DictConfig] = {}
         self.config_search_path = config_search_path
         self.repository = Repository(config_search_path)
         [self.conf] = [Path(s.path) for s in self.get_sources() if s.provider == "main"]
@@ -87,6 +104,9 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
+        asks_for_mode = run_mode == RunMode.MULTIRUN and not validate_sweep_overrides
+        if asks_for_mode and not self._may_have_mode(overrides):
+            return OmegaConf.create({"hydra": {"mode": None}})
         try:
             cfg: DictConfig = super().load_configuration(
                 config_name, overrides, run_mode, from_shell, validate_sweep_overrides
@@ -107,7 +127,7 @@ class Loader(ConfigLoaderImpl):
             cfg.hydra.launcher = {"_target_": POPULATION}
         if run_mode == RunMode.RUN:  # before a sweep choices may be several
             self._check_tuned(cfg.hydra.runtime.choices)
-        elif validate_sweep_overrides:  # else Hydra only asks for the mode, and takes no no
+        elif not asks_for_mode:  # there Hydra takes no no
             self._check_sweep(cfg)
         for key in PATHS:
             if not OmegaConf.is_interpolation(cfg, key) and str(cfg.get(key)).startswith("~"):
@@ -120,9 +140,21 @@ class Loader(ConfigLoaderImpl):
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
+        """Once to be checked; our launcher, which holds all of them, takes what was checked."""
+        key = tuple(sweep_overrides)
+        if key in self.jobs:
+            return self.jobs.pop(key)
         cfg = super().load_sweep_config(master_config, sweep_overrides)
         self.check(cfg)
+        if master_config.hydra.launcher._target_ == POPULATION:
+            self.jobs[key] = cfg
         return cfg
+
+    def _may_have_mode(self, overrides: list[str]) -> bool:
+        """Whether hydra.mode may be set: if not, nothing is composed to see it. Of fabench's own
+        files experiments have it; where Hydra finds none, flags decide."""
+        users = any(source.provider == "command-line" for source in self.get_sources())
+        return users or any(re.search(r"experiment|hydra\.mode", o) for o in overrides)
 
     def _check_tuned(self, choices: Mapping[str, Any]) -> None:
         """The rates that belong to a run's choices are taken where there are any: Hydra ignores

@@ -95,8 +95,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 @contextmanager
 def composing(conf: Path) -> Iterator[None]:
     """For Hydra's ``compose``: fabench's configuration, and refusals as UserErrors."""
-    directory = initialize_config_dir(version_base="1.3", config_dir=str(conf))
-    with refusals(), closed(), directory:
+    with refusals(), closed(), initialize_config_dir(str(conf), version_base="1.3"):
         yield
 
 

@@ -136,6 +136,12 @@ def test_overrides_reach_every_run_and_replace_what_is_swept():
     assert all(c.seeds == [7, 8] and c.general.k == 2 for c in configs)
 
 
+def test_the_tilde_is_the_home_of_a_figure_too(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    configs = figures._configs(["fig_3_1"], ["output_dir=~/outs", "k=1"], cli.conf_dir())
+    assert {c.general.output_dir for c in configs} == {"/home/of/mine/outs"}
+
+
 def test_an_override_may_sweep():
     given = ["trainer.precision=fp32,bf16", "k=1,2", "learning_rule=bp"]
     configs = figures._configs(["fig_3_1"], given, cli.conf_dir())
