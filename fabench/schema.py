@@ -71,6 +71,10 @@ class UserError(Exception):
     exit_code = 2
 
 
+class WrongValue(UserError):
+    """A value that its setting never takes, whatever the others are: no job of a sweep begins."""
+
+
 class RunFailed(Exception):
     """A run that had started could not finish (exit code 1). The message is one sentence."""
 

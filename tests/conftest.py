@@ -6,7 +6,6 @@ Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pix
 import contextlib
 import copy
 import functools
-import logging
 import math
 import os
 from itertools import pairwise
@@ -23,6 +22,7 @@ from omegaconf import OmegaConf
 from fabench.command.overrides import numbered_override
 from fabench.dataset.base import Images
 from fabench.model.layer.network import Layer
+from fabench.run import environment
 from fabench.run.config import parse
 from fabench.schema import UserError
 
@@ -76,12 +76,14 @@ def workdir(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("FABENCH_DATA", "HYDRA_FULL_ERROR", "COMP_LINE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    yield
-    root = logging.getLogger()  # Hydra's --info turns it on, for this test's captured stdout
-    root.setLevel(logging.WARNING)
-    for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:
-            root.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ask_git_once():
+    """Every run's manifest has the commit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "_output", functools.cache(environment._output))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from tiny import TINY
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -103,7 +104,7 @@ def test_the_installed_program_runs_with_its_own_configuration(environment, tmp_
 
     fabench = environment / "fabench"
     out = call(
-        fabench, "run", "debug=smoke", "dataset=digits", "seed=0", f"output_dir={tmp_path}/here",
+        fabench, "run", *TINY, "seed=0", f"output_dir={tmp_path}/here",
         cwd=tmp_path, env=clean,
     )  # fmt: skip
     (run,) = (tmp_path / "here" / "runs").iterdir()

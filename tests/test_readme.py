@@ -23,7 +23,8 @@ def test_readme_has_commands():
 def test_command(command, workdir, monkeypatch, capsys):
     args = shlex.split(command, comments=True)[1:]
     if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
-        args += ["debug=smoke", "trainer.train_examples=128"]
+        args += ["debug=smoke", "trainer.train_examples=128", "trainer.epochs=2"]
+        args += ["dry_run=true"] if "workers=2" in args else []  # see test_workers.py
         args += [] if "experiment=encoder_contrastive_hebbian" in args else ["dataset=digits"]
         args += ["tune.trials=6"] if args[0] == "tune" else []
     elif args[0] == "data":
@@ -32,8 +33,9 @@ def test_command(command, workdir, monkeypatch, capsys):
     elif args[0] == "bench":
         args += ["dataset=digits", "model.hidden=[4]", "bench.k=[1]", "bench.populations=[1]"]
         args += ["bench.seconds=0.001", "bench.repetitions=1", "bench.scaling=false"]
+        args.append("bench.rules=[dfa]")  # each is compiled anew; test_bench.py has both
     elif args[0] == "figures" and "--list" not in args:
-        args.append("dry_run=true")
+        args += ["dry_run=true", "optimizer.lr=0.5", "model.weight_scale=0.2"]  # no grid over these
     assert cli.main(args) == 0, capsys.readouterr().err
 
 

@@ -35,6 +35,28 @@ exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted,
             141 done, but the reader of its output (head, say) went away
 """
 
+DATA_HELP = """\
+usage: fabench data [DATASET]
+
+  fabench data        image datasets: where each lies, its arrays' SHA-256
+  fabench data mnist  download one unless it is there, and verify it
+
+They are looked for in $FABENCH_DATA, then in ~/.cache/fabench, and downloaded
+to the latter. Exit code 1: a file is corrupt.
+"""
+
+FIGURES_HELP = """\
+usage: fabench figures [NAME ...] [OVERRIDES]
+
+  fabench figures --list                every figure and table, a line each
+  fabench figures fig_3_1 dry_run=true  what it would train, and about how long
+  fabench figures fig_3_1 table_parity  train what is missing, then draw
+  fabench figures fig_3_1 seed=ten      with another setting
+  fabench figures all                   those without [not in all] in the list
+
+They go to outputs/figures and outputs/tables.
+"""
+
 
 def conf_dir() -> Path:
     """The folder of YAML groups: beside the package in a checkout, inside it when installed."""
@@ -73,6 +95,9 @@ def _main(args: list[str]) -> int:
     try:
         if args[0] not in VERBS:
             raise UserError(f"fabench has no verb {args[0]}: see fabench --help.")
+        if args[0] in HELPS and args[1:] in (["-h"], ["--help"]):
+            print(HELPS[args[0]], end="")
+            return 0
         return VERBS[args[0]](args[1:])
     except KeyboardInterrupt as stop:
         code = getattr(stop, "exit_code", 130)
@@ -220,3 +245,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "data": data,
     "env": env,
 }
+
+HELPS = {"data": DATA_HELP, "figures": FIGURES_HELP}
+"""Of verbs whose arguments Hydra does not see."""

@@ -8,8 +8,11 @@ settings; of Hydra's own they may set ``hydra.mode`` and ``hydra.sweeper.params`
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy, deepcopy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -40,17 +43,36 @@ OF_HYDRA = {
 """The options of Hydra's own groups that fabench runs with, whatever the launcher."""
 
 
+Check = Callable[[DictConfig], None]
+
+
+def _nothing(_: DictConfig) -> None:
+    pass
+
+
 @contextmanager
-def closed() -> Iterator[None]:
-    """Within this context Hydra composes what is data, and refuses the rest."""
-    with patch("hydra._internal.hydra.ConfigLoaderImpl", Loader):
+def closed(check: Check = _nothing) -> Iterator[None]:
+    """Within this context Hydra composes what is data, and refuses the rest; of a sweep it composes
+    every job, for ``check`` to raise UserErrors, before it runs the first."""
+    with patch("hydra._internal.hydra.ConfigLoaderImpl", partial(Loader, check)):
         yield
 
 
 class Repository(ConfigRepository):
-    """Hydra's store of options: a path has one spelling, a user's file is read with care."""
+    """Hydra's store of options: a path has one spelling, a user's file is read with care, and once
+    for all jobs of a command."""
+
+    def __init__(self, config_search_path: Any) -> None:
+        super().__init__(config_search_path)
+        self.loaded: dict[str, ConfigResult] = {}
+
+    def __deepcopy__(self, memo: Any) -> "Repository":
+        return copy(self)  # Hydra composes every job with a copy
 
     def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path in self.loaded:
+            known = self.loaded[config_path]
+            return replace(known, config=deepcopy(known.config))  # Hydra merges into it
         group, _, name = config_path.partition("/")
         parts = config_path.split("/")
         if ({"", ".", ".."} & set(parts) and name) or name.endswith((".yaml", ".yml")):
@@ -58,13 +80,18 @@ class Repository(ConfigRepository):
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is not None and source.provider == "command-line":
             check_file(Path(source.path, f"{config_path}.yaml"))
-        return super().load_config(config_path)
+        result = super().load_config(config_path)
+        if result is not None:
+            self.loaded[config_path] = replace(result, config=deepcopy(result.config))
+        return result
 
 
 class Loader(ConfigLoaderImpl):
     """Hydra's composer: an option sets what it may, and one that was chosen exists."""
 
-    def __init__(self, config_search_path: Any) -> None:
+    def __init__(self, check: Check, config_search_path: Any) -> None:
+        self.check = check
+        self.jobs: dict[tuple[str, ...], DictConfig] = {}
         self.config_search_path = config_search_path
         self.repository = Repository(config_search_path)
         [self.conf] = [Path(s.path) for s in self.get_sources() if s.provider == "main"]
@@ -77,6 +104,9 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
+        asks_for_mode = run_mode == RunMode.MULTIRUN and not validate_sweep_overrides
+        if asks_for_mode and not self._may_have_mode(overrides):
+            return OmegaConf.create({"hydra": {"mode": None}})
         try:
             cfg: DictConfig = super().load_configuration(
                 config_name, overrides, run_mode, from_shell, validate_sweep_overrides
@@ -86,7 +116,8 @@ class Loader(ConfigLoaderImpl):
             AttributeError,
             TypeError,
         ) as error:  # a list's item x, say
-            given = " ".join(o for o in overrides if not o.startswith("hydra.mode"))
+            ours = ("hydra.mode", "hydra.sweep.dir")
+            given = " ".join(o for o in overrides if not o.startswith(ours))
             raise UserError(f"{short(given)}: one of these cannot be set so.") from error
         if config_name is None:  # --hydra-help
             return cfg
@@ -96,7 +127,7 @@ class Loader(ConfigLoaderImpl):
             cfg.hydra.launcher = {"_target_": POPULATION}
         if run_mode == RunMode.RUN:  # before a sweep choices may be several
             self._check_tuned(cfg.hydra.runtime.choices)
-        elif validate_sweep_overrides:  # else Hydra only asks for the mode, and takes no no
+        elif not asks_for_mode:  # there Hydra takes no no
             self._check_sweep(cfg)
         for key in PATHS:
             if not OmegaConf.is_interpolation(cfg, key) and str(cfg.get(key)).startswith("~"):
@@ -105,6 +136,25 @@ class Loader(ConfigLoaderImpl):
                 if cfg[key] == path:
                     raise UserError(f"{key}={path}: there is no such user's home.")
         return cfg
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """Once to be checked; our launcher, which holds all of them, takes what was checked."""
+        key = tuple(sweep_overrides)
+        if key in self.jobs:
+            return self.jobs.pop(key)
+        cfg = super().load_sweep_config(master_config, sweep_overrides)
+        self.check(cfg)
+        if master_config.hydra.launcher._target_ == POPULATION:
+            self.jobs[key] = cfg
+        return cfg
+
+    def _may_have_mode(self, overrides: list[str]) -> bool:
+        """Whether hydra.mode may be set: if not, nothing is composed to see it. Of fabench's own
+        files experiments have it; where Hydra finds none, flags decide."""
+        users = any(source.provider == "command-line" for source in self.get_sources())
+        return users or any(re.search(r"experiment|hydra\.mode", o) for o in overrides)
 
     def _check_tuned(self, choices: Mapping[str, Any]) -> None:
         """The rates that belong to a run's choices are taken where there are any: Hydra ignores

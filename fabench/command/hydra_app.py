@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import pickle
 import re
@@ -11,7 +12,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +23,7 @@ import yaml
 from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -68,6 +70,10 @@ class JobRunner(ABC):
         """What a job leaves that raised."""
         return []
 
+    def check(self, cfg: DictConfig) -> None:
+        """Raises UserError for what no sweep may hold, called with every job before the first."""
+        return
+
     @abstractmethod
     def job(self, cfg: DictConfig) -> Any:
         """Do one job, given its composed configuration."""
@@ -89,8 +95,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 @contextmanager
 def composing(conf: Path) -> Iterator[None]:
     """For Hydra's ``compose``: fabench's configuration, and refusals as UserErrors."""
-    directory = initialize_config_dir(version_base="1.3", config_dir=str(conf))
-    with refusals(), closed(), directory:
+    with refusals(), closed(), initialize_config_dir(str(conf), version_base="1.3"):
         yield
 
 
@@ -109,11 +114,17 @@ def application(
     completes = args[:1] == ["-sc"]
     program = "fabench" if completes else f"fabench {verb}"
     command = shlex.join(["fabench", verb, *args])
-    with refusals(), closed(), TemporaryDirectory(prefix="fabench-") as mailbox:
-        task = make_task(command, Path(mailbox))
+    with refusals(), TemporaryDirectory(prefix="fabench-") as scratch:
+        mailbox = Path(scratch, "mailbox")
+        mailbox.mkdir()
+        task = make_task(command, mailbox)
         try:
-            with _hydra_as_we_like_it(program):
+            with closed(task.check), _hydra_as_we_like_it(program), ExitStack() as stack:
                 arguments, asks = (args, True) if completes else _arguments(args, conf)
+                if asks:
+                    stack.enter_context(_own_log())
+                else:
+                    arguments = [_sweeps_folder(scratch), *arguments]
                 sys.argv[1:] = arguments
                 hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(
                     task
@@ -173,6 +184,23 @@ def _hydra_as_we_like_it(program: str) -> Iterator[None]:
     ):
         warnings.filterwarnings("ignore", r"\s*Running Hydra app with --multirun")
         yield
+
+
+@contextmanager
+def _own_log() -> Iterator[None]:
+    """Let Hydra log to standard output, where --info answers, and there only."""
+    root = logging.getLogger()
+    level = root.level
+    try:
+        with patch.object(root, "handlers", []):
+            yield
+    finally:
+        root.setLevel(level)
+
+
+def _sweeps_folder(scratch: str) -> str:
+    """The override of the folder where Hydra writes multirun.yaml, which nobody reads."""
+    return f"hydra.sweep.dir={QuotedString(scratch, Quote.single).with_quotes()}"
 
 
 @contextmanager

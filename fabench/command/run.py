@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from fabench.command.hydra_app import JobRunner, application, plain
-from fabench.schema import RunFailed, UserError
+from fabench.schema import RunFailed, UserError, WrongValue
 
 if TYPE_CHECKING:
     from fabench.run.config import Config
@@ -57,6 +57,15 @@ class Runner(JobRunner):
                 draw(outcome)
         return Job(_words(), outcome)
 
+    def check(self, cfg: DictConfig) -> None:
+        """A job that cannot be combined does not stop the others, a value that is none does."""
+        try:
+            _config(cfg)
+        except WrongValue:
+            raise
+        except UserError:
+            pass  # its own job reports it
+
     def crashed(self, error: Exception) -> list[Job]:
         """Its row in the sweep's table."""
         from fabench.run.execute import Job
@@ -74,6 +83,8 @@ class Runner(JobRunner):
                 config = _config(cfg)
                 if not config.general.dry_run:
                     configs.append(config)
+        if configs:
+            Path(configs[0].general.output_dir, "sweeps").mkdir(parents=True, exist_ok=True)
         try:
             for outcome in execute(configs, self.command):
                 self.prepared[outcome.folder.path] = outcome

@@ -79,6 +79,8 @@ def run_search(
     raw = copy.deepcopy(raw)
     raw["trainer"]["evaluate_on"] = search.split
     config = parse(raw)
+    if config.general.dry_run:
+        raise UserError("dry_run=true: what a search trains follows from results; fabench run -m.")
     folder = Path(config.general.output_dir) / "tune"
     folder /= f"{name}_k{config.general.k}" if config.uses_k else name
     opened = _method(raw, search, config, folder)

@@ -24,7 +24,16 @@ from fabench.model.layer.network import Layer
 from fabench.optimizer.base import Optimizer
 from fabench.population.precision import Precision, fastest
 from fabench.run import registry
-from fabench.schema import STRICT, Count, NonNegative, UserError, no_optimizer, scalars, short
+from fabench.schema import (
+    STRICT,
+    Count,
+    NonNegative,
+    UserError,
+    WrongValue,
+    no_optimizer,
+    scalars,
+    short,
+)
 from fabench.task.base import Task
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -64,22 +73,22 @@ class General:
 
     def __post_init__(self) -> None:
         if len(set(self.seed)) < len(self.seed):
-            raise UserError(f"seed={self.seed}: a seed stands there twice.")
+            raise WrongValue(f"seed={self.seed}: a seed stands there twice.")
         for key, path in (("output_dir", self.output_dir), ("data_dir", self.data_dir)):
             _check_path(key, path)
 
 
 def _check_path(key: str, path: str | None) -> None:
-    """Raises UserError if the system can name no file in a run folder there."""
+    """Raises WrongValue if the system can name no file in a run folder there."""
     if path == "":
-        raise UserError(f"{key}= is empty: . is the working folder.")
+        raise WrongValue(f"{key}= is empty: . is the working folder.")
     try:
         os.lstat(Path(path or ".", "runs", "x" * 255))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass  # it may come, and who needs it says so
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{key}={short(str(path))}: {reason}.") from None
+        raise WrongValue(f"{key}={short(str(path))}: {reason}.") from None
 
 
 ONLY = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fabench.schema import UserError, nearest, short
+from fabench.schema import WrongValue, nearest, short
 
 
 def names(group: str) -> list[str]:
@@ -25,10 +25,10 @@ def names(group: str) -> list[str]:
 
 
 def find(group: str, name: str) -> type:
-    """The class behind an option's name. Raises UserError if there is none."""
+    """The class behind an option's name. Raises WrongValue if there is none."""
     known = names(group)
     if name not in known:
-        raise UserError(f"{group}.name={name} is unknown{nearest(name, known)}")
+        raise WrongValue(f"{group}.name={name} is unknown{nearest(name, known)}")
     module = importlib.import_module(f"fabench.{group}.{name}")
     found: type = getattr(module, name.title().replace("_", ""))
     return found
@@ -37,13 +37,13 @@ def find(group: str, name: str) -> type:
 def build(group: str, config: dict[str, Any]) -> Any:
     """The object that ``config`` (a group's key-value pairs, with ``name``) describes.
 
-    Raises UserError naming the key, the value and what is allowed.
+    Raises WrongValue naming the key, the value and what is allowed.
     """
     return validated(find(group, str(config.get("name"))), config, prefix=f"{group}.")
 
 
 def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:
-    """``cls(**config)``, with pydantic's complaints turned into one sentence (UserError)."""
+    """``cls(**config)``, with pydantic's complaints turned into one sentence (WrongValue)."""
     try:
         return cls(**config)
     except ValidationError as error:
@@ -51,9 +51,9 @@ def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:
         key = prefix + ".".join(str(part) for part in first["loc"])
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             allowed = [prefix + f.name for f in dataclasses.fields(cls) if f.name != "name"]
-            raise UserError(f"{key} is not a setting{nearest(key, allowed)}") from None
+            raise WrongValue(f"{key} is not a setting{nearest(key, allowed)}") from None
         if first["type"] in ("missing", "missing_argument"):
-            raise UserError(f"{key} is missing.") from None
+            raise WrongValue(f"{key} is missing.") from None
         wanted = re.sub(r"^(Input|Value error,|List|Dictionary|String) *", "", first["msg"])
         wanted = wanted.replace(" after validation", "")
-        raise UserError(f"{key}={short(str(first['input']))}: it {wanted}.") from None
+        raise WrongValue(f"{key}={short(str(first['input']))}: it {wanted}.") from None

@@ -3,9 +3,10 @@
 Oracles: the experiments' own text, hand-made dataframes, SciPy.
 """
 
+import functools
 import json
 import re
-from itertools import takewhile
+from itertools import chain, takewhile
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,12 @@ SMALL = [
     "dataset=digits",
     "trainer.device=cpu",
 ]
+
+
+@functools.cache
+def composed(experiment):
+    """The runs of an experiment, for the tests that change nothing: each is composed by Hydra."""
+    return figures._configs([experiment], [], cli.conf_dir())
 
 
 def runs(rule, optimizer="sgd", k=3, epochs=20, init=None, level=0.7, lr=0.1, alignment=None):
@@ -122,7 +129,7 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
     ],
 )
 def test_experiments_list_their_runs(experiment, n, expected):
-    configs = figures._configs([experiment], [], cli.conf_dir())
+    configs = composed(experiment)
     found = {
         (c.learning_rule.name, c.optimizer.name, c.general.k, c.trainer.epochs) for c in configs
     }
@@ -134,6 +141,12 @@ def test_overrides_reach_every_run_and_replace_what_is_swept():
     configs = figures._configs(["fig_3_1"], ["seed=[7,8]", "k=2"], cli.conf_dir())
     assert {c.learning_rule.name for c in configs} == {"bp", "dfa"}
     assert all(c.seeds == [7, 8] and c.general.k == 2 for c in configs)
+
+
+def test_the_tilde_is_the_home_of_a_figure_too(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    configs = figures._configs(["fig_3_1"], ["output_dir=~/outs", "k=1"], cli.conf_dir())
+    assert {c.general.output_dir for c in configs} == {"/home/of/mine/outs"}
 
 
 def test_an_override_may_sweep():
@@ -157,7 +170,7 @@ def test_the_dfa_papers_table_has_every_network_with_its_initial_weights():
             c.learning_rule.name,
             c.model.weight_init,
         )
-        for c in figures._configs(table_nokland.EXPERIMENTS, [], cli.conf_dir())
+        for c in figures._distinct(chain(*map(composed, table_nokland.EXPERIMENTS)))
     ]
     deep = [("-".join(["240"] * n), "tanh", 0, 0) for n in (7, 100)]
     wide = [("-".join(["800"] * n), "tanh", 0, 0) for n in (1, 2, 3, 4)]
@@ -657,7 +670,7 @@ def test_published_networks_are_told_apart():
     """Every run of the table has its paper, and every published number its run."""
     found = [
         (("-".join(map(str, c.model.hidden)), c.model.activation), c.learning_rule.name)
-        for c in figures._configs(table_published.EXPERIMENTS, [], cli.conf_dir())
+        for c in figures._distinct(chain(*map(composed, table_published.EXPERIMENTS)))
     ]
     named = {(net, rule) for net, (_, rules) in table_published.PAPERS.items() for rule in rules}
     assert len(set(found)) == len(found)

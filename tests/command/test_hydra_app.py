@@ -3,6 +3,7 @@
 Oracles: the YAML files read with PyYAML, config.yaml of the run folders, a real bash.
 """
 
+import logging
 import os
 import re
 import subprocess
@@ -11,21 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny import TINY
 
 from fabench.command import cli
 from fabench.command.cli import HELP
 
 CONF = Path(__file__).parents[2] / "conf"
-TINY = [
-    "learning_rule=bp",
-    "dataset=digits",
-    "trainer.device=cpu",
-    "trainer.epochs=1",
-    "trainer.batch_size=16",
-    "trainer.train_examples=16",
-    "trainer.test_examples=16",
-    "model.hidden=[3]",
-]
+TINY = ["learning_rule=bp", *TINY]
 
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -193,6 +186,18 @@ def test_help_lists_groups_and_options_and_trains_nothing(fabench, tmp_path):
 def test_a_query_trains_nothing(fabench, tmp_path, query):
     assert fabench("run", *TINY, *query.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("query", ["--cfg job", "--info", "--info config", "--version"])
+def test_a_query_is_answered_once(monkeypatch, capsys, query):
+    """Hydra logs what --info says; a program's own log goes to standard error."""
+    root = logging.getLogger()
+    own = [logging.StreamHandler()]
+    monkeypatch.setattr(root, "handlers", own)
+    assert cli.main(["run", *TINY, *query.split()]) == 0
+    out, err = capsys.readouterr()
+    assert out.count("hidden:") == (query != "--version")
+    assert (err, root.handlers, root.level) == ("", own, logging.WARNING)
 
 
 # -- Completion ------------------------------------------------------------------------------

@@ -16,21 +16,13 @@ from pathlib import Path
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
+from tiny import TINY
 
 from fabench.command import cli
 from fabench.command.output import Output
 from fabench.figure import style
 from fabench.run.interruption import leave, stop_signals
 
-TINY = [
-    "dataset=digits",
-    "trainer.device=cpu",
-    "trainer.epochs=1",
-    "trainer.batch_size=16",
-    "trainer.train_examples=16",
-    "trainer.test_examples=16",
-    "model.hidden=[3]",
-]
 SAVEFIG = Figure.savefig
 
 pytestmark = pytest.mark.usefixtures("workdir")

@@ -77,9 +77,10 @@ def test_a_job_in_a_sweep_is_the_job_alone(sweep, tmp_path, optimizer):
 
 
 def test_jobs_in_processes_of_their_own_are_reported_too(sweep, tmp_path):
-    code, out, err = sweep("optimizer.lr=0.01,0.1", "k=1,0", "hydra/launcher=joblib")
+    layers = "trainer.frozen_layers=[],[1,2]"
+    code, out, err = sweep("optimizer.lr=0.01,0.1", layers, "hydra/launcher=joblib")
     assert code == 1
-    assert "2 of 4 jobs failed; the first: k=0" in err
+    assert "2 of 4 jobs failed; the first: trainer.frozen_layers=[1, 2] leaves no layer" in err
     assert table(tmp_path / "outputs").status.tolist() == ["finished"] * 2 + ["refused"] * 2
     assert out.count("refused: ") == 2
 
@@ -174,14 +175,23 @@ def test_finished_jobs_are_skipped_and_the_rest_trains(sweep, tmp_path):
 
 
 def test_one_bad_job_does_not_stop_the_others(sweep, tmp_path):
-    code, out, err = sweep("k=1,0,2")
+    code, out, err = sweep("trainer.frozen_layers=[],[1,2],[1]")
     assert code == 1
-    assert "1 of 3 jobs failed; the first: k=0: it should be greater than" in err
-    assert "refused: k=0: k=0: it should be greater than" in out
+    refusal = "trainer.frozen_layers=[1, 2] leaves no layer to train."
+    assert f"1 of 3 jobs failed; the first: {refusal}" in err
+    assert f"refused: trainer.frozen_layers=[1,2]: {refusal}" in out
     found = table(tmp_path / "outputs")
     assert found.status.tolist() == ["finished", "finished", "refused"]
-    assert found.k.tolist()[-1] == 0
+    assert found["trainer.frozen_layers"].tolist()[-1] == "[1,2]"
     assert np.isnan(found.test_accuracy_mean.iloc[-1])
+
+
+@pytest.mark.parametrize("launcher", ["population", "basic", "joblib"])
+def test_a_value_that_is_none_stops_a_sweep_before_it_begins(sweep, tmp_path, launcher):
+    code, out, err = sweep("k=1,2", "optimizer.lr=0.1,-1", f"hydra/launcher={launcher}")
+    assert (code, out) == (2, "")
+    assert err == "fabench: optimizer.lr=-1: it should be greater than 0.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_diverging_job_fails_and_the_others_are_what_they_are_alone(sweep, tmp_path):
@@ -228,6 +238,13 @@ def test_dry_run_trains_nothing(sweep, tmp_path):
     assert code == 0
     assert "3 of 4 jobs would train, in 2 populations of 6, 3 networks." in out
     assert len(list(tmp_path.glob("outputs/runs/*"))) == 1
+
+
+@pytest.mark.parametrize("launcher", ["population", "basic", "joblib"])
+def test_a_dry_run_writes_nothing(sweep, tmp_path, launcher):
+    code, out, _ = sweep("k=1,2", "dry_run=true", f"hydra/launcher={launcher}")
+    assert code == 0 and "2 of 2 jobs would train" in out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_repeated_job_trains_once(sweep, tmp_path):

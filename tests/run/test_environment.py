@@ -25,6 +25,7 @@ def checkout(tmp_path, monkeypatch):
     git("add", ".")
     git("commit", "-m", "first")
     monkeypatch.setattr(environment, "__file__", str(module))
+    monkeypatch.setattr(environment, "_output", environment._output.__wrapped__)  # ask every time
     return tmp_path, git
 
 
