@@ -50,7 +50,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.target import (
-    CountOrNone,
+    CountFrom0,
     Descends,
     TargetRule,
     activation,
@@ -71,8 +71,8 @@ class DifferenceTargetPropagation(TargetRule):
     stepsize: Rate
     noise: NonNegative
     feedback_rate: Rate
-    feedback_steps: CountOrNone
-    pretraining_epochs: CountOrNone
+    feedback_steps: CountFrom0
+    pretraining_epochs: CountFrom0
     inverse_loss: Literal["reconstruction", "difference", "local_difference"] = "reconstruction"
 
     def answer(self, part: Part, a: Tensor) -> Tensor:
@@ -85,9 +85,9 @@ class DifferenceTargetPropagation(TargetRule):
         return change(g, a, step)  # (1), (3)
 
     def inverse_descends(
-        self, part: Part, layer: int, h: Tensor, deviation: Tensor, step: int
+        self, part: Part, layer: int, h: Tensor, xi: Tensor, step: int
     ) -> Descends:
-        noise = self.noise * deviation
+        noise = self.noise * xi
         if self.inverse_loss == "reconstruction":
             noisy = part.as_operand(h + noise)
             return self.reconstruction(part, layer, noisy, noisy)  # (5)

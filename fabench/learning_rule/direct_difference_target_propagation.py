@@ -34,7 +34,7 @@ from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_out
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule
 from fabench.learning_rule.base.signal import Signals, chain_only
-from fabench.learning_rule.base.target import CountOrNone, raised
+from fabench.learning_rule.base.target import CountFrom0, raised
 from fabench.model.layer.kernel import product
 from fabench.model.layer.network import ForwardPass, Layer
 from fabench.schema import STRICT, NonNegative, Rate
@@ -45,8 +45,8 @@ class DirectDifferenceTargetPropagation(DirectFeedback, NoisyRule):
     name: str
     noise: NonNegative
     feedback_rate: Rate
-    feedback_steps: CountOrNone
-    pretraining_epochs: CountOrNone
+    feedback_steps: CountFrom0
+    pretraining_epochs: CountFrom0
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         return chain_only(layers)

@@ -26,7 +26,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.target import CountOrNone, Descends, TargetRule, change
+from fabench.learning_rule.base.target import CountFrom0, Descends, TargetRule, change
 from fabench.model.layer.network import Activation
 from fabench.schema import STRICT, NonNegative, Rate
 
@@ -37,8 +37,8 @@ class SimplifiedDifferenceTargetPropagation(TargetRule):
     stepsize: Rate
     noise: NonNegative
     feedback_rate: Rate
-    feedback_steps: CountOrNone
-    pretraining_epochs: CountOrNone
+    feedback_steps: CountFrom0
+    pretraining_epochs: CountFrom0
 
     def answer(self, part: Part, a: Tensor) -> Tensor:
         return part.prediction(a)
@@ -50,7 +50,7 @@ class SimplifiedDifferenceTargetPropagation(TargetRule):
         return change(g, a, step)  # (1), (3)
 
     def inverse_descends(
-        self, part: Part, layer: int, h: Tensor, deviation: Tensor, step: int
+        self, part: Part, layer: int, h: Tensor, xi: Tensor, step: int
     ) -> Descends:
-        noisy = part.as_operand(h + self.noise * deviation)
+        noisy = part.as_operand(h + self.noise * xi)
         return self.reconstruction(part, layer, noisy, h)  # (5)

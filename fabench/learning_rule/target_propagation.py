@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.target import CountOrNone, Descends, TargetRule
+from fabench.learning_rule.base.target import CountFrom0, Descends, TargetRule
 from fabench.model.layer.network import Activation
 from fabench.schema import STRICT, NonNegative, Rate
 
@@ -38,8 +38,8 @@ class TargetPropagation(TargetRule):
     stepsize: Rate
     noise: NonNegative
     feedback_rate: Rate
-    feedback_steps: CountOrNone
-    pretraining_epochs: CountOrNone
+    feedback_steps: CountFrom0
+    pretraining_epochs: CountFrom0
 
     def answer(self, part: Part, a: Tensor) -> Tensor:
         return a
@@ -51,7 +51,7 @@ class TargetPropagation(TargetRule):
         return g.f(a + step) - h  # (1), (3)
 
     def inverse_descends(
-        self, part: Part, layer: int, h: Tensor, deviation: Tensor, step: int
+        self, part: Part, layer: int, h: Tensor, xi: Tensor, step: int
     ) -> Descends:
-        noisy = part.as_operand(h + self.noise * deviation)
+        noisy = part.as_operand(h + self.noise * xi)
         return self.reconstruction(part, layer, noisy, noisy)  # (5)

@@ -33,7 +33,7 @@ from fabench.model.layer.network import ACTIVATIONS, Activation, ForwardPass, La
 from fabench.model.layer.parameter import Moves, Parameter, network_parameters
 from fabench.schema import NonNegative, Rate
 
-CountOrNone = Annotated[int, Field(ge=0, lt=2**63)]
+CountFrom0 = Annotated[int, Field(ge=0, lt=2**63)]
 """How many: 0 or more."""
 
 Descends = tuple[Outer, Tensor]
@@ -46,8 +46,8 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
     stepsize: Rate
     noise: NonNegative
     feedback_rate: Rate
-    feedback_steps: CountOrNone
-    pretraining_epochs: CountOrNone
+    feedback_steps: CountFrom0
+    pretraining_epochs: CountFrom0
 
     @abstractmethod
     def answer(self, part: Part, a: Tensor) -> Tensor:
@@ -64,10 +64,10 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
 
     @abstractmethod
     def inverse_descends(
-        self, part: Part, layer: int, h: Tensor, deviation: Tensor, step: int
+        self, part: Part, layer: int, h: Tensor, xi: Tensor, step: int
     ) -> Descends:
         """What the inverse of ``layer`` descends in its ``step``-th step, given the layer's inputs
-        h [R, B, n_inputs] and noise xi [R, B, n_inputs], of which ``noise`` is the deviation."""
+        h and xi of (3) [R, B, n_inputs]."""
 
     @final
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
