@@ -15,6 +15,7 @@ layer reads the network's activity at the neutral label, and learns by the loss 
 ``negatives``: z is drawn from what (7) predicts of the wrong classes (hard), or uniformly.
 ``answer``: the sum of G_l(x^c) for every class c, of all layers but the first where there are
 several (goodness), or (7) (readout). One output is the answer for label 1 less that for label 0.
+Goodness takes a forward pass for every class; in training, too, where it is reported.
 
 Reference: G. Hinton, "The forward-forward algorithm: some preliminary investigations", 2022,
 arXiv:2212.13345, sections 2 and 3.3.

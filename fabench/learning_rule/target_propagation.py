@@ -9,7 +9,8 @@
 e: dloss/da_L [B, C]; h_L = a_L; t_l: target of h_l; the rest, among it (1), (4) and
 h~ = h_l + noise xi, stands in ``base/target.py``. Where an inverse is not exact, h_l is not the
 target of its own output, and (4) does not vanish with e: ``difference_target_propagation`` corrects
-(3) by that.
+(3) by that. Here activities are drawn to what the inverses make of them, and collapse, unless
+targets lie further away: ``stepsize`` wants to be large.
 
 References: Y. Bengio, "How auto-encoders could provide credit assignment in deep networks via
 target propagation", 2014, arXiv:1407.7906; D.-H. Lee, S. Zhang, A. Fischer, Y. Bengio, "Difference

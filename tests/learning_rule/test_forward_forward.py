@@ -120,9 +120,9 @@ def test_it_learns_which_label_belongs_to_an_input(make_config, answer):
     )  # fmt: skip
     people = population_of(config, [Row(s, config.scalars()) for s in (0, 1)], torch.device("cpu"))
     rng = torch.Generator().manual_seed(0)
-    label = torch.randint(10, (2, 200), generator=rng)
+    label = torch.randint(10, (2, 100), generator=rng)
     y = functional.one_hot(label, 10).float()
-    x = 0.5 * torch.randn(2, 200, 64, generator=rng)
+    x = 0.5 * torch.randn(2, 100, 64, generator=rng)
     x[..., 20:60] += y.repeat_interleave(4, 2)
     before = (people.outputs(x).argmax(2) == label).float().mean(1)
     for _ in range(130):

@@ -612,7 +612,7 @@ def test_training_continues_from_a_snapshot(make_config, batches, optimizer):
     assert_equal(tensors(trained(other, steps[4:])), expected)
 
 
-@pytest.mark.parametrize("rule", ["brsf", *LEARNED])
+@pytest.mark.parametrize("rule", ["brsf", *LEARNED, *OTHERS])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_learned_feedback_and_noise_continue_from_a_snapshot(make_config, batches, optimizer, rule):
     config = make_config(learning_rule=rule, optimizer=optimizer, model__hidden=[6, 4])
