@@ -94,7 +94,7 @@ class Generec(SettlingRule):
         h, d = s[0], s[1] - t[1]
         if self.variant == "midpoint":
             h = (s[0] + t[0]) / 2
-        elif self.variant == "symmetric":
+        elif self.variant == "symmetric" and s[0] is not t[0]:  # the inputs are the same
             h, d = torch.cat([h, s[0] - t[0]], 1), torch.cat([d, s[1]], 1)
         return Outer(layer, part.as_operand(h), part.as_operand(d), s[0].shape[1])
 
