@@ -1,6 +1,6 @@
 """Shared by all tests: configurations composed from conf/, random images, random networks.
 
-Axes: R runs, N examples, B batch, I fan-in, O fan-out, C outputs, H rows of pixels, W columns.
+Axes: R rows, N examples, B batch, I fan-in, O fan-out, C outputs, H pixels high, W pixels wide.
 """
 
 import contextlib

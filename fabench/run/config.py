@@ -1,4 +1,8 @@
-"""What a run is: the schema of a composed configuration, its checks, and its identity."""
+"""What a run is: the schema of a composed configuration, its checks, and its identity.
+
+A run is a configuration, of one or more seeds, and has a folder. A row is one network of a
+population, in which the networks of several runs may train side by side.
+"""
 
 import dataclasses
 import hashlib

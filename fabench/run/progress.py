@@ -34,7 +34,7 @@ console = Console(highlight=False, markup=False, emoji=False)  # [b] in a path i
 
 
 def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
-    """What a run, or a population of runs of one architecture, is about to do, in words."""
+    """What a run, or the runs of one population, are about to do, in words."""
     config = configs[0]
     device = resolve_device(config)
     scalars = {
@@ -149,7 +149,7 @@ class PopulationReporter:
             console.print(f"{place}: {jobs} job{'s' if jobs > 1 else ''}")
         show_plan(lines)
 
-    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
+    def start(self, epochs: int, batches: int, rows: int, done: int) -> None:
         cost = self.plan.costs[self.number]
         self.epochs, self.batch_cost = epochs, cost / (epochs * batches)
         self.plan.left[self.number] = cost - done * self.batch_cost
@@ -171,8 +171,8 @@ class PopulationReporter:
 class LineReporter(PopulationReporter):
     """One plain line per epoch, for logs and pipes."""
 
-    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
-        super().start(epochs, batches, runs, done)
+    def start(self, epochs: int, batches: int, rows: int, done: int) -> None:
+        super().start(epochs, batches, rows, done)
         if done:
             console.print(f"continuing after {done // batches} of {epochs} epochs")
 
@@ -231,9 +231,9 @@ class BarReporter(PopulationReporter):
         self.live, self.bars = plan.live, plan.bars
         self.task: TaskID | None = None
 
-    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
-        super().start(epochs, batches, runs, done)
-        self.runs, self.examples = runs, 0
+    def start(self, epochs: int, batches: int, rows: int, done: int) -> None:
+        super().start(epochs, batches, rows, done)
+        self.rows, self.examples = rows, 0
         self.started = time.perf_counter()
         label = f"{min(done // batches + 1, epochs)}/{epochs}"
         self.task = self.bars.add_task(
@@ -244,7 +244,7 @@ class BarReporter(PopulationReporter):
     def batch(self, examples: int, count: int = 1) -> None:
         super().batch(examples, count)
         assert self.task is not None
-        self.examples += examples * self.runs
+        self.examples += examples * self.rows
         rate = self.examples / (time.perf_counter() - self.started)
         self.bars.update(self.task, advance=count, rate=f"{rate:,.0f} examples/s")
 

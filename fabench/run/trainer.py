@@ -38,8 +38,8 @@ class Reporter(Protocol):
     def introduce(self, jobs: int, lines: dict[str, str]) -> None:
         """What a population of so many jobs is about to do: see report.plan."""
 
-    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
-        """``runs`` networks train; of ``epochs`` times ``batches``, ``done`` batches are done."""
+    def start(self, epochs: int, batches: int, rows: int, done: int) -> None:
+        """``rows`` networks train; of ``epochs`` times ``batches``, ``done`` batches are done."""
 
     def batch(self, examples: int, count: int = 1) -> None:
         """``count`` more batches are done: in all, so many examples for every network."""
@@ -62,7 +62,7 @@ PLACE = ("epoch", "batches", "seconds")
 def population_of(
     config: Config, rows: Sequence[Row], device: torch.device, fp32_kernel: str | None = None
 ) -> Population:
-    """The networks of a configuration, as its runs begin with them. ``fp32_kernel``: that of the
+    """The networks of a configuration, as its rows begin with them. ``fp32_kernel``: that of the
     session that they go on from; None: the faster one."""
     t, layers = config.trainer, config.layers()
     largest = t.batch_size * largest_weight(layers)

@@ -42,8 +42,8 @@ class Remote:
     def introduce(self, jobs: int, lines: dict[str, str]) -> None:
         self.pipe.send(("introduce", jobs, lines))
 
-    def start(self, epochs: int, batches: int, runs: int, done: int) -> None:
-        self.pipe.send(("start", epochs, batches, runs, done))
+    def start(self, epochs: int, batches: int, rows: int, done: int) -> None:
+        self.pipe.send(("start", epochs, batches, rows, done))
 
     def batch(self, examples: int, count: int = 1) -> None:
         self.count += count

@@ -182,6 +182,8 @@ def metrics(rule: str) -> list[Row]:
         with (  # each takes as long as training such a network
             patch("fabench.run.trainer.describe", return_value={}),
             patch.object(RunFolder, "write_summary"),
+            patch.object(RunFolder, "write_config"),
+            patch.object(RunFolder, "write_checkpoint"),
             patch("sklearn.datasets.load_digits", functools.cache(load_digits)),
         ):
             outcomes = execute(configs, "", keep_weights=False)

@@ -94,7 +94,7 @@ class Silent:
     def introduce(self, jobs, lines):
         pass
 
-    def start(self, epochs, batches, runs, done):
+    def start(self, epochs, batches, rows, done):
         pass
 
     def batch(self, examples):

@@ -31,8 +31,9 @@ ARGS = [
     "trainer.test_examples=24",
     "model.hidden=[5]",
 ]
-LONG = ["-m", *ARGS, "trainer.epochs=600", "trainer.metrics_every=30", "k=1,2,3"]
-SETTINGS = {"trainer__epochs": 600, "trainer__metrics_every": 30}
+EPOCHS = 300  # long enough to be stopped: a second or two
+LONG = ["-m", *ARGS, f"trainer.epochs={EPOCHS}", "trainer.metrics_every=30", "k=1,2,3"]
+SETTINGS = {"trainer__epochs": EPOCHS, "trainer__metrics_every": 30}
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -109,7 +110,7 @@ def test_workers_train_what_one_process_trains(whole, capsys):
     out = capsys.readouterr().out
     assert sorted(re.findall(r"population (\d) of 3: 1 job\n +rule  dfa", out)) == ["1", "2", "3"]
     assert re.search(r"population \d of 3: 100 % of the plan, 0:00:00 left\)\n┏", out)
-    assert len(re.findall("epoch 600/600", out)) == 3
+    assert len(re.findall(f"epoch {EPOCHS}/{EPOCHS}", out)) == 3
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ the same weights, sees the same batches in the same order and returns its weight
 can compare them. DFA is written with autograd: the hidden layer's teaching signal is the gradient
 that ``h`` receives, e B instead of e W^T.
 
-Axes: R networks, S data streams, I inputs, H hidden units, B batch, N examples, k images an
-example.
+Axes: R rows, S data streams, I inputs, H hidden units, B batch, N examples, k images an example.
 """
 
 from abc import ABC, abstractmethod

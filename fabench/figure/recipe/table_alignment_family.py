@@ -34,20 +34,20 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     last = frame[frame.epoch == frame.epoch.max()]
     last = last.assign(error=100 * (1 - last.test_accuracy)).set_index("seed")
     rows = []
-    for key, runs in last.groupby(["dataset", "learning_rule"], sort=False):
+    for key, run in last.groupby(["dataset", "learning_rule"], sort=False):
         dataset, rule = key
         bp = last[(last.dataset == dataset) & (last.learning_rule == "bp")]
-        error = summarize(runs.error.tolist())
-        to_bp = summarize([] if rule == "bp" else (runs.error - bp.error).tolist())
+        error = summarize(run.error.tolist())
+        to_bp = summarize([] if rule == "bp" else (run.error - bp.error).tolist())
         rows.append(
             {
                 "dataset": dataset,
                 "learning_rule": rule,
-                "lr": runs.lr.iloc[0],
+                "lr": run.lr.iloc[0],
                 "seeds": error.n,
                 **error.columns("test_error"),
                 **to_bp.columns("difference_to_bp", sd=False),
-                "gradient_alignment_mean": runs.gradient_alignment.mean(),
+                "gradient_alignment_mean": run.gradient_alignment.mean(),
                 "published_mlp": MLP.get(key, np.nan),
                 "published_lenet": LENET.get(key, np.nan),
             }

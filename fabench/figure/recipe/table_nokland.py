@@ -54,9 +54,9 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _network(run: pd.Series) -> str:
+def _network(row: pd.Series) -> str:
     """As PAPER names it."""
-    widths = run.hidden.split("-")
-    name = f"{len(widths)}x{widths[0]} {run.activation}"
-    name += ", dropout" if run.hidden_dropout else ""
-    return name + (", adversarial" if run.adversarial else "")
+    widths = row.hidden.split("-")
+    name = f"{len(widths)}x{widths[0]} {row.activation}"
+    name += ", dropout" if row.hidden_dropout else ""
+    return name + (", adversarial" if row.adversarial else "")

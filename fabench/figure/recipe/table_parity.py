@@ -17,12 +17,12 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     empty where there is no such BP run.
     """
     rows: list[dict[str, object]] = []
-    for key, runs in frame.groupby(KEYS, dropna=False):
+    for key, run in frame.groupby(KEYS, dropna=False):
         setting = dict(zip(KEYS, key, strict=True))
-        final = _final(runs)
+        final = _final(run)
         accuracy = summarize(final.test_accuracy.tolist())
         alignment = final.get("weight_alignment", pd.Series(dtype=float)).mean()
-        scored = runs.dropna(subset="test_accuracy")
+        scored = run.dropna(subset="test_accuracy")
         best = scored.loc[scored.groupby("seed").test_accuracy.idxmax()].epoch.mean()
         bp = frame[
             (frame.learning_rule == "bp")
@@ -48,6 +48,6 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["k", "learning_rule", "optimizer", "init_of_B", "epochs"])
 
 
-def _final(runs: pd.DataFrame) -> pd.DataFrame:
+def _final(run: pd.DataFrame) -> pd.DataFrame:
     """The last epoch, one row per seed."""
-    return runs[runs.epoch == runs.epoch.max()].set_index("seed")
+    return run[run.epoch == run.epoch.max()].set_index("seed")

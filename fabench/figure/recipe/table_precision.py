@@ -13,8 +13,8 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     paired over seeds (same data, same initial weights)."""
     last = frame[frame.epoch == frame.epoch.max()]
     rows = []
-    for (rule, precision), runs in last.groupby(["learning_rule", "precision"]):
-        accuracy = runs.set_index("seed").test_accuracy
+    for (rule, precision), run in last.groupby(["learning_rule", "precision"]):
+        accuracy = run.set_index("seed").test_accuracy
         s = summarize(accuracy.tolist())
         exact = last[(last.learning_rule == rule) & (last.precision == "fp32")]
         difference = summarize((accuracy - exact.set_index("seed").test_accuracy).tolist())

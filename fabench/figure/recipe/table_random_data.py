@@ -12,7 +12,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     last = frame[frame.epoch == frame.epoch.max()].rename(columns={"n_train": "n"})
     keys = ["d", "n", "learning_rule", "optimizer"]
     rows = []
-    for setting, runs in last.groupby(keys):
-        error = summarize((1 - runs.test_accuracy).tolist())
+    for setting, run in last.groupby(keys):
+        error = summarize((1 - run.test_accuracy).tolist())
         rows.append([*setting, error.mean, error.sd, error.n])
     return pd.DataFrame(rows, columns=[*keys, "test_error_mean", "test_error_sd", "draws"])
