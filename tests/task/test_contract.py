@@ -30,7 +30,8 @@ TASKS = [({"name": "parity", "k": 2}, "sigmoid_cross_entropy")] + [
 ]
 TASKS.append(({"name": "regression", "n_targets": 4}, "squared_error"))
 TASKS += [
-    ({"name": "reconstruction", "loss": loss, "n_inputs": 4}, loss)
+    ({"name": name, "loss": loss, key: 4}, loss)
+    for name, key in [("reconstruction", "n_inputs"), ("multi_label", "n_targets")]
     for loss in LOSSES
     if loss != "softmax_cross_entropy"
 ]
@@ -42,10 +43,12 @@ every_task = pytest.mark.parametrize(
 
 
 def labels(task, R=3, B=4):
-    """Random labels [R, B, k]; for regression targets [R, B, k, C]."""
+    """Random labels [R, B, k]; for regression targets [R, B, k, C], of several labels bits."""
     rng, k = torch.Generator().manual_seed(1), task.items_per_example
     if task.name == "regression":
         return torch.randn(R, B, k, task.n_outputs, generator=rng)
+    if task.name == "multi_label":
+        return torch.randint(2, (R, B, k, task.n_outputs), generator=rng).float()
     return torch.randint(max(2, task.n_outputs), (R, B, k), generator=rng, dtype=torch.uint8)
 
 
