@@ -1,5 +1,9 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 from fabench.dataset import digits
@@ -21,6 +25,21 @@ def test_split_is_a_partition_in_order():
         assert np.array_equal(getattr(images, f"{part}_labels").numpy(), bunch.target[index])
         known = [None if i in set(index) else image for i, image in enumerate(known)]
     assert not any(known)
+
+
+def test_a_scikit_learn_that_keeps_them_elsewhere_is_asked(monkeypatch):
+    expected = DIGITS.load()
+    digits._drawn_by_hand.cache_clear()
+    monkeypatch.setattr(digits, "FILE", "nosuch")
+    found = DIGITS.load()
+    digits._drawn_by_hand.cache_clear()
+    assert torch.equal(found.train_images, expected.train_images)
+
+
+def test_no_run_imports_scikit_learn():
+    program = "import sys; from fabench.dataset.digits import Digits; Digits('digits').load()\n"
+    program += "sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_split_is_stratified():

@@ -44,7 +44,6 @@ from unittest.mock import patch
 import torch
 import yaml
 from omegaconf import OmegaConf
-from sklearn.datasets import load_digits
 
 from fabench.command.hydra_app import application
 from fabench.command.overrides import NUMBERED
@@ -184,7 +183,6 @@ def metrics(rule: str) -> list[Row]:
             patch.object(RunFolder, "write_summary"),
             patch.object(RunFolder, "write_config"),
             patch.object(RunFolder, "write_checkpoint"),
-            patch("sklearn.datasets.load_digits", functools.cache(load_digits)),
         ):
             outcomes = execute(configs, "", keep_weights=False)
         return [
