@@ -89,6 +89,7 @@ def _parsed(arg: str) -> Override:
     try:
         return OverridesParser.create().parse_override(arg)
     except (HydraException, AssertionError, RecursionError):
+        arg = arg.strip() or "''"
         key, equals, value = arg.partition("=")
         if not equals:
             raise UserError(f"{short(arg)} is no override: write key=value.") from None

@@ -278,6 +278,8 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
     "empty sweep of numbers": (["-m"], ["k=glob(zz*)"], ["k"]),
     "broken override": ([], ["learning_rule=[bp"], ["[bp"]),
     "no override": ([], ["nonsense"], ["nonsense"]),
+    "a space before a key": ([], [" data_dir="], ["fabench: data_dir= cannot be read; if"]),
+    "an empty argument": ([], [" "], ["fabench: '' is no override"]),
     "unknown flag": (["--nosuch"], [], ["--nosuch"]),
     "unknown kind of --cfg": (["--cfg", "nosuch"], [], ["nosuch"]),
     "missing config folder": (["--config-dir", "/nosuch"], [], ["/nosuch"]),
