@@ -6,6 +6,7 @@ Every configurable class is a frozen pydantic dataclass with ``config=STRICT``.
 import dataclasses
 import difflib
 import errno
+import textwrap
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
@@ -104,6 +105,8 @@ def short(text: str) -> str:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """A sentence's end: the closest known word, or all of them."""
+    """A sentence's end: the closest known word, or all of them, as far as a sentence has room."""
     close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]}?" if close else "; there are " + ", ".join(known) + "."
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are {textwrap.shorten(', '.join(known), 250, placeholder=' ...')}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import pickle
@@ -12,7 +13,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -114,15 +115,15 @@ def application(
     completes = args[:1] == ["-sc"]
     program = "fabench" if completes else f"fabench {verb}"
     command = shlex.join(["fabench", verb, *args])
-    with refusals(), TemporaryDirectory(prefix="fabench-") as scratch:
-        mailbox = Path(scratch, "mailbox")
-        mailbox.mkdir()
-        task = make_task(command, mailbox)
+    folders = (TemporaryDirectory(prefix="fabench-") for _ in range(2))
+    with refusals(), next(folders) as mailbox, next(folders) as scratch:
+        task = make_task(command, Path(mailbox))
         try:
             with closed(task.check), _hydra_as_we_like_it(program), ExitStack() as stack:
                 arguments, asks = (args, True) if completes else _arguments(args, conf)
                 if asks:
                     stack.enter_context(_own_log())
+                    stack.enter_context(_one_sentence())
                 else:
                     arguments = [_sweeps_folder(scratch), *arguments]
                 sys.argv[1:] = arguments
@@ -196,6 +197,21 @@ def _own_log() -> Iterator[None]:
             yield
     finally:
         root.setLevel(level)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Where Hydra writes to standard error that a question has no answer, and exits: a UserError
+    that says so (-p of a package that is not there)."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    except SystemExit as stop:
+        if stop.code == 1 and said.getvalue():
+            raise UserError(f"{said.getvalue().strip()}.") from None
+        raise
+    sys.stderr.write(said.getvalue())
 
 
 def _sweeps_folder(scratch: str) -> str:

@@ -152,7 +152,8 @@ class Population:
         self._parts = [self.part(slice(r, r + size)) for r in range(0, len(rows), size)]
         if self.descent:
             largest, steps = largest_weight(layers) * size, epochs * steps_an_epoch
-            self.descent.compile(largest, size, steps, self._parts[0].scalars)
+            with threads_an_operation(torch.get_num_threads() // self._lanes()):  # as in training
+                self.descent.compile(largest, size, steps, self._parts[0].scalars)
         self.replays = is_a_graph(self.device, rule, layers)
 
     def part(self, rows: slice) -> PopulationPart:
@@ -245,8 +246,7 @@ class Population:
         On a CPU of several cores the rows of large networks train in threads of their own, up to
         AHEAD batches ahead of what is yielded; x must stay as it is for so long.
         """
-        cores = torch.get_num_threads()
-        n_threads = min(cores, len(self._parts)) if takes_threads(self.layers) else 1
+        cores, n_threads = torch.get_num_threads(), self._lanes()
         if n_threads == 1:
             for x, y in batches:
                 yield self.step(x, y), y
@@ -266,6 +266,11 @@ class Population:
                     yield torch.cat([output.result() for output in outputs]), y
             for outputs, y in pending:
                 yield torch.cat([output.result() for output in outputs]), y
+
+    def _lanes(self) -> int:
+        """How many rows train at a time, each in a thread of its own."""
+        cores = torch.get_num_threads()
+        return min(cores, len(self._parts)) if takes_threads(self.layers) else 1
 
     def _step(self, part: PopulationPart, x: Tensor, y: Tensor, number: int | Tensor) -> Tensor:
         part.begin(number)

@@ -168,13 +168,14 @@ class Training:
             folder.write_config()
             sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
             folder.update_manifest(status="running", sessions=sessions, **self.manifest)
-        if self.epoch < 0:
-            before = self._draw("train", 0).first(len(self._draw("test", 0)))
-            self._finish_epoch(before, evaluate(self.population, self.examples, before))
-            self.write_metrics()
-        batches = ceil(len(self._draw("train", 0)) / t.batch_size)
-        reporter.start(t.epochs, batches, len(self.rows), self.epoch * batches + self.batches)
         with stop_signals() as signals:
+            if self.epoch < 0:
+                before = self._draw("train", 0).first(len(self._draw("test", 0)))
+                self._finish_epoch(before, evaluate(self.population, self.examples, before))
+                self.write_metrics()
+            batches = ceil(len(self._draw("train", 0)) / t.batch_size)
+            done = self.epoch * batches + self.batches
+            reporter.start(t.epochs, batches, len(self.rows), done)
             while not self._ended:
                 epoch = self._draw("train", self.epoch + 1)
                 self._train(epoch, signals, reporter)

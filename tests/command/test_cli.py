@@ -281,6 +281,7 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
     "a space before a key": ([], [" data_dir="], ["fabench: data_dir= cannot be read; if"]),
     "an empty argument": ([], [" "], ["fabench: '' is no override"]),
     "unknown flag": (["--nosuch"], [], ["--nosuch"]),
+    "unknown package": (["--cfg", "job", "-p", "nosuch"], [], ["fabench: package 'nosuch' not"]),
     "unknown kind of --cfg": (["--cfg", "nosuch"], [], ["nosuch"]),
     "missing config folder": (["--config-dir", "/nosuch"], [], ["/nosuch"]),
     "missing config": (["--config-name", "nosuch"], [], ["nosuch"]),

@@ -151,6 +151,7 @@ SCIENCE = [
     {"model__weight_scale": 2.0},
     {"model__input_dropout": 0.1},
     {"model__hidden_dropout": 0.5},
+    {"model__batch_norm": True},
     {"model": "lenet"},
     {"model": "lenet", "model__channels": [3, 4]},
     {"trainer__adversarial": 0.1},
@@ -314,12 +315,16 @@ WRONG = {
     "model.hidden": [3, "3", None],
     "model.activation": ["cos", "gelu", 1, None],
     "model.bias": [1, "yes", None],
+    "model.batch_norm": [1, "yes", None],
     "model.weight_init": ["orthogonal", "gaussian_features", None],
     "model.weight_scale": [*POSITIVE, None],
     "model.input_dropout": [-0.1, 1.0, NAN, "0", True, None],
     "model.hidden_dropout": [-0.1, 1.0, NAN, "0", True, None],
     "model.channels": [3, "3", None],
     "model.kernel": [*COUNT, None],
+    "model.stride": [*COUNT, None],
+    "model.depth": [9, 1.5, "16", 11, None],
+    "model.width": [*COUNT, None],
     "model.padding": [-1, 1.5, "3", True, None],
     "model.pool": [*COUNT, None],
     "model.pool_stride": [*COUNT, None],
@@ -397,8 +402,11 @@ HAS = {  # keys that not every option has, and an option that has them
     **{f"learning_rule.{key}": {"learning_rule": "equilibrium_propagation"} for key in (
         "beta", "nudging", "nudged_steps",
     )},
+    **{f"model.{key}": {"model": "wide_resnet", "model__hidden": []} for key in (
+        "depth", "width",
+    )},
     **{f"model.{key}": {"model": "convnet"} for key in (
-        "channels", "kernel", "padding", "pool", "pool_stride",
+        "channels", "kernel", "stride", "padding", "pool", "pool_stride",
     )},
 }  # fmt: skip
 CASES = [(key, value) for key, values in WRONG.items() for value in values]
@@ -431,7 +439,7 @@ def test_every_key_is_refused_something(make_raw):
     """A new key must be put into WRONG; the optimizers' own are in their contract test."""
     keys = set()
     rules = [{"learning_rule": rule} for rule in registry.names("learning_rule")]
-    for options in [*rules, {"model": "convnet"}]:
+    for options in [*rules, {"model": "convnet"}, {"model": "wide_resnet"}]:
         raw = make_raw(**options)
         for group, value in raw.items():
             keys |= {f"{group}.{key}" for key in value} if isinstance(value, dict) else {group}

@@ -99,7 +99,7 @@ def one_population(left=1):
 
 def test_lines_for_logs(capsys):
     with one_population() as lines:
-        lines.start(epochs=2, batches=3, runs=2, done=0)
+        lines.start(epochs=2, batches=3, rows=2, done=0)
         lines.batch(16)
         lines.epoch(epoch(1))
         lines.epoch(epoch(2, train=(0.5, float("nan")), test=(float("nan"),) * 2))
@@ -112,7 +112,7 @@ def test_lines_for_logs(capsys):
 
 def test_lines_tell_that_a_run_continues(capsys):
     with one_population() as lines:
-        lines.start(epochs=20, batches=3, runs=2, done=7)
+        lines.start(epochs=20, batches=3, rows=2, done=7)
     assert capsys.readouterr().out == "continuing after 2 of 20 epochs\n"
 
 
@@ -127,13 +127,13 @@ def clock(monkeypatch):
 def test_lines_of_several_populations_tell_how_far_all_are(capsys, clock):
     with report.shown([10, 30], [10, 15]) as plan:  # of the second, half is done before
         lines = plan.population(0)
-        lines.start(epochs=2, batches=1, runs=2, done=0)
+        lines.start(epochs=2, batches=1, rows=2, done=0)
         clock.now += 10
         lines.batch(16)
         lines.epoch(epoch(1))  # 20 of 40 are done, 5 of them in 10 seconds; 20 are left
         lines.finish()  # early: of a population that diverged, nothing is left
         lines = plan.population(1)
-        lines.start(epochs=10, batches=1, runs=2, done=6)  # 10 + 18 are done, 12 are left
+        lines.start(epochs=10, batches=1, rows=2, done=6)  # 10 + 18 are done, 12 are left
         clock.now += 10
         lines.batch(16)
         lines.epoch(epoch(7))  # 8 in 20 seconds; 9 are left
@@ -151,7 +151,7 @@ def test_the_clock_of_a_plan_starts_with_training(clock):
     assert plan.time_left == "-:--:-- left"
     plan.population(0).finish()  # it could not even start
     population = plan.population(1)
-    population.start(epochs=1, batches=4, runs=1, done=0)
+    population.start(epochs=1, batches=4, rows=1, done=0)
     clock.now += 3600
     population.batch(16)
     assert plan.time_left == "3:00:00 left"
@@ -190,7 +190,7 @@ def shown(text):
 def test_the_bar_shows_epoch_accuracies_and_throughput(terminal):
     with one_population() as bar:
         assert isinstance(bar, report.BarReporter)
-        bar.start(epochs=2, batches=2, runs=3, done=0)
+        bar.start(epochs=2, batches=2, rows=3, done=0)
         terminal.clock.now += 4
         bar.batch(16)
         bar.batch(8)
@@ -206,7 +206,7 @@ def test_the_bar_shows_epoch_accuracies_and_throughput(terminal):
 
 def test_the_bar_of_a_continued_run_starts_where_it_stopped(terminal):
     with one_population(left=0.5) as bar:
-        bar.start(epochs=4, batches=2, runs=1, done=5)
+        bar.start(epochs=4, batches=2, rows=1, done=5)
         terminal.clock.now += 2
         bar.batch(16)
     text = terminal.text()
@@ -217,7 +217,7 @@ def test_the_bar_of_a_continued_run_starts_where_it_stopped(terminal):
 
 def test_the_bar_stays_at_the_last_epoch(terminal):
     with one_population() as bar:
-        bar.start(epochs=1, batches=1, runs=1, done=0)
+        bar.start(epochs=1, batches=1, rows=1, done=0)
         terminal.clock.now += 1
         bar.batch(16)
         bar.epoch(epoch(1))
@@ -228,7 +228,7 @@ def test_the_bar_stays_at_the_last_epoch(terminal):
 def test_a_bar_of_the_plan_stands_above_that_of_the_population(terminal):
     with suppress(KeyboardInterrupt), report.shown([1, 3], [1, 3]) as plan:
         bars = plan.population(0)
-        bars.start(epochs=2, batches=1, runs=1, done=0)
+        bars.start(epochs=2, batches=1, rows=1, done=0)
         terminal.clock.now += 10
         bars.batch(16)
         bars.epoch(epoch(1))
@@ -243,7 +243,7 @@ def test_a_population_leaves_its_bar_and_the_last_fills_that_of_the_plan(termina
     with report.shown([1, 1, 2], [1, 1, 2]) as plan:
         for place, batches in enumerate((4, 1)):  # the second diverges
             bars = plan.population(place)
-            bars.start(epochs=4, batches=1, runs=1, done=0)
+            bars.start(epochs=4, batches=1, rows=1, done=0)
             report.console.print(f"{batches} to come")
             terminal.clock.now += 1
             for number in range(batches):
@@ -271,7 +271,7 @@ def test_populations_side_by_side_have_a_bar_each(terminal):
     with suppress(KeyboardInterrupt), report.shown([2, 2], [2, 2]) as plan:
         first, second = plan.population(0), plan.population(1)
         for bars in (first, second):
-            bars.start(epochs=2, batches=2, runs=1, done=0)
+            bars.start(epochs=2, batches=2, rows=1, done=0)
         terminal.clock.now += 1
         second.batch(32, count=2)
         second.epoch(epoch(1))

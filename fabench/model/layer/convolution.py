@@ -90,7 +90,7 @@ class Convolution(Layer):
 
     def preactivation(self, h: Tensor, W: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor | None]:
         bias = None if b is None else b.flatten()
-        images = _grouped(self.taken(h))
+        images = _pixels(_grouped(self.taken(h)))
         a = conv2d(images, self._kernels(W.mT), bias, self.stride, self.padding, groups=len(W))
         if self.pool == 1:
             return _ungrouped(a, len(W)), None
@@ -113,7 +113,7 @@ class Convolution(Layer):
     ) -> Tensor:
         runs = len(h)
         shape = (runs * self.fan_out, self.images[0], self.kernel, self.kernel)
-        unpooled, images = self._unpooled(delta, places), _grouped(self.taken(h))
+        unpooled, images = self._unpooled(delta, places), _pixels(_grouped(self.taken(h)))
         like = unpooled.new_empty(1).expand(shape)
         _, kernels, _ = self._backward(unpooled, images, like, (False, True, False))
         return kernels.reshape(runs, self.fan_out, self.fan_in).mT
