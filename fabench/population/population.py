@@ -31,7 +31,7 @@ from fabench.population.draws import NetworkDraws
 from fabench.population.lanes import Lanes
 from fabench.population.part import PopulationPart, Shared, numbered
 from fabench.population.precision import PAYS_FROM, NumberFormat
-from fabench.population.scratch import Scratch
+from fabench.population.scratch import Scratch, keep_freed_memory
 from fabench.randomness import streams
 from fabench.task.base import Task
 
@@ -138,6 +138,8 @@ class Population:
             for name in self._moving("descent")
         }
         scratch = Scratch()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         decays = any(row.scalars["trainer.weight_decay"] for row in rows)
         self.descent = (
             Descent(optimizer, operand, scratch, self.together, decays) if optimizer else None
