@@ -26,6 +26,7 @@ def test_command(command, workdir, monkeypatch, capsys):
         args += ["debug=smoke", "trainer.train_examples=128", "trainer.epochs=2"]
         args += ["dry_run=true"] if "workers=2" in args else []  # see test_workers.py
         args += [] if "experiment=encoder_contrastive_hebbian" in args else ["dataset=digits"]
+        args += ["model.depth=10", "model.width=1"] if "model=wide_resnet" in args else []
         args += ["tune.trials=6"] if args[0] == "tune" else []
     elif args[0] == "data":
         monkeypatch.setattr("fabench.command.data.fetch", lambda name: registry.build(
@@ -33,6 +34,7 @@ def test_command(command, workdir, monkeypatch, capsys):
     elif args[0] == "bench":
         args += ["dataset=digits", "model.hidden=[4]", "bench.k=[1]", "bench.populations=[1]"]
         args += ["bench.seconds=0.001", "bench.repetitions=1", "bench.scaling=false"]
+        args += ["bench.models=[]", "bench.products=[]"]  # test_networks.py has them
         args.append("bench.rules=[dfa]")  # each is compiled anew; test_bench.py has both
     elif args[0] == "figures" and "--list" not in args:
         args += ["dry_run=true", "optimizer.lr=0.5", "model.weight_scale=0.2"]  # no grid over these

@@ -164,11 +164,11 @@ class Training:
     def run(self, reporter: Reporter) -> None:
         """Train to the last epoch, or until every row has diverged. Raises Interrupted."""
         t = self.config.trainer
-        for folder in self.folders:
-            folder.write_config()
-            sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
-            folder.update_manifest(status="running", sessions=sessions, **self.manifest)
-        with stop_signals() as signals:
+        with stop_signals() as signals:  # from before a folder says that it is running
+            for folder in self.folders:
+                folder.write_config()
+                sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
+                folder.update_manifest(status="running", sessions=sessions, **self.manifest)
             if self.epoch < 0:
                 before = self._draw("train", 0).first(len(self._draw("test", 0)))
                 self._finish_epoch(before, evaluate(self.population, self.examples, before))
@@ -183,17 +183,19 @@ class Training:
                 self._keep()
                 if self._is_due(t.metrics_every):
                     reporter.epoch(pd.concat([epochs[-1] for epochs in self.metrics]))
-        by_class = self._class_accuracy()
-        for folder, rows in zip(self.folders, self.slices, strict=True):
-            folder.write_summary(None if by_class is None else by_class[rows])
-            status = {"status": "finished", **folder.metrics_seal()}
-            if self.diverged[rows].all():
-                smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
-                reason = f"every seed diverged (the loss is not finite): try a smaller {smaller}."
-                status |= {"status": "failed", "reason": reason}
-            self._close(folder, **status)
-            if not self.keep_weights:
-                folder.remove_checkpoint()
+            by_class = self._class_accuracy()
+            for folder, rows in zip(self.folders, self.slices, strict=True):
+                folder.write_summary(None if by_class is None else by_class[rows])
+                status = {"status": "finished", **folder.metrics_seal()}
+                if self.diverged[rows].all():
+                    smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
+                    reason = (
+                        f"every seed diverged (the loss is not finite): try a smaller {smaller}."
+                    )
+                    status |= {"status": "failed", "reason": reason}
+                self._close(folder, **status)
+                if not self.keep_weights:
+                    folder.remove_checkpoint()
         if signals.received is not None:  # too late to stop this, in time to stop what follows
             raise Interrupted("Stopped; this run is finished.", signals.received)
 
