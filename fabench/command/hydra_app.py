@@ -14,6 +14,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -115,8 +116,8 @@ def application(
     completes = args[:1] == ["-sc"]
     program = "fabench" if completes else f"fabench {verb}"
     command = shlex.join(["fabench", verb, *args])
-    folders = (TemporaryDirectory(prefix="fabench-") for _ in range(2))
-    with refusals(), next(folders) as mailbox, next(folders) as scratch:
+    aside = partial(TemporaryDirectory, prefix="fabench-")
+    with refusals(), aside() as mailbox, aside() as scratch:
         task = make_task(command, Path(mailbox))
         try:
             with closed(task.check), _hydra_as_we_like_it(program), ExitStack() as stack:

@@ -42,7 +42,7 @@ from torch.nn.functional import one_hot, softplus
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, NoisyRule, sent_down, sent_up, teach
-from fabench.learning_rule.base.signal import chain_only
+from fabench.learning_rule.base.signal import chain_only, no_dropout
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.kernel import at_full
 from fabench.model.layer.network import Layer, Outer
@@ -65,11 +65,9 @@ class ContrastiveDivergence(DescentRule, NoisyRule):
         return {"v0": Parameter(shape, lambda rng: np.zeros(shape, np.float32), "input biases")}
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        if any(layer.input_dropout for layer in layers):
-            return "is not defined for dropout"
-        if len(layers) != 2 or layers[0].activation != "sigmoid":
-            return chain_only(layers) or "needs one hidden layer, of sigmoid units"
-        return chain_only(layers)
+        fits = len(layers) == 2 and layers[0].activation == "sigmoid"
+        reason = no_dropout(layers) or chain_only(layers)
+        return reason or (None if fits else "needs one hidden layer, of sigmoid units")
 
     def task_refusal(self, task: Task) -> str | None:
         needed = SOFTMAX_CROSS_ENTROPY if task.n_outputs > 1 else BINARY_CROSS_ENTROPY

@@ -50,7 +50,6 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.target import (
-    CountFrom0,
     Descends,
     TargetRule,
     activation,
@@ -62,17 +61,11 @@ from fabench.learning_rule.base.target import (
     slope,
 )
 from fabench.model.layer.network import Activation, Outer
-from fabench.schema import STRICT, NonNegative, Rate
+from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
 class DifferenceTargetPropagation(TargetRule):
-    name: str
-    stepsize: Rate
-    noise: NonNegative
-    feedback_rate: Rate
-    feedback_steps: CountFrom0
-    pretraining_epochs: CountFrom0
     inverse_loss: Literal["reconstruction", "difference", "local_difference"] = "reconstruction"
 
     def answer(self, part: Part, a: Tensor) -> Tensor:

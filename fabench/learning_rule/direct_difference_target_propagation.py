@@ -32,7 +32,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_outer
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import NoisyRule
+from fabench.learning_rule.base.rule import NoisyRule, hidden_noise
 from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.learning_rule.base.target import CountFrom0, raised
 from fabench.model.layer.kernel import product
@@ -61,9 +61,8 @@ class DirectDifferenceTargetPropagation(DirectFeedback, NoisyRule):
         return direct(e, forward, part.operands("B")) | {len(part.layers) - 1: e}  # (1) to (3)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        widths = [layer.units for layer in part.layers[:-1]]
         for step in range(self.feedback_steps):
-            drawn = part.noise(f"feedback {step}", (e.shape[1], sum(widths))).split(widths, 2)
+            drawn = hidden_noise(part, f"feedback {step}", e.shape[1])
             for layer, (h, xi) in enumerate(zip(forward.h[1:], drawn, strict=True)):
                 above, far = h, self.noise * xi  # (4)
                 for upper in range(layer + 1, len(part.layers)):

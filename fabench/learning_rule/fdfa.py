@@ -29,7 +29,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_outer
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import NoisyRule
+from fabench.learning_rule.base.rule import NoisyRule, hidden_noise
 from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.model.layer.kernel import product
 from fabench.model.layer.network import ForwardPass, Layer
@@ -51,12 +51,11 @@ class Fdfa(DirectFeedback, NoisyRule):
         return direct(e, forward, part.operands("B")) | {len(part.layers) - 1: e}  # (1), (2)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        widths = [layer.units for layer in part.layers[:-1]]
-        if not widths:
+        if len(part.layers) == 1:
             return
-        v = part.noise("tangent", (e.shape[1], sum(widths))).split(widths, 2)
+        v = hidden_noise(part, "tangent", e.shape[1])
         W, u = part.operands("W"), v[0]
-        for layer in range(1, len(widths)):
+        for layer in range(1, len(v)):
             through = forward.pull(layer, product(u, W[layer]))
             u = part.as_operand(through + v[layer])  # (3)
         j = product(u, W[-1])  # (4)

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, NoisyRule, sent_up, teach
-from fabench.learning_rule.base.signal import chain_only
+from fabench.learning_rule.base.signal import chain_only, no_dropout
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 from fabench.schema import STRICT, Rate
 from fabench.task.base import Task
@@ -60,8 +60,8 @@ class ForwardForward(DescentRule, NoisyRule):
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         if len(layers) < 2:
             return "needs a hidden layer"
-        if any(layer.input_dropout for layer in layers):
-            return "is not defined for dropout"
+        if reason := no_dropout(layers):
+            return reason
         if layers[0].n_inputs <= classes(layers):
             return "puts the label into the inputs, and needs more of them than classes"
         return chain_only(layers)

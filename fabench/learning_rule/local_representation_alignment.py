@@ -39,7 +39,7 @@ from fabench.learning_rule.base.feedback import FeedbackRule, standing_in
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals, no_sums
 from fabench.learning_rule.base.target import activation, change, slope
-from fabench.model.layer.network import ForwardPass, Layer
+from fabench.model.layer.network import ForwardPass, Layer, masked
 from fabench.schema import STRICT, Count, Rate
 
 
@@ -93,7 +93,7 @@ class LocalRepresentationAlignment(FeedbackRule):
         far, higher, places, now = a.new_zeros(()), forward.a[above], forward.places[above], error
         for step in range(self.steps):
             if step:
-                h = part.as_operand(through(f.f(a + far), mask))
+                h = part.as_operand(masked(f.f(a + far), mask))
                 higher, places = own.preactivation(h, part.operand(f"W{above}"), b)
                 rise = higher - forward.a[above]
                 if last:
@@ -102,7 +102,7 @@ class LocalRepresentationAlignment(FeedbackRule):
                     now = error + change(activation(part, above), forward.a[above], rise)
             e = now if last or not derivative else now * slope(activation(part, above), higher)
             d = own.back(part.as_operand(e), M, places).reshape(a.shape)
-            d = through(d, mask)  # (4)
+            d = masked(d, mask)  # (4)
             far = far - self.beta * (d * slope(f, a + far) if derivative else d)  # (6)
         return far
 
@@ -110,8 +110,3 @@ class LocalRepresentationAlignment(FeedbackRule):
         for layer in range(1, len(part.layers)) if self.feedback == "learned" else ():
             gradient = forward.outer(layer, deltas[layer]).value().mT  # (8)
             part.descend(f"B{layer - 1}", gradient, rate=self.feedback_rate)
-
-
-def through(h: Tensor, mask: Tensor | None) -> Tensor:
-    """What dropout leaves of it."""
-    return h if mask is None else h * mask.view(h.shape)

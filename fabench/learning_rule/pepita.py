@@ -31,7 +31,7 @@ from fabench.learning_rule.base.signal import chain_only
 from fabench.learning_rule.base.target import change
 from fabench.model.layer.initialization import InitOfB, uniform
 from fabench.model.layer.kernel import product
-from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
+from fabench.model.layer.network import ACTIVATIONS, Layer, Outer, masked
 from fabench.model.layer.parameter import Parameter
 from fabench.schema import STRICT, Rate
 
@@ -74,8 +74,3 @@ class Pepita(DescentRule):
             if part.layers[number].trained:
                 teach(part, number, outer)
         return first.output
-
-
-def masked(h: Tensor, mask: Tensor | None) -> Tensor:
-    """What dropout leaves of it."""
-    return h if mask is None else h * mask

@@ -33,7 +33,8 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, sent_down, sent_up, teach
-from fabench.learning_rule.base.signal import chain_only
+from fabench.learning_rule.base.settling import feedforward
+from fabench.learning_rule.base.signal import chain_only, no_dropout
 from fabench.model.layer.kernel import at_full
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 from fabench.schema import STRICT, Count
@@ -46,16 +47,14 @@ class PredictiveCoding(DescentRule):
     steps: Count
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        if any(layer.input_dropout for layer in layers):
-            return "is not defined for dropout"
-        return chain_only(layers)
+        return no_dropout(layers) or chain_only(layers)
 
     def outputs(self, part: Part, x: Tensor) -> Tensor:
         return part.forward(x).output
 
     def learn(self, part: Part, x: Tensor, y: Tensor) -> Tensor:
         drive = at_full(sent_up(part, 0, x))
-        s, output = predicted(part, drive)
+        *s, output = feedforward(part, drive)  # nothing differs from what is predicted
         for _ in range(self.steps):
             missing, deltas = surprise(part, drive, s, y)
             s = [
@@ -68,16 +67,6 @@ class PredictiveCoding(DescentRule):
                 h, delta = part.as_operand(h), part.as_operand(delta)
                 teach(part, number, Outer(layer, h, delta, h.shape[1]))  # (5)
         return output
-
-
-def predicted(part: Part, drive: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The hidden layers' activities and a_L where nothing differs from what is predicted, given
-    what arrives at the first layer [R, B, units]."""
-    s, a = list[Tensor](), drive
-    for number, layer in enumerate(part.layers[:-1], 1):
-        s.append(ACTIVATIONS[layer.activation].f(a))
-        a = at_full(sent_up(part, number, s[-1]))
-    return s, a
 
 
 def surprise(

@@ -28,7 +28,7 @@ from torch import Tensor
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, sent_up, teach
 from fabench.learning_rule.base.settling import activity
-from fabench.learning_rule.base.signal import chain_only
+from fabench.learning_rule.base.signal import chain_only, no_dropout
 from fabench.model.layer.kernel import at_full
 from fabench.model.layer.network import Layer, Outer
 from fabench.schema import STRICT, Fraction
@@ -42,9 +42,8 @@ class Recirculation(DescentRule):
     regression: Fraction
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        if any(layer.input_dropout for layer in layers):
-            return "is not defined for dropout"
-        return chain_only(layers) or ("needs one hidden layer" if len(layers) != 2 else None)
+        reason = no_dropout(layers) or chain_only(layers)
+        return reason or ("needs one hidden layer" if len(layers) != 2 else None)
 
     def task_refusal(self, task: Task) -> str | None:
         return None if isinstance(task, Reconstruction) else "reconstructs its inputs"

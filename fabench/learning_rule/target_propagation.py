@@ -28,20 +28,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.target import CountFrom0, Descends, TargetRule
+from fabench.learning_rule.base.target import Descends, TargetRule
 from fabench.model.layer.network import Activation
-from fabench.schema import STRICT, NonNegative, Rate
+from fabench.schema import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
 class TargetPropagation(TargetRule):
-    name: str
-    stepsize: Rate
-    noise: NonNegative
-    feedback_rate: Rate
-    feedback_steps: CountFrom0
-    pretraining_epochs: CountFrom0
-
     def answer(self, part: Part, a: Tensor) -> Tensor:
         return a
 

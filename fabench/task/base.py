@@ -9,7 +9,7 @@ vectors) an example.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -142,3 +142,16 @@ class Task(ABC):
     def variance(self, y: Tensor) -> Tensor | None:
         """In regression the variance [R] of targets [R, N, C], summed over C, else None."""
         return None
+
+
+class SingleItemTask(Task):
+    """An example is one item; an epoch is a permutation of the items."""
+
+    @final
+    @property
+    def items_per_example(self) -> int:
+        return 1
+
+    @final
+    def table(self, rng: Generator, n_items: int) -> NDArray[np.int64]:
+        return rng.permutation(n_items)[:, None]

@@ -11,26 +11,19 @@ Reference: A. Nøkland, "Direct feedback alignment provides learning in deep neu
 arXiv:1609.01596 (its code: ten sigmoids with cross-entropy on MNIST).
 """
 
-import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from fabench.schema import STRICT, Count
-from fabench.task.base import LOSSES, Loss, LossName, Task
+from fabench.task.base import LOSSES, Loss, LossName, SingleItemTask
 
 
 @dataclass(frozen=True, config=STRICT)
-class Classification(Task):
+class Classification(SingleItemTask):
     name: str
     loss: LossName
     n_classes: Count
-
-    @property
-    def items_per_example(self) -> int:
-        return 1
 
     @property
     def n_outputs(self) -> int:
@@ -39,9 +32,6 @@ class Classification(Task):
     @property
     def chance(self) -> float:
         return 1 / self.n_classes
-
-    def table(self, rng: Generator, n_items: int) -> NDArray[np.int64]:
-        return rng.permutation(n_items)[:, None]
 
     def targets(self, labels: Tensor) -> Tensor:
         return one_hot(labels.squeeze(-1).long(), self.n_classes).float()  # (1)

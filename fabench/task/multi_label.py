@@ -16,25 +16,18 @@ Differences from the paper:
 
 from typing import Literal
 
-import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.schema import STRICT, Count
-from fabench.task.base import LOSSES, Loss, Task
+from fabench.task.base import LOSSES, Loss, SingleItemTask
 
 
 @dataclass(frozen=True, config=STRICT)
-class MultiLabel(Task):
+class MultiLabel(SingleItemTask):
     name: str
     loss: Literal["sigmoid_cross_entropy", "squared_error", "sigmoid_squared_error"]
     n_targets: Count
-
-    @property
-    def items_per_example(self) -> int:
-        return 1
 
     @property
     def n_outputs(self) -> int:
@@ -43,9 +36,6 @@ class MultiLabel(Task):
     @property
     def chance(self) -> float:
         return 0.0
-
-    def table(self, rng: Generator, n_items: int) -> NDArray[np.int64]:
-        return rng.permutation(n_items)[:, None]
 
     def targets(self, labels: Tensor) -> Tensor:
         return labels.squeeze(-2)  # (1)

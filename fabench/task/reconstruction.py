@@ -12,26 +12,19 @@ machines", Cognitive Science 9, 1985, section 4.
 
 from typing import Literal
 
-import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from fabench.schema import STRICT, Count
-from fabench.task.base import LOSSES, Loss, Task
+from fabench.task.base import LOSSES, Loss, SingleItemTask
 
 
 @dataclass(frozen=True, config=STRICT)
-class Reconstruction(Task):
+class Reconstruction(SingleItemTask):
     name: str
     loss: Literal["sigmoid_cross_entropy", "squared_error", "sigmoid_squared_error"]
     n_inputs: Count
-
-    @property
-    def items_per_example(self) -> int:
-        return 1
 
     @property
     def n_outputs(self) -> int:
@@ -40,9 +33,6 @@ class Reconstruction(Task):
     @property
     def chance(self) -> float:
         return 1 / self.n_inputs
-
-    def table(self, rng: Generator, n_items: int) -> NDArray[np.int64]:
-        return rng.permutation(n_items)[:, None]
 
     def targets(self, labels: Tensor) -> Tensor:
         return one_hot(labels.squeeze(-1).long(), self.n_inputs).float()  # (1)

@@ -11,26 +11,19 @@ Reference: T. P. Lillicrap, D. Cownden, D. B. Tweed, C. J. Akerman, "Random syna
 weights support error backpropagation for deep learning", Nature Communications 7, 13276, 2016.
 """
 
-import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.schema import STRICT, Count
-from fabench.task.base import SQUARED_ERROR, Loss, Task
+from fabench.task.base import SQUARED_ERROR, Loss, SingleItemTask
 
 
 @dataclass(frozen=True, config=STRICT)
-class Regression(Task):
+class Regression(SingleItemTask):
     name: str
     n_targets: Count
 
     score = "nse"
-
-    @property
-    def items_per_example(self) -> int:
-        return 1
 
     @property
     def n_outputs(self) -> int:
@@ -39,9 +32,6 @@ class Regression(Task):
     @property
     def chance(self) -> float:
         return 1.0
-
-    def table(self, rng: Generator, n_items: int) -> NDArray[np.int64]:
-        return rng.permutation(n_items)[:, None]
 
     def targets(self, labels: Tensor) -> Tensor:
         return labels.squeeze(-2)

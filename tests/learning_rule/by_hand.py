@@ -97,6 +97,14 @@ class HandPart(Part):
         raise NotImplementedError
 
 
+def with_inverses(net, B=None, c=None, noise=None):
+    """A part of a random network, with random inverses or these."""
+    hidden = net.layers[1:]
+    B = B or [net.normal(3, layer.fan_out, layer.fan_in) for layer in hidden]
+    c = c or [net.normal(3, 1, layer.fan_in) for layer in hidden]
+    return HandPart(net.layers, noise, **vars(net.weights), B=B, c=c)
+
+
 def sent(rule, W, B=(), e=None, y=None, noise=None):
     """What the rule sends the layers for the error e [B, C], in order; then the part that it has
     adapted."""

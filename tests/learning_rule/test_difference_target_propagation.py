@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from by_hand import A1, A2, W1, W2, HandPart, X, stacked
+from by_hand import A1, A2, W1, W2, HandPart, X, stacked, with_inverses
 
 from fabench.learning_rule.difference_target_propagation import DifferenceTargetPropagation
 from fabench.population.metrics import update_alignment
@@ -37,14 +37,6 @@ def dtp(**settings):
 
 def assert_same(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
-
-
-def part_of(net, B=None, c=None, noise=None):
-    """A part with random inverses, or these."""
-    hidden = net.layers[1:]
-    B = B or [net.normal(3, layer.fan_out, layer.fan_in) for layer in hidden]
-    c = c or [net.normal(3, 1, layer.fan_in) for layer in hidden]
-    return HandPart(net.layers, noise, **vars(net.weights), B=B, c=c)
 
 
 def signals(rule, net, part):
@@ -89,7 +81,7 @@ def test_follows_the_equations_example_by_example_and_unit_by_unit():
 @every_depth
 def test_signals_are_autograd_of_the_local_losses(draw_network, widths, activation):
     net, rule, f = draw_network(widths, activation, bias=True), dtp(stepsize=0.3), F[activation]
-    part = part_of(net)
+    part = with_inverses(net)
     deltas, passed = signals(rule, net, part)
     assert sorted(deltas) == list(range(len(net.layers)))
     h = [*passed.h[1:], passed.output]
@@ -115,7 +107,7 @@ def test_exact_inverses_aim_at_what_gives_the_outputs_target(draw_network):
     W, b = net.weights.W, net.weights.b
     inverses = [w.inverse() for w in W[1:]]
     shifts = [-bias @ inverse for bias, inverse in zip(b[1:], inverses, strict=True)]
-    deltas, passed = signals(rule, net, part_of(net, inverses, shifts))
+    deltas, passed = signals(rule, net, with_inverses(net, inverses, shifts))
     e = net.y - 0.5
     assert_same(deltas[1], e @ W[2].inverse())
     assert_same(deltas[0], e @ (W[1] @ W[2]).inverse())
@@ -129,7 +121,7 @@ def test_exact_inverses_aim_at_what_gives_the_outputs_target(draw_network):
 @every_depth
 def test_a_linear_network_with_transported_weights_is_backpropagation(draw_network, widths):
     net, rule = draw_network(widths, "linear", bias=True), dtp()
-    deltas, passed = signals(rule, net, part_of(net, rule.transported(net.weights.W)))
+    deltas, passed = signals(rule, net, with_inverses(net, rule.transported(net.weights.W)))
     exact = passed.carry(net.y - 0.5, dict(enumerate((w.mT for w in net.weights.W[1:]), 1)))
     for layer, delta in exact.items():
         assert_same(deltas[layer], delta)
@@ -137,7 +129,7 @@ def test_a_linear_network_with_transported_weights_is_backpropagation(draw_netwo
 
 def test_near_targets_go_through_the_inverses_derivative(draw_network):
     net = draw_network((6, 5, 4, 2), "tanh", bias=True)
-    part = part_of(net)
+    part = with_inverses(net)
     deltas, passed = signals(dtp(stepsize=1e-6), net, part)
     slope = [1 / torch.cosh(up @ part[f"B{n}"] + part[f"c{n}"]) ** 2
              for n, up in enumerate((passed.h[2], passed.output))]  # fmt: skip
@@ -157,7 +149,7 @@ def test_near_targets_go_through_the_inverses_derivative(draw_network):
 def test_inverses_descend_autograd_of_their_losses(draw_network, widths, activation, bias):
     net, rule, f = draw_network(widths, activation, bias), dtp(noise=0.3), F[activation]
     xi = net.normal(3, 4, sum(widths[1:-1]))
-    part = part_of(net, noise=lambda stream, shape: xi)
+    part = with_inverses(net, noise=lambda stream, shape: xi)
     passed = part.forward(net.x)
     rule.adapt(part, passed, net.y, {})
     drawn = xi.split(widths[1:-1], 2)
@@ -196,7 +188,7 @@ def test_difference_reconstruction_is_autograd_with_the_inverses_above_held(
 ):
     net, f, size = draw_network(widths, activation, bias=True), F[activation], 4
     rule, xi = dtp(noise=0.3, inverse_loss="difference"), net.normal(3, size, sum(widths[1:-1]))
-    part = part_of(net, noise=lambda stream, shape: xi)
+    part = with_inverses(net, noise=lambda stream, shape: xi)
     passed = part.forward(net.x)
     rule.adapt(part, passed, net.y, {})
     for layer, own_xi in enumerate(xi.split(widths[1:-1], 2), 1):
@@ -223,7 +215,7 @@ def test_local_difference_reconstruction_is_autograd(draw_network, widths, activ
     def noise(stream, shape):
         return drawn.setdefault(stream, net.normal(3, *shape))
 
-    part = part_of(net, noise=noise)
+    part = with_inverses(net, noise=noise)
     passed = part.forward(net.x)
     dtp(noise=0.3, inverse_loss="local_difference").adapt(part, passed, net.y, {})
     assert len(drawn) == len(widths) - 1
@@ -243,7 +235,9 @@ def test_local_difference_reconstruction_is_autograd(draw_network, widths, activ
 
 def test_every_inverse_step_has_noise_of_its_own(draw_network):
     net, streams = draw_network((6, 5, 4, 2)), []
-    part = part_of(net, noise=lambda stream, shape: streams.append(stream) or net.normal(3, *shape))
+    part = with_inverses(
+        net, noise=lambda stream, shape: streams.append(stream) or net.normal(3, *shape)
+    )
     dtp(feedback_steps=3).adapt(part, part.forward(net.x), net.y, {})
     assert len(streams) == len(set(streams)) == 3
 

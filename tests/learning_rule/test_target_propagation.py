@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from by_hand import HandPart
+from by_hand import with_inverses
 
 from fabench.learning_rule.target_propagation import TargetPropagation
 from fabench.population.population import Row
@@ -21,19 +21,11 @@ def assert_same(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
-def part_of(net, B=None, c=None, noise=None):
-    """A part with random inverses, or these."""
-    hidden = net.layers[1:]
-    B = B or [net.normal(3, layer.fan_out, layer.fan_in) for layer in hidden]
-    c = c or [net.normal(3, 1, layer.fan_in) for layer in hidden]
-    return HandPart(net.layers, noise, **vars(net.weights), B=B, c=c)
-
-
 @every_activation
 @every_depth
 def test_signals_are_autograd_of_the_local_losses(draw_network, widths, activation):
     net, f = draw_network(widths, activation, bias=True), F[activation]
-    part = part_of(net)
+    part = with_inverses(net)
     passed, e = part.forward(net.x), net.y - 0.5
     deltas = tp().teaching_signals(e, net.y, passed, part)
     target = passed.output - 0.3 * e
@@ -53,7 +45,7 @@ def test_targets_are_what_gives_the_outputs_target_if_inverses_are_exact(draw_ne
     W, b = net.weights.W, net.weights.b
     inverses = [w.inverse() for w in W[1:]]
     shifts = [-bias @ inverse for bias, inverse in zip(b[1:], inverses, strict=True)]
-    part, e = part_of(net, inverses, shifts), net.y - 0.5
+    part, e = with_inverses(net, inverses, shifts), net.y - 0.5
     passed = part.forward(net.x)
     deltas = tp().teaching_signals(e, net.y, passed, part)
     for layer in range(2):
@@ -69,7 +61,7 @@ def test_inverses_descend_autograd_of_their_losses(draw_network, widths, activat
     """They shall give back the activity with its noise."""
     net, f = draw_network(widths, activation, bias=True), F[activation]
     xi = net.normal(3, 4, sum(widths[1:-1]))
-    part = part_of(net, noise=lambda stream, shape: xi)
+    part = with_inverses(net, noise=lambda stream, shape: xi)
     passed = part.forward(net.x)
     tp().adapt(part, passed, net.y, {})
     for layer, drawn in enumerate(xi.split(widths[1:-1], 2), 1):
@@ -86,7 +78,7 @@ def test_inverses_descend_autograd_of_their_losses(draw_network, widths, activat
 
 
 def test_without_steps_nothing_is_learned_of_the_inverses(draw_network):
-    part = part_of(net := draw_network((6, 5, 4, 2)))
+    part = with_inverses(net := draw_network((6, 5, 4, 2)))
     rule = tp(feedback_steps=0)
     rule.adapt(part, part.forward(net.x), net.y, {})
     assert not part.descended

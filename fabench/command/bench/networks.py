@@ -191,17 +191,17 @@ class Plain:
         people = population(config, n_networks)
         layers = people.layers
         x, y = batch(config, people.device)
-        first = layers[0]
-        images = isinstance(first, Convolution)
+        first, memory = layers[0], torch.contiguous_format
         self.x = x[0].view(-1, *first.images) if isinstance(first, Convolution) else x[0]
+        if isinstance(first, Convolution) and people.device.type == "cpu":
+            memory = torch.channels_last
+            self.x = self.x.contiguous(memory_format=memory)
         self.y = y[0].argmax(1)
         self.networks = []
         W, b = people.matrices("W"), [people.tensors[n] for n in people.tensors if n[0] == "b"]
         for r in range(n_networks):
-            network = Network(layers, [w[r] for w in W], [v[r] for v in b]).to(people.device)
-            if images and people.device.type == "cpu":
-                network = network.to(memory_format=torch.channels_last)
-                self.x = self.x.contiguous(memory_format=torch.channels_last)
+            network = Network(layers, [w[r] for w in W], [v[r] for v in b])
+            network = network.to(people.device).to(memory_format=memory)
             rate = config.scalars()["optimizer.lr"]
             self.networks.append((network, torch.optim.SGD(network.parameters(), lr=rate)))
 

@@ -77,6 +77,12 @@ def teach(part: Part, layer: int, outer: Outer, of_bias: Tensor | None = None) -
         part.descend(f"b{layer}", outer.of_bias() if of_bias is None else of_bias)
 
 
+def hidden_noise(part: Part, stream: str, n_examples: int) -> tuple[Tensor, ...]:
+    """Noise [R, B, units] ~ N(0, 1) of this step for every hidden layer."""
+    widths = [layer.units for layer in part.layers[:-1]]
+    return part.noise(stream, (n_examples, sum(widths))).split(widths, 2)
+
+
 def keep_statistics(part: Part, forward: ForwardPass) -> None:
     """Let the running statistics of normalised layers be those after a forward pass in training."""
     for layer, norm in forward.normalized.items():

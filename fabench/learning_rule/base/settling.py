@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, sent_up, teach
-from fabench.learning_rule.base.signal import chain_only
+from fabench.learning_rule.base.signal import chain_only, no_dropout
 from fabench.model.layer.kernel import at_full
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 
@@ -53,9 +53,7 @@ class SettlingRule(DescentRule):
         """Let the rule's own parameters descend, before the weights do."""
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
-        if any(layer.input_dropout for layer in layers):
-            return "is not defined for dropout"
-        return chain_only(layers)
+        return no_dropout(layers) or chain_only(layers)
 
     @final
     def outputs(self, part: Part, x: Tensor) -> Tensor:

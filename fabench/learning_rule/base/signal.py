@@ -97,6 +97,12 @@ def no_sums(layers: Sequence[Layer]) -> str | None:
     return None if is_chain(layers) else "is not defined for sums of layers"
 
 
+def no_dropout(layers: Sequence[Layer]) -> str | None:
+    """The refusal of a rule that is not defined for dropout."""
+    dropped = any(layer.input_dropout for layer in layers)
+    return "is not defined for dropout" if dropped else None
+
+
 def chain_only(layers: Sequence[Layer]) -> str | None:
     """The refusal of a rule that is defined for dense layers one after the other, without more."""
     return no_sums(layers) or dense_only(layers)

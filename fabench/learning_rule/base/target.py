@@ -22,16 +22,17 @@ from typing import Annotated, final
 
 import torch
 from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from fabench.learning_rule.base.feedback import AntiparallelFeedback, standing_in
 from fabench.learning_rule.base.part import Part
-from fabench.learning_rule.base.rule import NoisyRule, sent_up
+from fabench.learning_rule.base.rule import NoisyRule, hidden_noise, sent_up
 from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.model.layer.kernel import at_full, product
 from fabench.model.layer.network import ACTIVATIONS, Activation, ForwardPass, Layer, Outer
 from fabench.model.layer.parameter import Moves, Parameter, network_parameters
-from fabench.schema import NonNegative, Rate
+from fabench.schema import STRICT, NonNegative, Rate
 
 CountFrom0 = Annotated[int, Field(ge=0, lt=2**63)]
 """How many: 0 or more."""
@@ -40,9 +41,11 @@ Descends = tuple[Outer, Tensor]
 """What an inverse's V descends, and its c [R, 1, units]: batch means."""
 
 
+@dataclass(frozen=True, config=STRICT)
 class TargetRule(AntiparallelFeedback, NoisyRule):
-    """A rule that sends every layer a target. Its settings, besides its own:"""
+    """A rule that sends every layer a target."""
 
+    name: str
     stepsize: Rate
     noise: NonNegative
     feedback_rate: Rate
@@ -102,9 +105,8 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
 
     @final
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        widths = [layer.units for layer in part.layers[:-1]]
         for step in range(self.feedback_steps):
-            drawn = part.noise(f"inverse {step}", (e.shape[1], sum(widths))).split(widths, 2)
+            drawn = hidden_noise(part, f"inverse {step}", e.shape[1])
             for layer, (h, xi) in enumerate(zip(forward.h[1:], drawn, strict=True), 1):
                 outer, of_bias = self.inverse_descends(part, layer, h, xi, step)
                 part.descend(f"B{layer - 1}", outer, rate=self.feedback_rate)

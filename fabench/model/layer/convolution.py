@@ -90,7 +90,7 @@ class Convolution(Layer):
 
     def preactivation(self, h: Tensor, W: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor | None]:
         bias = None if b is None else b.flatten()
-        images = _pixels(_grouped(self.taken(h)))
+        images = self._grouped_input(h)
         a = conv2d(images, self._kernels(W.mT), bias, self.stride, self.padding, groups=len(W))
         if self.pool == 1:
             return _ungrouped(a, len(W)), None
@@ -113,7 +113,7 @@ class Convolution(Layer):
     ) -> Tensor:
         runs = len(h)
         shape = (runs * self.fan_out, self.images[0], self.kernel, self.kernel)
-        unpooled, images = self._unpooled(delta, places), _pixels(_grouped(self.taken(h)))
+        unpooled, images = self._unpooled(delta, places), self._grouped_input(h)
         like = unpooled.new_empty(1).expand(shape)
         _, kernels, _ = self._backward(unpooled, images, like, (False, True, False))
         return kernels.reshape(runs, self.fan_out, self.fan_in).mT
@@ -121,6 +121,10 @@ class Convolution(Layer):
     def bias_gradient(self, delta: Tensor) -> Tensor:
         channels = delta.unflatten(2, self.shape) if delta.dim() == 3 else delta
         return channels.sum((1, 3, 4), dtype=torch.float32)[:, None]
+
+    def _grouped_input(self, h: Tensor) -> Tensor:
+        """The input as images with R groups of channels [B, R C, H, W]."""
+        return _pixels(_grouped(self.taken(h)))
 
     def _kernels(self, M: Tensor) -> Tensor:
         """M [R, O, I] as the kernels of R groups."""

@@ -143,6 +143,11 @@ def source(layers: Sequence[Layer], number: int) -> int:
     return number - 1 if reads is None else reads
 
 
+def masked(h: Tensor, mask: Tensor | None) -> Tensor:
+    """What dropout's factors [R, B, units] leave of h [R, B, *shape]."""
+    return h if mask is None else h * mask.view(h.shape)
+
+
 @dataclass(frozen=True)
 class Outer:
     """What a layer's weights descend for teaching signal ``delta`` [R, N, *shape], not yet
@@ -196,8 +201,8 @@ class ForwardPass:
 
     def activity(self, layer: int) -> Tensor:
         """What a hidden layer shows its readers, dropout included: flat, [R, B, units]."""
-        mask, f = self._mask(layer), self.f[layer].flatten(2)
-        return f if mask is None else (f * mask).type_as(f)
+        f = self.f[layer].flatten(2)
+        return masked(f, self._mask(layer)).type_as(f)
 
     def derivative(self, layer: int) -> Tensor:
         """f' of a hidden layer [R, B, *shape], times its dropout's factors; of a gated layer, the
@@ -206,8 +211,7 @@ class ForwardPass:
         if slope is None:
             f, norm = ACTIVATIONS[self.layers[layer].activation], self.normalized.get(layer)
             slope = f.derivative(norm.output if norm else self.a[layer], self.f[layer])
-        mask = self._mask(layer)
-        return slope if mask is None else (slope * mask.view(slope.shape)).type_as(slope)
+        return masked(slope, self._mask(layer)).type_as(slope)
 
     def normalization_slopes(self, layer: int) -> dict[str, Tensor]:
         """What a layer's gain and shift descend [R, 1, O], batch means, by name: of the teaching
