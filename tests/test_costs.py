@@ -118,7 +118,7 @@ def test_plain_descent_writes_no_gradient(cost, monkeypatch):
 
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))
 def test_a_bf16_step_reuses_memory_of_a_weight_s_size(cost, optimizer, monkeypatch):
-    """NumberFormat and gradients have buffers; what an update needs is as large as a block."""
+    """Operands and gradients have buffers; what an update needs is as large as a block."""
     monkeypatch.setattr("fabench.population.precision.cpu_has_bf16", lambda: True)
     monkeypatch.setattr("fabench.population.descent.BLOCK", 8 * HIDDEN)
     costs = cost("dfa", optimizer, trainer__precision="bf16")

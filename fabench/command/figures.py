@@ -3,9 +3,9 @@
 A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps in conf/experiment
 whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their
 dataframe: the rows of every metrics.csv and, beside the metrics, the columns learning_rule,
-optimizer, dataset, init_of_B, k and folder, and every other setting of the optimizer, dataset,
-task, model and trainer under its own name (lr, p, weight_scale, epochs, ...; a list as text:
-800-800).
+optimizer, dataset, init_of_B, k and folder, and every other setting of the rule, optimizer,
+dataset, task, model and trainer under its own name (lr, p, weight_scale, epochs, ...; a list as
+text: 800-800).
 """
 
 import functools
@@ -178,7 +178,7 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
         folder, resolved = RunFolder(config), config.resolved()
         settings = {
             key: "-".join(map(str, value)) if isinstance(value, list) else value
-            for group in ("optimizer", "dataset", "task", "model", "trainer")
+            for group in ("learning_rule", "optimizer", "dataset", "task", "model", "trainer")
             for key, value in resolved.get(group, {}).items()
             if key != "name" and value is not None
         }

@@ -203,7 +203,7 @@ def table(scores: Sequence[PointScore], search: Search) -> pd.DataFrame:
 
 
 def curve(frame: pd.DataFrame, keys: Sequence[str], search: Search, config: Config) -> Figure:
-    """PointScore against the first setting: mean and standard deviation over seeds."""
+    """Score against the first setting: mean and standard deviation over seeds."""
     fit = frame[frame.diverged == 0]
     key, line = keys[0], "-" if len(keys) == 1 else "none"
     with style.canvas() as (figure, [[axes]]):
@@ -257,7 +257,7 @@ def _save(file: Path, best: PointScore, search: Search, config: Config, command:
     text = (
         f"# @package _global_\n"
         f"# {', '.join(best.point)} chosen on {search.split} data of {config.problem}.\n"
-        f"# PointScore: {score}, {n} seed{'s' if n > 1 else ''}, last {search.last_epochs} of "
+        f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {search.last_epochs} of "
         f"{config.trainer.epochs} epochs.\n"
         f"# {command}\n"
         f"{yaml.safe_dump(_put({}, best.point), sort_keys=False)}"

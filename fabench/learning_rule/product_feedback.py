@@ -55,8 +55,8 @@ class ProductFeedback(FeedbackRule):
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         feedback = []
         for w in W[1:]:
-            runs, _, n = w.shape
-            B = torch.eye(n, self.expand * n, dtype=w.dtype, device=w.device).repeat(runs, 1, 1)
+            rows, _, n = w.shape
+            B = torch.eye(n, self.expand * n, dtype=w.dtype, device=w.device).repeat(rows, 1, 1)
             feedback += [B, B.mT @ w.mT]
         return feedback
 

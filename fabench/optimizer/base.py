@@ -1,6 +1,6 @@
 """What every optimizer is: hyper-parameters, a state, and an in-place update.
 
-Axes: R runs, I fan-in, O fan-out.
+Axes: R rows, I fan-in, O fan-out.
 """
 
 from abc import ABC, abstractmethod

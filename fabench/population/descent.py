@@ -1,6 +1,6 @@
 """The optimizer's steps, carried out: in plain descent as one product, compiled, or in blocks.
 
-Axes: R runs, I fan-in, O fan-out.
+Axes: R rows, I fan-in, O fan-out.
 """
 
 import functools

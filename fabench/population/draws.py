@@ -1,6 +1,6 @@
 """What is drawn for R networks: parameters' first values, noise, dropout's masks.
 
-Axes: R runs (rows), B batch. Every number is a function of a row's seed, the
+Axes: R rows, B batch. Every number is a function of a row's seed, the
 name of what is drawn and, in training, the step: see fabench.randomness.
 """
 

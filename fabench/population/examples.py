@@ -3,7 +3,7 @@
 Items stay as they are stored (pixels are bytes) until they are gathered; a GPU, which has the
 memory and for which every operation of a step counts, keeps them as operands.
 
-Axes: R runs, S data streams (distinct seeds; runs that share a seed share the gather), N examples,
+Axes: R rows, S data streams (distinct seeds; rows that share a seed share the gather), N examples,
 B batch, M items (images, vectors), k items an example, P values an item, I = k P inputs, C outputs.
 """
 
@@ -94,7 +94,7 @@ class Examples:
         device: torch.device,
         operand: NumberFormat,
     ) -> None:
-        """``seeds``: one per run."""
+        """``seeds``: one a row."""
         self.data, self.task, self.device, self.operand = data, task, device, operand
         self.seeds, stream_of_run = streams(seeds)
         self.stream_of_run = torch.tensor(stream_of_run, device=device)

@@ -1,6 +1,6 @@
 """What is measured: loss, accuracy or squared error; alignments, norms and dead units.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C outputs.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs.
 
 The columns on a network's inside. A hidden layer's teaching signal is delta_l = s_l ⊙ f'(a_l), s_l
 being the signal as it arrives; delta*_l and s*_l are backpropagation's, on the same weights and
@@ -39,7 +39,7 @@ from fabench.population.population import Population
 from fabench.task.base import Task
 
 Metrics = dict[str, Tensor]
-"""Named values, one per run: [R], float64, on the CPU."""
+"""Named values, one a row: [R], float64, on the CPU."""
 
 BUFFER_ELEMENTS = {"cpu": 2**22, "cuda": 2**29}
 """Inputs gathered at a time when only forward passes are needed (16 MiB, on a GPU 2 GiB)."""
@@ -74,7 +74,7 @@ class Score:
         self.examples += output.shape[1]
 
     def metrics(self, prefix: str, variance: Tensor | None = None) -> Metrics:
-        """``<prefix>_loss`` and ``<prefix>_accuracy``; the accuracy of a diverged run is NaN.
+        """``<prefix>_loss`` and ``<prefix>_accuracy``; the accuracy of a diverged row is NaN.
 
         Given the ``variance`` [R] of a regression's targets, the normalized squared error,
         ``<prefix>_nse``, takes the accuracy's place.

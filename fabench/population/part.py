@@ -1,6 +1,6 @@
 """Some rows of a population as a learning rule sees them, and how its wishes are carried out.
 
-Axes: R runs (rows), B batch, I fan-in, O fan-out, C outputs.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs.
 """
 
 from collections.abc import Callable, Iterator, Mapping

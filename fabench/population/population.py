@@ -1,6 +1,6 @@
 """A population: networks of one architecture that train side by side.
 
-Axes: R runs (rows), S data streams (distinct seeds), B batch, I fan-in, O fan-out. Each row has its
+Axes: R rows, S data streams (distinct seeds), B batch, I fan-in, O fan-out. Each row has its
 own seed and its own scalar hyper-parameters; rows never mix.
 """
 

@@ -2,7 +2,7 @@
 
 And losses: the value per example, and the error e, its gradient at the output's pre-activation.
 
-Axes: R runs, S data streams (one a seed), N examples, B batch, C outputs, k items (images or
+Axes: R rows, S data streams (one a seed), N examples, B batch, C outputs, k items (images or
 vectors) an example.
 """
 

@@ -1,6 +1,6 @@
 """What every learning rule must do. A new one is tested by being there.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C outputs.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs.
 """
 
 import dataclasses

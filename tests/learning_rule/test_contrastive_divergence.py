@@ -1,6 +1,6 @@
 """Oracle: every state of a machine of 4 inputs, 3 hidden units and 2 classes, one after the other.
 
-Axes: R runs, B batch, I inputs, H hidden units, C classes, S states of inputs and class.
+Axes: R rows, B batch, I inputs, H hidden units, C classes, S states of inputs and class.
 """
 
 import itertools

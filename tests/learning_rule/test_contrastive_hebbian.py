@@ -1,4 +1,4 @@
-"""Axes: R runs, B batch, I fan-in, O fan-out, C outputs."""
+"""Axes: R rows, B batch, I fan-in, O fan-out, C outputs."""
 
 import numpy as np
 import pytest

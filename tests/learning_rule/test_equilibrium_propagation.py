@@ -1,7 +1,7 @@
 """Oracles: derivatives of the energy, written out once more; the loss's gradient through the free
 phase, by autograd; two steps as a loop over units.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C outputs.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Oracle: torch.autograd of every layer's loss, in float64, network by network.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C classes. Layers are counted from 0.
+Axes: R rows, B batch, I fan-in, O fan-out, C classes. Layers are counted from 0.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """Oracles: a loop over units; autograd where feedback is weak; contrastive Hebbian learning.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C outputs.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Oracle: targets step by step, with torch.autograd for the derivatives, in float64.
 
-Axes: R runs, B batch, I fan-in, O fan-out. Layers are counted from 0.
+Axes: R rows, B batch, I fan-in, O fan-out. Layers are counted from 0.
 """
 
 import pytest

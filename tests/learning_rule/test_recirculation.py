@@ -1,6 +1,6 @@
 """Oracles: a loop over units; autograd where activities hardly change.
 
-Axes: R runs, B batch, I fan-in, O fan-out.
+Axes: R rows, B batch, I fan-in, O fan-out.
 """
 
 import json

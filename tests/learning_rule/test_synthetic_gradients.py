@@ -1,6 +1,6 @@
 """Oracle: modules as torch's functions, their losses by torch.autograd, in float64.
 
-Axes: R runs, B batch, I fan-in, O fan-out. Layers are counted from 0.
+Axes: R rows, B batch, I fan-in, O fan-out. Layers are counted from 0.
 """
 
 import pytest

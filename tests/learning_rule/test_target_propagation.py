@@ -1,4 +1,4 @@
-"""Axes: R runs, B batch, I fan-in, O fan-out. Layers are counted from 0."""
+"""Axes: R rows, B batch, I fan-in, O fan-out. Layers are counted from 0."""
 
 import pytest
 import torch

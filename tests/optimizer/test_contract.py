@@ -1,6 +1,6 @@
 """What every optimizer must do. A new one is tested by being there; see TORCH to compare it.
 
-Axes: R runs, I fan-in, O fan-out.
+Axes: R rows, I fan-in, O fan-out.
 """
 
 import dataclasses

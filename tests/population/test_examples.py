@@ -1,4 +1,4 @@
-"""Axes: R runs, S data streams, N examples, B batch, k images an example, P pixels an image."""
+"""Axes: R rows, S data streams, N examples, B batch, k images an example, P pixels an image."""
 
 from dataclasses import replace
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""Axes: R runs, N examples, B batch, I fan-in, O fan-out."""
+"""Axes: R rows, N examples, B batch, I fan-in, O fan-out."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """What every task must do. A new one is tested by being there.
 
-Axes: R runs, B batch, C outputs, N examples, M items.
+Axes: R rows, B batch, C outputs, N examples, M items.
 """
 
 from pathlib import Path

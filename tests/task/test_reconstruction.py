@@ -1,4 +1,4 @@
-"""Axes: R runs, N examples, C outputs."""
+"""Axes: R rows, N examples, C outputs."""
 
 import json
 

@@ -1,6 +1,6 @@
 """Rules that send the error back through feedback matrices.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L of them.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L of them.
 """
 
 from abc import abstractmethod

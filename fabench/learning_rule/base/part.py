@@ -1,6 +1,6 @@
 """What a learning rule has to work with: some rows of a population, in one step.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0.
 """
 
 from abc import ABC, abstractmethod

@@ -1,6 +1,6 @@
 """What every learning rule is, and the families of rules.
 
-Axes: R runs, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L of them.
+Axes: R rows, B batch, I fan-in, O fan-out, C outputs. Layers are counted from 0, L of them.
 
 A rule computes; a part of the population (see ``part.py``) carries out. Everything else is shared:
 the forward pass, the optimizer, the data and the metrics. To add a rule, write

@@ -1,6 +1,6 @@
 """Rules whose networks settle: freely, then under the influence of the target.
 
-Axes: R runs, B batch, I inputs, C outputs. Layers are counted from 0, L of them.
+Axes: R rows, B batch, I inputs, C outputs. Layers are counted from 0, L of them.
 """
 
 from abc import abstractmethod

@@ -12,7 +12,7 @@ Inverses learn from activities with noise (3). Every training step has ``feedbac
 steps, each with noise of its own, at ``feedback_rate`` times the optimizer's learning rate; with
 none, V stays as it was drawn, and c 0. In the first ``pretraining_epochs`` only inverses learn.
 
-Axes: R runs, B batch, C outputs. Layers are counted from 0, L of them: the inverse of layer l, V_l
+Axes: R rows, B batch, C outputs. Layers are counted from 0, L of them: the inverse of layer l, V_l
 and c_l, is B<l-1> and c<l-1>, and takes h[l+1], the layer's output, to h[l], its input.
 """
 

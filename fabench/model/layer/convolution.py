@@ -7,8 +7,8 @@ and after it give the same h: a [R, B, O H' W'] is what is left after pooling, a
 is one number for each of these values, as for any layer. On its way back it goes to the place that
 the maximum came from.
 
-Axes: R runs, B batch, O channels out, C channels in, I = C kernel^2 fan-in, H rows, W columns (H',
-W' after pooling). Weights are matrices [R, I, O], as a dense layer's: initial distributions,
+Axes: R rows, B batch, O channels out, C channels in, I = C kernel^2 fan-in, H pixels high, W wide
+(H', W' after pooling). Weights are matrices [R, I, O], as a dense layer's: initial distributions,
 optimizers and feedback matrices need not know. Between convolutions images stay images, [R, B, C,
 H, W]; dense layers and feedback see them flat, channel after channel, row after row. The R networks
 are R groups of one grouped convolution. On a CPU a pixel's channels lie side by side in memory.
@@ -111,12 +111,12 @@ class Convolution(Layer):
     def gradient(
         self, h: Tensor, delta: Tensor, places: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
-        runs = len(h)
-        shape = (runs * self.fan_out, self.images[0], self.kernel, self.kernel)
+        rows = len(h)
+        shape = (rows * self.fan_out, self.images[0], self.kernel, self.kernel)
         unpooled, images = self._unpooled(delta, places), self._grouped_input(h)
         like = unpooled.new_empty(1).expand(shape)
         _, kernels, _ = self._backward(unpooled, images, like, (False, True, False))
-        return kernels.reshape(runs, self.fan_out, self.fan_in).mT
+        return kernels.reshape(rows, self.fan_out, self.fan_in).mT
 
     def bias_gradient(self, delta: Tensor) -> Tensor:
         channels = delta.unflatten(2, self.shape) if delta.dim() == 3 else delta
@@ -182,9 +182,9 @@ def _grouped(images: Tensor) -> Tensor:
     return images.transpose(0, 1).flatten(1, 2)
 
 
-def _ungrouped(images: Tensor, runs: int) -> Tensor:
+def _ungrouped(images: Tensor, rows: int) -> Tensor:
     """[B, R C, H, W] as [R, B, C, H, W]."""
-    return images.unflatten(1, (runs, -1)).transpose(0, 1)
+    return images.unflatten(1, (rows, -1)).transpose(0, 1)
 
 
 def _pixels(images: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ torch has two kernels for them: that of the library behind its own products (MKL
 oneDNN's. The processor decides which is faster: on an AMD EPYC of 2024 oneDNN's is twice as fast as
 MKL's, on one of 2022 they are equal. So it is measured, once a process.
 
-Axes: R runs, A rows of the product, B what is summed over, C columns.
+Axes: R rows (networks), A rows of the product, B what is summed over, C columns.
 """
 
 import functools

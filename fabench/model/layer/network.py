@@ -1,6 +1,6 @@
 """The forward pass of a population of networks.
 
-Axes: R runs, B batch, I fan-in, O fan-out. Layers are counted from 0; ``W[l]`` is the paper's
+Axes: R rows, B batch, I fan-in, O fan-out. Layers are counted from 0; ``W[l]`` is the paper's
 W_{l+1}. Rows never mix: every product is batched over R.
 
     s_l = a_l + sum of s_j, j in adds_l,   a_l = h_l W_l (+ b_l)     (1)

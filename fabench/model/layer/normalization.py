@@ -7,7 +7,7 @@ Per unit of a dense layer, per channel of a convolution. In training mean and (b
 the batch's, over examples and places, and the running ones follow, the variance without bias; in
 test the running ones are used.
 
-Axes: R runs, B batch, C units or channels. gain, shift, mean and variance are [R, 1, C].
+Axes: R rows, B batch, C units or channels. gain, shift, mean and variance are [R, 1, C].
 
 Reference: S. Ioffe, C. Szegedy, "Batch normalization", 2015, arXiv:1502.03167, algorithms 1 and 2.
 
@@ -49,14 +49,14 @@ class Normalized:
 
     def back(self, delta: Tensor) -> Tensor:
         """The signal at the sum for a signal at ``output``, both [R, B, *shape]."""
-        runs = len(delta)
+        rows = len(delta)
         below, *slopes = aten.native_batch_norm_backward(
             _together(delta), _together(self.s), *self.saved, self.training, EPSILON, [True] * 3
         )
         self.slopes = {
-            name: slope.view(runs, 1, -1) for name, slope in zip(LEARNED, slopes, strict=True)
+            name: slope.view(rows, 1, -1) for name, slope in zip(LEARNED, slopes, strict=True)
         }
-        return _apart(below, runs)
+        return _apart(below, rows)
 
 
 def normalize(
@@ -80,6 +80,6 @@ def _together(s: Tensor) -> Tensor:
     return s.transpose(0, 1).flatten(1, 2)
 
 
-def _apart(s: Tensor, runs: int) -> Tensor:
+def _apart(s: Tensor, rows: int) -> Tensor:
     """[B, R C, ...] as [R, B, C, ...]."""
-    return s.unflatten(1, (runs, -1)).transpose(0, 1)
+    return s.unflatten(1, (rows, -1)).transpose(0, 1)

@@ -1,6 +1,6 @@
 """Parameters: the named tensors of a population, one table for a network's and a rule's own.
 
-Axes: R runs, I fan-in, O fan-out, C channels. A network's parameters are W<l> [R, I, O], b<l>
+Axes: R rows, I fan-in, O fan-out, C channels. A network's parameters are W<l> [R, I, O], b<l>
 [R, 1, O] and, of a gated layer, G<l> [R, I, O], for layer l; where its sum is normalised gain<l>,
 shift<l>, mean<l> and variance<l> [R, 1, O]. Feedback matrices are B0, B1, ...
 """

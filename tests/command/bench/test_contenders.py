@@ -45,7 +45,7 @@ def test_contenders_do_the_same_work(build, name, rule):
 
 @pytest.mark.parametrize("name, rule", [("compiled", "dfa"), ("jax", "bp"), ("jax", "dfa")])
 def test_contenders_do_the_same_work_in_bf16(build, name, rule):
-    """NumberFormat are rounded to 8 bits: far from float32's weights, and as near to fabench's."""
+    """Operands are rounded to 8 bits: far from float32's weights, and as near to fabench's."""
     exact, fabench, other = (
         build(n, rule, 1, precision)
         for n, precision in (("fabench", "fp32"), ("fabench", "bf16"), (name, "bf16"))

@@ -1,6 +1,6 @@
 """Convolutions in a population, against torch.nn, network by network.
 
-Axes: R runs, B batch, C channels in, O channels out.
+Axes: R rows, B batch, C channels in, O channels out.
 """
 
 from types import SimpleNamespace

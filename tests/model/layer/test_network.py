@@ -1,6 +1,6 @@
 """Random residual and batch-normalised networks, against autograd, network by network.
 
-Axes: R runs, B batch.
+Axes: R rows, B batch.
 """
 
 import numpy as np
