@@ -49,9 +49,11 @@ class ContrastiveHebbian(SettlingRule):
         self, part: Part, drive: Tensor, states: States | None = None, target: Tensor | None = None
     ) -> States:
         def feedback(k: int, s: Tensor) -> Tensor:
-            return sent_down(part, k, self.gamma * s)
+            return sent_down(part, k, s)
 
-        return clamped(part, drive, states, target, self.steps, self.dt, feedback)  # (1) to (3)
+        return clamped(  # (1) to (3)
+            part, drive, states, target, self.steps, self.dt, feedback, self.gamma
+        )
 
     def contrast(
         self, part: Part, x: Tensor, minus: States, plus: States

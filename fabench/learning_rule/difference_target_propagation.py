@@ -57,9 +57,10 @@ from fabench.learning_rule.base.target import (
     down,
     down_by,
     inverse,
+    pulled,
     raised,
-    slope,
 )
+from fabench.model.layer.kernel import plus
 from fabench.model.layer.network import Activation, Outer
 from fabench.schema import STRICT
 
@@ -80,10 +81,10 @@ class DifferenceTargetPropagation(TargetRule):
     def inverse_descends(
         self, part: Part, layer: int, h: Tensor, xi: Tensor, step: int
     ) -> Descends:
-        noise = self.noise * xi
         if self.inverse_loss == "reconstruction":
-            noisy = part.as_operand(h + noise)
+            noisy = part.as_operand(plus(h, self.noise, xi))
             return self.reconstruction(part, layer, noisy, noisy)  # (5)
+        noise = self.noise * xi
         if self.inverse_loss == "difference":
             return self.difference(part, layer, h, noise)
         zeta = part.noise(f"inverse {step} of {layer}", (h.shape[1], part.layers[layer].units))
@@ -101,8 +102,8 @@ class DifferenceTargetPropagation(TargetRule):
         g, a = activation(part, layer - 1), down(part, layer, clean[1])
         s = down_by(part, layer, far).type_as(a)
         missing = 2 * (change(g, a, s) - noise)  # (6)
-        at_target = missing * slope(g, a + s)
-        at_answer = missing * slope(g, a)
+        at_target = pulled(g, missing, a + s)
+        at_answer = pulled(g, missing, a)
         # h~^T at_target - h^T at_answer, h~ = h + far, as differences of what is near
         ends = [(far, at_target), (clean[1], at_target - at_answer)]
         return self._sum(part, layer, ends, at_target - at_answer)
@@ -115,10 +116,10 @@ class DifferenceTargetPropagation(TargetRule):
         g, a = activation(part, layer - 1), down(part, layer, up)
         s, t = (down_by(part, layer, x).type_as(a) for x in (moved, above))
         sent = -2 * noise
-        from_below = sent * slope(g, a + s)
+        from_below = pulled(g, sent, a + s)
         far = 2 * change(g, a, t)
-        from_above = far * slope(g, a + t)
-        rest = from_below + from_above - (sent + far) * slope(g, a)
+        from_above = pulled(g, far, a + t)
+        rest = from_below + from_above - pulled(g, sent + far, a)
         return self._sum(part, layer, [(moved, from_below), (above, from_above), (up, rest)], rest)
 
     def _sum(

@@ -36,6 +36,7 @@ Differences from the papers:
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -110,5 +111,5 @@ class EquilibriumPropagation(SettlingRule, NoisyRule):
             goal = arriving(part, drive, s, len(hidden))
             if target is not None:
                 goal = goal - beta * (s[-1] - target)
-            hidden, u = moved(part, drive, s, self.dt, feedback), u + self.dt * (goal - u)
+            hidden, u = moved(part, drive, s, self.dt, feedback), torch.lerp(u, goal, self.dt)
         return [*hidden, u]  # (3), (4)

@@ -71,7 +71,7 @@ class ForwardForward(DescentRule, NoisyRule):
             return self.readout(part, x)[1]
         found = []
         for label in torch.eye(classes(part.layers), device=x.device, dtype=x.dtype):
-            h = [own for _, own, _ in self.activities(part, x, label.expand(*x.shape[:2], -1))]
+            h = [own for *_, own in self.activities(part, x, label.expand(*x.shape[:2], -1))]
             goodness = [own.float().square().sum(2) for own in (h[1:] or h)]  # (4)
             found.append(torch.stack(goodness).sum(0))
         total = torch.stack(found, 2)
@@ -85,12 +85,13 @@ class ForwardForward(DescentRule, NoisyRule):
         positive = labels.new_ones(2, y.shape[1], 1)
         positive[1] = 0
         positive = positive.flatten(0, 1)  # [2B, 1]
-        for number, (below, h, slope) in enumerate(
+        for number, (below, a_l, h) in enumerate(
             self.activities(part, torch.cat([x, x], 1), labels)
         ):
             goodness = h.float().square().sum(2, keepdim=True)
             p = torch.sigmoid(goodness - self.threshold * h.shape[2])  # (4)
-            delta = part.as_operand((p - positive) * 2 * h * slope)  # (6)
+            f = ACTIVATIONS[part.layers[number].activation]
+            delta = part.as_operand(f.pull((p - positive) * 2 * h, a_l, h))  # (6)
             self.teach(part, number, below, delta, y.shape[1])
         self.teach(part, len(part.layers) - 1, read, part.error(a, y), y.shape[1])  # (7)
         return before
@@ -103,19 +104,19 @@ class ForwardForward(DescentRule, NoisyRule):
     def activities(
         self, part: Part, x: Tensor, labels: Tensor
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """n(h_{l-1}), h_l and f'(a_l) of every hidden layer, given labels u [R, B, K]."""
+        """n(h_{l-1}), a_l and h_l of every hidden layer, given labels u [R, B, K]."""
         h, found = torch.cat([self.label_scale * labels, x[..., labels.shape[2] :]], 2), []  # (1)
         for number, layer in enumerate(part.layers[:-1]):
             below, f = normalised(part, h), ACTIVATIONS[layer.activation]
             a = sent_up(part, number, below)
             h = f.f(a)  # (3)
-            found.append((below, h, f.derivative(a, h)))
+            found.append((below, a, h))
         return found
 
     def readout(self, part: Part, x: Tensor) -> tuple[Tensor, Tensor]:
         """n(h_{L-1}) at the neutral label, and a_L [R, B, C]: (7)."""
         k = classes(part.layers)
-        *_, (_, h, _) = self.activities(part, x, x.new_full((*x.shape[:2], k), 1 / k))
+        *_, (*_, h) = self.activities(part, x, x.new_full((*x.shape[:2], k), 1 / k))
         read = normalised(part, h)
         return read, sent_up(part, len(part.layers) - 1, read)
 

@@ -38,7 +38,7 @@ from torch import Tensor
 from fabench.learning_rule.base.feedback import FeedbackRule, standing_in
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals, no_sums
-from fabench.learning_rule.base.target import activation, change, slope
+from fabench.learning_rule.base.target import activation, change, pulled
 from fabench.model.layer.network import ForwardPass, Layer, masked
 from fabench.schema import STRICT, Count, Rate
 
@@ -76,7 +76,7 @@ class LocalRepresentationAlignment(FeedbackRule):
             a, f = forward.a[layer], activation(part, layer)
             far = self.away(part, forward, layer, error, y)  # u_K - a_l
             error = -change(f, a, far)  # (3)
-            delta = error * slope(f, a) if self.feedback == "derivative" else error  # (5), (7)
+            delta = pulled(f, error, a) if self.feedback == "derivative" else error  # (5), (7)
             deltas[layer] = part.as_operand(delta)
         return deltas
 
@@ -100,10 +100,10 @@ class LocalRepresentationAlignment(FeedbackRule):
                     now = part.error(higher, y)
                 else:
                     now = error + change(activation(part, above), forward.a[above], rise)
-            e = now if last or not derivative else now * slope(activation(part, above), higher)
+            e = now if last or not derivative else pulled(activation(part, above), now, higher)
             d = own.back(part.as_operand(e), M, places).reshape(a.shape)
             d = masked(d, mask)  # (4)
-            far = far - self.beta * (d * slope(f, a + far) if derivative else d)  # (6)
+            far = far - self.beta * (pulled(f, d, a + far) if derivative else d)  # (6)
         return far
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:

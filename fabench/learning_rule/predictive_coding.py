@@ -79,5 +79,5 @@ def surprise(
         f = ACTIVATIONS[layer.activation]
         h = f.f(a)
         missing.append(h - own)
-        deltas.append(missing[-1] * f.derivative(a, h))  # (3)
+        deltas.append(f.pull(missing[-1], a, h))  # (3)
     return missing, [*deltas, part.error([drive, *above][-1], y)]

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.target import Descends, TargetRule
+from fabench.model.layer.kernel import plus
 from fabench.model.layer.network import Activation
 from fabench.schema import STRICT
 
@@ -47,5 +48,5 @@ class TargetPropagation(TargetRule):
     def inverse_descends(
         self, part: Part, layer: int, h: Tensor, xi: Tensor, step: int
     ) -> Descends:
-        noisy = part.as_operand(h + self.noise * xi)
+        noisy = part.as_operand(plus(h, self.noise, xi))
         return self.reconstruction(part, layer, noisy, noisy)  # (5)

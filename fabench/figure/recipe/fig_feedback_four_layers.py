@@ -1,13 +1,13 @@
 """FA and BP in networks of three and four layers on MNIST: test error against epoch.
 
-After T. Lillicrap, D. Cownden, D. Tweed, C. Akerman, "Random synaptic feedback weights support error
-backpropagation for deep learning", 2016, whose claim lecture slides quote: FA "equals or beats" BP
-there. Sigmoid units, outputs too, and squared error; learning rates of conf/tuned, chosen on
-validation data for each rule and depth.
+After T. Lillicrap, D. Cownden, D. Tweed, C. Akerman, "Random synaptic feedback weights support
+error backpropagation for deep learning", 2016, of which lecture slides say that FA "equals or
+beats" BP there. Sigmoid units, outputs too, and squared error; learning rates of conf/tuned, chosen
+on validation data for each rule and depth.
 
-Differences from the paper: 500 hidden units a layer instead of 1000, batches of 20 instead of single
-examples, 20 epochs; uniform weights and feedback of torch's size, its own were searched by hand and
-are not published.
+Differences from the paper: 500 hidden units a layer instead of 1000, batches of 20 instead of
+single examples, 20 epochs; uniform weights and feedback of torch's size, its own were searched by
+hand and are not published.
 """
 
 import pandas as pd

@@ -1,8 +1,8 @@
 """Test error in % of rules that aim at targets or predict gradients, MNIST and Fashion-MNIST.
 
-One network for all, 784-5x256-10 with tanh units, Adam, 10 epochs, three seeds; the papers train it
-longer: ``trainer.epochs=100`` does, too. conf/tuned/table_targets* has every rule's settings, either
-those of Meulemans' code or a rate that was chosen on validation data, with its command.
+One network for all, 784-5x256-10 with tanh units, Adam, 10 epochs, three seeds; the papers train
+it longer: ``trainer.epochs=100`` does, too. conf/tuned/table_targets* has every rule's settings,
+either those of Meulemans' code or a rate that was chosen on validation data, with its command.
 
 M: A. Meulemans, F. Carzaniga, J. Suykens, J. Sacramento, B. Grewe, "A theoretical framework for
 target propagation", 2020, arXiv:2006.14331: 100 epochs, the epoch that is best on validation data,

@@ -13,7 +13,7 @@ from torch import Tensor
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, sent_up, teach
 from fabench.learning_rule.base.signal import chain_only, no_dropout
-from fabench.model.layer.kernel import at_full
+from fabench.model.layer.kernel import at_full, plus
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
 
 States = list[Tensor]
@@ -91,26 +91,34 @@ def clamped(
     steps: int,
     dt: float | Tensor,
     feedback: Feedback,
+    gain: float | Tensor = 1.0,
 ) -> States:
     """Settle from ``states`` (None: ``feedforward``): so many steps of ``dt``, in which outputs
     answer freely, or are clamped to the ``target`` [R, B, C]."""
     *hidden, output = states or feedforward(part, drive)
     for _ in range(steps):
         s = [*hidden, part.prediction(output) if target is None else target]
-        hidden = moved(part, drive, s, dt, feedback)
+        hidden = moved(part, drive, s, dt, feedback, gain)
         if target is None:
-            output = output + dt * (arriving(part, drive, s, len(hidden)) - output)
+            output = torch.lerp(output, arriving(part, drive, s, len(hidden)), dt)
     return [*hidden, output if target is None else target]
 
 
 def moved(
-    part: Part, drive: Tensor, s: States, dt: float | Tensor, feedback: Feedback
+    part: Part,
+    drive: Tensor,
+    s: States,
+    dt: float | Tensor,
+    feedback: Feedback,
+    gain: float | Tensor = 1.0,
 ) -> list[Tensor]:
-    """The hidden layers' activities after one step, all at once: s + dt (f(what arrives) - s)."""
+    """The hidden layers' activities after one step, all at once: s + dt (f(what arrives) - s), from
+    above ``gain`` times the feedback."""
     found = []
     for k in range(len(s) - 1):
-        goal = activity(part, k, arriving(part, drive, s, k) + feedback(k + 1, s[k + 1]))
-        found.append(s[k] + dt * (goal - s[k]))
+        below, above = arriving(part, drive, s, k), at_full(feedback(k + 1, s[k + 1]))
+        a = plus(below, gain, above)
+        found.append(torch.lerp(s[k], activity(part, k, a), dt))
     return found
 
 

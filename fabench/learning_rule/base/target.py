@@ -132,7 +132,7 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
         number, g = layer - 1, ACTIVATIONS[back.activation]
         a, _ = back.preactivation(above, part.operand(f"B{number}"), part.operand(f"c{number}"))
         again = g.f(a)  # (1)
-        outer = Outer(back, above, 2 * (again - goal) * g.derivative(a, again), h.shape[1])
+        outer = Outer(back, above, g.pull(again - goal, a, again), h.shape[1] / 2)
         return outer, outer.of_bias()
 
 
@@ -154,7 +154,8 @@ def activation(part: Part, layer: int) -> Activation:
 
 def down(part: Part, layer: int, h: Tensor) -> Tensor:
     """h V + c [R, B, n_inputs] of a layer's outputs h, in float32: bf16 has no room for targets."""
-    return down_by(part, layer, h) + part[f"c{layer - 1}"]
+    h, V, c = part.as_operand(h), part.operand(f"B{layer - 1}"), part[f"c{layer - 1}"]
+    return product(h, V, c) if h.dtype == c.dtype else product(h, V) + c
 
 
 def down_by(part: Part, layer: int, far: Tensor) -> Tensor:
@@ -165,12 +166,12 @@ def down_by(part: Part, layer: int, far: Tensor) -> Tensor:
 def change(f: Activation, a: Tensor, step: Tensor) -> Tensor:
     """f(a + step) - f(a); where rounding would leave little of that, f'(a) step."""
     before, near = f.f(a), step.abs() < torch.finfo(step.dtype).eps ** 0.5
-    return torch.where(near, f.derivative(a, before) * step, f.f(a + step) - before)
+    return torch.where(near, f.pull(step, a, before), f.f(a + step) - before)
 
 
-def slope(f: Activation, a: Tensor) -> Tensor:
-    """f'(a)."""
-    return f.derivative(a, f.f(a))
+def pulled(f: Activation, signal: Tensor, a: Tensor) -> Tensor:
+    """signal ⊙ f'(a)."""
+    return f.pull(signal, a, f.f(a))
 
 
 def inverse(layers: tuple[Layer, ...], layer: int) -> Layer:

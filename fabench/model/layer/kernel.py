@@ -53,6 +53,13 @@ def product(x: Tensor, M: Tensor, bias: Tensor | None = None, out: Tensor | None
     return x @ M if out is None else torch.bmm(x, M, out=out)
 
 
+def plus(x: Tensor, scale: float | Tensor, y: Tensor) -> Tensor:
+    """x + scale y, in one pass; ``scale``: a float, or a tensor [R, 1, 1]."""
+    if isinstance(scale, Tensor):
+        return torch.addcmul(x, scale.to(x.dtype), y)
+    return torch.add(x, y, alpha=scale)
+
+
 def at_full(a: Tensor) -> Tensor:
     """What a product has given, in float32 where it is less."""
     return a.float() if a.dtype == torch.bfloat16 else a

@@ -27,18 +27,19 @@ GateName = Literal["sigmoid", "step"]
 
 @dataclass(frozen=True)
 class Activation:
-    """A nonlinearity h = f(a) and its derivative f'(a), given a and h."""
+    """A nonlinearity h = f(a), and a signal s pulled through it, s ⊙ f'(a), given a and h."""
 
     f: Callable[[Tensor], Tensor]
-    derivative: Callable[[Tensor, Tensor], Tensor]
+    pull: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
+aten = torch.ops.aten
 ACTIVATIONS = {
-    "relu": Activation(torch.relu, lambda a, h: h.sign()),  # h >= 0
-    "tanh": Activation(torch.tanh, lambda a, h: 1 - h * h),
-    "sigmoid": Activation(torch.sigmoid, lambda a, h: h * (1 - h)),
-    "linear": Activation(lambda a: a, lambda a, h: torch.ones_like(h)),
-    "cos": Activation(torch.cos, lambda a, h: -torch.sin(a)),
+    "relu": Activation(torch.relu, lambda s, a, h: aten.threshold_backward(s, h, 0)),
+    "tanh": Activation(torch.tanh, lambda s, a, h: aten.tanh_backward(s, h)),
+    "sigmoid": Activation(torch.sigmoid, lambda s, a, h: aten.sigmoid_backward(s, h)),
+    "linear": Activation(lambda a: a, lambda s, a, h: s),
+    "cos": Activation(torch.cos, lambda s, a, h: -s * torch.sin(a)),
 }
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -159,7 +160,7 @@ class Outer:
     layer: Layer
     h: Tensor
     delta: Tensor
-    size: int
+    size: float
     places: Tensor | None = None
 
     def value(
@@ -204,15 +205,6 @@ class ForwardPass:
         f = self.f[layer].flatten(2)
         return masked(f, self._mask(layer)).type_as(f)
 
-    def derivative(self, layer: int) -> Tensor:
-        """f' of a hidden layer [R, B, *shape], times its dropout's factors; of a gated layer, the
-        gate's value."""
-        slope = self.gates[layer]
-        if slope is None:
-            f, norm = ACTIVATIONS[self.layers[layer].activation], self.normalized.get(layer)
-            slope = f.derivative(norm.output if norm else self.a[layer], self.f[layer])
-        return masked(slope, self._mask(layer)).type_as(slope)
-
     def normalization_slopes(self, layer: int) -> dict[str, Tensor]:
         """What a layer's gain and shift descend [R, 1, O], batch means, by name: of the teaching
         signal that was pulled through them last."""
@@ -225,10 +217,15 @@ class ForwardPass:
 
     def pull(self, layer: int, signal: Tensor) -> Tensor:
         """A signal at what a hidden layer shows, flat or in its shape, pulled through dropout, f
-        and normalisation: the layer's teaching signal [R, B, *shape]."""
-        slope = self.derivative(layer)
-        delta = signal.reshape(slope.shape) * slope
-        norm = self.normalized.get(layer)
+        (of a gated layer, its gate) and normalisation: the layer's teaching signal
+        [R, B, *shape]."""
+        h, gate, norm = self.f[layer], self.gates[layer], self.normalized.get(layer)
+        signal = masked(signal.reshape(h.shape), self._mask(layer)).type_as(signal)
+        if gate is None:
+            a, f = norm.output if norm else self.a[layer], self.layers[layer].activation
+            delta = ACTIVATIONS[f].pull(signal, a, h)
+        else:
+            delta = signal * gate
         return norm.back(delta) if norm else delta
 
     def back(self, layer: int, delta: Tensor, M: Tensor) -> Tensor:
