@@ -69,6 +69,8 @@ class Settings:
     scaling: bool
     models: list[str]
     products: list[str]
+    loops: list[Literal["difference_target_propagation", "equilibrium_propagation",
+                        "contrastive_divergence"]]  # fmt: skip
 
 
 def bench(args: Sequence[str], conf: Path) -> int:
@@ -115,7 +117,12 @@ def bench(args: Sequence[str], conf: Path) -> int:
         return parse(raw)
 
     networks = beside_others(
-        chosen, settings.models, settings.products, settings.seconds, settings.repetitions
+        chosen,
+        settings.models,
+        settings.products,
+        settings.loops,
+        settings.seconds,
+        settings.repetitions,
     )
     if networks:
         _write(folder / f"bench_networks{suffix}", pd.DataFrame(networks), command, device)

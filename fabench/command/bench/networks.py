@@ -1,6 +1,6 @@
-"""Two more comparisons of ``fabench bench``, in turns in one process, on random inputs: networks of
-convolutions beside the same ones written with torch.nn, and learning rules beside the bare matrix
-products that they take.
+"""More comparisons of ``fabench bench``, in turns in one process, on random inputs: networks of
+convolutions beside the same ones written with torch.nn, learning rules beside the bare matrix
+products that they take, and beside plain loops (see ``loops.py``).
 
 Axes: R networks, B batch, C outputs.
 """
@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fabench.command.bench.loops import LOOPS
 from fabench.command.bench.measure import alternate, repeated
 from fabench.model.layer.convolution import Averaging, Convolution
 from fabench.model.layer.network import ACTIVATIONS, Layer, source
@@ -69,24 +70,61 @@ def against_products(
     return rows
 
 
+def against_loops(
+    configs: Sequence[Config], populations: Sequence[int], seconds: float, repetitions: int
+) -> list[dict[str, Any]]:
+    """Every rule and its plain loop, for so many networks: a row each."""
+    rows = []
+    for config in configs:
+        for n in populations:
+            device = resolve_device(config)
+            steps: dict[str, Step] = {"fabench": trains(config, n), "loop": loops(config, n)}
+            taken = alternate(list(steps.values()), seconds, repetitions, device)
+            for name, step in zip(steps, taken, strict=True):
+                rows.append(_row(config, name, n, step / n, taken[0] / n))
+    return rows
+
+
+def loops(config: Config, n_networks: int) -> Step:
+    """Takes so many steps with every network, one after the other, by its rule's plain loop."""
+    people = population(config, n_networks)
+    x, y = batch(config, people.device)
+    each = [LOOPS[config.learning_rule.name](people, row) for row in range(n_networks)]
+
+    def train(n: int) -> None:
+        for loop in each:
+            for _ in range(n):
+                loop.step(x[0], y[0])
+
+    return train
+
+
 def beside_others(
     chosen: Callable[..., Config],
     models: Sequence[str],
     rules: Sequence[str],
+    plain: Sequence[str],
     seconds: float,
     repetitions: int,
 ) -> list[dict[str, Any]]:
-    """Both comparisons in float32, printed; ``chosen`` makes a configuration of overrides."""
+    """All comparisons in float32, printed; ``chosen`` makes a configuration of overrides."""
     shared = ("task=classification", "k=1", "trainer.precision=fp32")
     images = {"wide_resnet": "cifar10"}
     nets = [
         chosen(*shared, "learning_rule=bp", f"model={m}", f"dataset={images.get(m, 'mnist')}")
         for m in models
     ]
-    deep = ("model.hidden=[256,256,256]", "model.activation=tanh", "model.bias=true")
-    own = [chosen(*shared, f"learning_rule={rule}", *deep) for rule in rules]
+
+    def of_rule(rule: str) -> Config:
+        machine = rule == "contrastive_divergence"  # one hidden layer, and bits that are drawn
+        hidden, activation = ("500", "sigmoid") if machine else ("256,256,256", "tanh")
+        own = ["learning_rule.objective=generative"] if machine else []
+        net = (f"model.hidden=[{hidden}]", f"model.activation={activation}", "model.bias=true")
+        return chosen(*shared, f"learning_rule={rule}", *net, *own)
+
     rows = against_torch(nets, (1, 3), seconds, repetitions)
-    rows += against_products(own, seconds, repetitions)
+    rows += against_products([of_rule(rule) for rule in rules], seconds, repetitions)
+    rows += against_loops([of_rule(rule) for rule in plain], (1, 3), seconds, repetitions)
     table = Table("", "networks", "", "examples a second", "times fabench")
     for row in rows:
         what = f"{row['model']}, {row['learning_rule']}"

@@ -17,6 +17,7 @@ TINY = [
     "bench.repetitions=1",
     "bench.models=[]",
     "bench.products=[]",
+    "bench.loops=[]",
 ]
 COLUMNS = [
     "contender", "learning_rule", "k", "population", "precision", "device",

@@ -65,6 +65,7 @@ def test_the_table_has_a_row_for_each(workdir, tmp_path):
         "dataset=digits", "bench.rules=[]", "bench.scaling=false", "bench.contenders=[fabench]",
         "bench.seconds=0.001", "bench.repetitions=1", "bench.models=[lenet]",
         "bench.products=[dfa,contrastive_hebbian]", "trainer.batch_size=4", "trainer.device=cpu",
+        "bench.loops=[difference_target_propagation,contrastive_divergence]",
     ]  # fmt: skip
     assert cli.main(["bench", *wanted]) == 0
     table = pd.read_csv(tmp_path / "outputs/tables/bench_networks.csv")
@@ -76,6 +77,11 @@ def test_the_table_has_a_row_for_each(workdir, tmp_path):
         ("convnet", "bp", 3, "fabench"), ("convnet", "bp", 3, "autograd"),
         ("mlp", "dfa", 1, "fabench"), ("mlp", "dfa", 1, "products"),
         ("mlp", "contrastive_hebbian", 1, "fabench"), ("mlp", "contrastive_hebbian", 1, "products"),
+    ] + [
+        ("mlp", rule, n, contender)
+        for rule in ("difference_target_propagation", "contrastive_divergence")
+        for n in (1, 3)
+        for contender in ("fabench", "loop")
     ]  # fmt: skip
     step = table.seconds_per_step_per_network
     assert np.allclose(table.examples_per_second * step, 4)
