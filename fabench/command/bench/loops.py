@@ -144,6 +144,6 @@ LOOPS: dict[str, type[Loop]] = {
 
 def _linear(W: Tensor, b: Tensor) -> nn.Linear:
     """A torch.nn layer of these weights."""
-    layer = nn.Linear(*W.shape, device=W.device)
+    layer = nn.Linear(W.shape[0], W.shape[1], device=W.device)
     layer.weight.data, layer.bias.data = W.T.clone(), b.clone()
     return layer
