@@ -48,6 +48,9 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), InFloat32]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
 """How many: at least 1."""
 
+CountFrom0 = Annotated[int, Field(ge=0, lt=2**63)]
+"""How many: 0 or more."""
+
 
 def scalars(cls: type) -> list[str]:
     """Names of a configuration class's float fields: what each row of a population has its own of.

@@ -44,7 +44,12 @@ COLORS = {
     "usf": "#5D3A1A",
     "frsf": "#A0693B",
     "brsf": "#C8A27C",
+    # Search: yellows and browns
     "local_search": "#DDCC77",
+    "genetic_algorithm": "#8C6D1F",
+    "evolution_strategy": "#F2B134",
+    "weight_search": "#B8A04A",
+    "forward_gradient": "#3E8E7E",
     # Targets: olives
     "difference_target_propagation": "#999933",
     "target_propagation": "#5C5C1F",

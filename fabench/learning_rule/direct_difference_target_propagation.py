@@ -34,10 +34,10 @@ from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_out
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule, hidden_noise
 from fabench.learning_rule.base.signal import Signals, chain_only
-from fabench.learning_rule.base.target import CountFrom0, raised
+from fabench.learning_rule.base.target import raised
 from fabench.model.layer.kernel import product
 from fabench.model.layer.network import ForwardPass, Layer
-from fabench.schema import STRICT, NonNegative, Rate
+from fabench.schema import STRICT, CountFrom0, NonNegative, Rate
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -33,7 +33,7 @@ from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule, SearchRule, keep_statistics
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer
-from fabench.model.layer.parameter import Parameter, network_parameters
+from fabench.model.layer.parameter import Parameter, learning
 from fabench.schema import STRICT, Count, NonNegative, Rate
 
 
@@ -69,8 +69,7 @@ class LocalSearch(SearchRule, NoisyRule):
 
     def changed(self, part: Part) -> dict[str, Tensor]:
         """theta' of this step (1)."""
-        learn = [n for n, p in network_parameters(part.layers).items() if p.moves == "descent"]
-        flat = {name: part[name].flatten(1)[:, None] for name in learn}
+        flat = {name: part[name].flatten(1)[:, None] for name in learning(part.layers)}
         total = sum(theta.shape[2] for theta in flat.values())
         step = max(int(part.t), 1) - 1  # before training, metrics ask for a change, too
         shuffle, place = divmod(step, ceil(total / self.indices))

@@ -72,7 +72,10 @@ class Descent:
         if self.compiled and W.numel() >= PAYS_FROM:
             self.compiled(self.optimizer, W, g, state, as_tensors(h), self.decays)
             return
-        size = W.shape[1] if self.together else max(1, BLOCK // W.shape[2])
+        size = max(1, BLOCK // W.shape[2])
+        if self.together or size >= W.shape[1]:
+            update_(self.optimizer, W, self._float32(g), state, h, self.decays)
+            return
         blocks = (tensor.split(size, 1) for tensor in (W, g, *state.values()))
         for w, gradient, *states in zip(*blocks, strict=True):
             of_block = dict(zip(state, states, strict=True))

@@ -24,7 +24,7 @@ from fabench.learning_rule.base.signal import dense_only
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.kernel import threads_an_operation
 from fabench.model.layer.network import Layer, largest_weight
-from fabench.model.layer.parameter import Parameter, network_parameters
+from fabench.model.layer.parameter import Parameter, learning, network_parameters
 from fabench.optimizer.base import Optimizer, State
 from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
@@ -124,8 +124,7 @@ class Population:
         self.streams = torch.tensor(streams(seeds)[1], device=self.device)
         draws = NetworkDraws(layers, seeds, self.device)
         own = network_parameters(layers, "descent" if optimizer else "put")
-        learned = network_parameters(layers).items()
-        self.trained_names = [name for name, p in learned if p.moves == "descent"]
+        self.trained_names = learning(layers)
         self.parameters = own | rule.parameters(layers, init_of_B)
         self.tensors = {
             name: draws.parameter(p, self._scale(p)) for name, p in self.parameters.items()

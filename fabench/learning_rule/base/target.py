@@ -18,10 +18,9 @@ and c_l, is B<l-1> and c<l-1>, and takes h[l+1], the layer's output, to h[l], it
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, final
+from typing import final
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -32,10 +31,7 @@ from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.model.layer.kernel import at_full, product
 from fabench.model.layer.network import ACTIVATIONS, Activation, ForwardPass, Layer, Outer
 from fabench.model.layer.parameter import Moves, Parameter, network_parameters
-from fabench.schema import STRICT, NonNegative, Rate
-
-CountFrom0 = Annotated[int, Field(ge=0, lt=2**63)]
-"""How many: 0 or more."""
+from fabench.schema import STRICT, CountFrom0, NonNegative, Rate
 
 Descends = tuple[Outer, Tensor]
 """What an inverse's V descends, and its c [R, 1, units]: batch means."""

@@ -63,6 +63,11 @@ def network_parameters(layers: Sequence[Layer], how: Moves = "descent") -> dict[
     return table
 
 
+def learning(layers: Sequence[Layer]) -> list[str]:
+    """The names of a network's parameters that learn."""
+    return [name for name, p in network_parameters(layers).items() if p.moves == "descent"]
+
+
 def _drawn(
     init: Callable[[Generator, int, int], Matrix], i: int, o: int
 ) -> Callable[[Generator], Matrix]:
