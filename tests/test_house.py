@@ -13,7 +13,7 @@ FLOORS = [
     {"run"},
     {"population"},
     {"learning_rule"},
-    {"optimizer", "task", "dataset"},
+    {"optimizer", "schedule", "task", "dataset"},
     {"model"},
     {"schema", "randomness", "__init__"},
 ]
@@ -52,10 +52,10 @@ def floor(module: str) -> int:
     return number
 
 
-def test_nine_folders_and_two_small_files():
+def test_ten_folders_and_two_small_files():
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert len(folders) == 9
+    assert len(folders) == 10
     assert files == {"schema", "randomness"}
     assert folders | files | {"__init__"} == set().union(*FLOORS)
 

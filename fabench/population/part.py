@@ -20,6 +20,7 @@ from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
 from fabench.population.precision import NumberFormat
 from fabench.population.scratch import Scratch
+from fabench.schedule.base import Schedule
 from fabench.task.base import Loss
 
 
@@ -38,7 +39,9 @@ class Shared:
     exact: frozenset[str]
     """The parameters that are float32 as operands, too."""
     adversarial: float
+    schedule: Schedule
     steps_an_epoch: int
+    epochs: int
 
 
 class PopulationPart(Part):
@@ -70,8 +73,11 @@ class PopulationPart(Part):
     def begin(self, t: int | Tensor) -> None:
         """Stand at step number ``t``."""
         self.t = t
-        if self.shared.descent:
-            self.numbers = self.shared.descent.optimizer.at_step(t, self.scalars)
+        s = self.shared
+        if s.descent:
+            lr = self.scalars.lr * s.schedule.at(t, s.steps_an_epoch, s.epochs)
+            scalars = SimpleNamespace(**vars(self.scalars) | {"lr": lr})
+            self.numbers = s.descent.optimizer.at_step(t, scalars)
         self.operands_of.forget()
 
     @property

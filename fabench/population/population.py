@@ -33,6 +33,7 @@ from fabench.population.part import PopulationPart, Shared, numbered
 from fabench.population.precision import PAYS_FROM, NumberFormat
 from fabench.population.scratch import Scratch, keep_freed_memory
 from fabench.randomness import streams
+from fabench.schedule.base import Schedule
 from fabench.task.base import Task
 
 LANES_FROM = 2**15
@@ -108,6 +109,7 @@ class Population:
         operand: NumberFormat,
         *,
         init_of_B: InitOfB,
+        schedule: Schedule,
         adversarial: float = 0.0,
         steps_an_epoch: int = 1,
         epochs: int = 1,
@@ -147,7 +149,7 @@ class Population:
         self._shared = Shared(
             layers, task.objective, self.descent, draws, operand, scratch,
             fixed, frozenset(n for n, p in self.parameters.items() if p.exact), adversarial,
-            steps_an_epoch,
+            schedule, steps_an_epoch, epochs,
         )  # fmt: skip
         size = len(rows) if self.together else 1
         self._parts = [self.part(slice(r, r + size)) for r in range(0, len(rows), size)]

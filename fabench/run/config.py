@@ -28,6 +28,8 @@ from fabench.model.layer.network import Layer
 from fabench.optimizer.base import Optimizer
 from fabench.population.precision import Precision, fastest
 from fabench.run import registry
+from fabench.schedule.base import Schedule, WholeRunSchedule
+from fabench.schedule.constant import Constant
 from fabench.schema import (
     STRICT,
     Count,
@@ -101,7 +103,9 @@ ONLY = {
 }
 """Tasks whose targets the dataset has, and the datasets that have them instead of classes."""
 
-GROUPS = ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer")
+GROUPS = (
+    "learning_rule", "optimizer", "schedule", "dataset", "task", "model", "init_of_B", "trainer",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +114,7 @@ class Config:
 
     learning_rule: LearningRule
     optimizer: Optimizer | None  # a SearchRule has none
+    schedule: Schedule
     dataset: Dataset
     task: Task
     model: Model
@@ -162,9 +167,10 @@ class Config:
         )
 
     def steps(self, epochs: int) -> int:
-        """Steps of so many epochs of training (a sixth less with validation data held out)."""
-        t = self.trainer
-        n_train = self.dataset.n_train
+        """Steps of so many epochs of training."""
+        t, n_train = self.trainer, self.dataset.n_train
+        if t.evaluate_on == "validation" and isinstance(self.dataset, ImageDataset):
+            n_train -= n_train // 6  # what is held out: see Images
         return epochs * math.ceil(min(t.train_examples or n_train, n_train) / t.batch_size)
 
     def scalars(self) -> dict[str, float]:
@@ -203,12 +209,15 @@ class Config:
                     del science[group][name]
         if not self.has_feedback:
             del science["init_of_B"]
+        if isinstance(self.schedule, Constant):  # as before there were others
+            del science["schedule"]
         return science
 
     def course(self) -> str:
         """Equal for runs of which the longer goes, at first, as the shorter does."""
         science = self.science()
-        del science["trainer"]["epochs"]
+        if not isinstance(self.schedule, WholeRunSchedule):
+            del science["trainer"]["epochs"]
         return json.dumps(science, sort_keys=True)
 
     def architecture(self) -> str:
@@ -242,6 +251,7 @@ class Config:
 
 def parse(raw: dict[str, Any]) -> Config:
     """Check a composed configuration (plain containers). Raises UserError naming the key."""
+    raw = {"schedule": {"name": "constant"}, **raw}  # folders from before there were others
     raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
     rule = registry.build("learning_rule", _group(raw, "learning_rule"))
     searches = isinstance(rule, SearchRule)
@@ -279,6 +289,7 @@ def parse(raw: dict[str, Any]) -> Config:
     config = Config(
         learning_rule=rule,
         optimizer=None if searches else registry.build("optimizer", raw["optimizer"]),
+        schedule=registry.build("schedule", raw["schedule"]),
         dataset=dataset,
         task=registry.build("task", task),
         model=registry.build("model", raw["model"]),
@@ -342,6 +353,8 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
     t = config.trainer
+    if isinstance(rule, SearchRule) and not isinstance(config.schedule, Constant):
+        raise UserError(no_optimizer(f"schedule={config.schedule.name}", rule.name))
     if t.weight_decay and isinstance(rule, SearchRule):
         raise UserError(
             f"trainer.weight_decay={t.weight_decay:g}: learning_rule={rule.name} searches, and has "

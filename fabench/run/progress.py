@@ -58,6 +58,8 @@ def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
     lines = {"rule": named(config.learning_rule.name, "learning_rule")}
     if config.optimizer:
         lines["optimizer"] = named(config.optimizer.name, "optimizer")
+        if config.schedule.name != "constant":
+            lines["schedule"] = config.schedule.name
     lines |= {
         "dataset": config.problem,
         "network": "-".join(map(str, widths)) + f", {parameters:,} trained parameters",

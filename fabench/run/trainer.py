@@ -69,7 +69,8 @@ def population_of(
     return Population(
         layers, config.learning_rule, config.optimizer, config.task, rows,
         NumberFormat(config.precision, device, largest, fp32_kernel), init_of_B=config.init_of_B,
-        adversarial=t.adversarial, steps_an_epoch=config.steps(1), epochs=t.epochs,
+        schedule=config.schedule, adversarial=t.adversarial, steps_an_epoch=config.steps(1),
+        epochs=t.epochs,
     )  # fmt: skip
 
 

@@ -344,6 +344,11 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
     "setting of another group": ([], ["optimizer.weight_decay="], ["mean trainer.weight_decay?"]),
     "setting without its group": ([], ["epochs=3"], ["mean trainer.epochs?"]),
     "a search's rate": ([], ["learning_rule=local_search", "optimizer.lr=1"], [f"lr: {SEARCHES}"]),
+    "a search's schedule": (
+        [],
+        ["learning_rule=local_search", "schedule=cosine"],
+        [f"schedule=cosine: {SEARCHES}"],
+    ),
     "a search's rate in a sweep": (
         ["-m"],
         ["learning_rule=bp,local_search", "optimizer.lr=1,2"],

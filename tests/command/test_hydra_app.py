@@ -58,6 +58,7 @@ def test_the_default_is_dfa_on_mnist_parity_with_three_digits_and_three_seeds(co
     assert names == {
         "learning_rule": "dfa",
         "optimizer": "sgd",
+        "schedule": "constant",
         "dataset": "mnist",
         "task": "parity",
         "model": "mlp",
@@ -68,7 +69,9 @@ def test_the_default_is_dfa_on_mnist_parity_with_three_digits_and_three_seeds(co
     assert "hydra" not in config
 
 
-GROUPS = ("learning_rule", "optimizer", "dataset", "init_of_B", "model", "task", "trainer")
+GROUPS = (
+    "learning_rule", "optimizer", "schedule", "dataset", "init_of_B", "model", "task", "trainer",
+)  # fmt: skip
 
 
 OPTIONS = {group: sorted((CONF / group).glob("*.yaml")) for group in GROUPS}

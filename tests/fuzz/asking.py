@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from fabench.command import cli
 from fabench.dataset.files import download
+from fabench.run.config import GROUPS
 from fabench.run.store import TIMES
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -165,7 +166,7 @@ THEIRS = ("defaults", "name", "hydra")
 def settings() -> dict[str, object]:
     """Every dotted key that some file in conf/ has, with its value there."""
     found: dict[str, object] = {}
-    for group in ("learning_rule", "optimizer", "dataset", "task", "model", "init_of_B", "trainer"):
+    for group in GROUPS:
         for option in options()[group]:
             content = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
             found |= {f"{group}.{k}": v for k, v in content.items() if k not in THEIRS}

@@ -47,7 +47,9 @@ def test_every_option_composes_and_parses(option):
     assert config.layers()[-1].fan_out == config.task.n_outputs
 
 
-@pytest.mark.parametrize("group", ["learning_rule", "optimizer", "dataset", "task", "model"])
+@pytest.mark.parametrize(
+    "group", ["learning_rule", "optimizer", "schedule", "dataset", "task", "model"]
+)
 def test_every_implementation_has_its_yaml(group):
     options = {file.stem for file in (CONF / group).glob("*.yaml")}
     assert options >= set(registry.names(group))
@@ -140,6 +142,8 @@ SCIENCE = [
     {"optimizer__lr": 1.5},
     {"optimizer__beta1": 0.8},
     {"optimizer": "nadam"},
+    {"schedule": "step"},
+    {"schedule": "cosine"},
     {"learning_rule": "fa"},
     {"learning_rule": "bp"},
     {"init_of_B": "xavier"},
@@ -365,6 +369,22 @@ WRONG = {
     "learning_rule.alpha": [*POSITIVE, None],
     "learning_rule.nudging": ["negative", 1, None],
     "learning_rule.nudged_steps": [*COUNT, None],
+    "learning_rule.perturbed": ["both", 1, None],
+    "learning_rule.directions": [*COUNT, None],
+    "learning_rule.pairs": [*COUNT, None],
+    "learning_rule.sigma": [*POSITIVE, None],
+    "learning_rule.shaping": ["rank", 1, None],
+    "learning_rule.weights": [*COUNT, None],
+    "learning_rule.individuals": [*COUNT, None],
+    "learning_rule.parents": [*COUNT, None],
+    "learning_rule.elites": [-1, 1.5, "3", True, None],
+    "learning_rule.children": [-1, 1.5, "3", True, None],
+    "schedule.gamma": [*POSITIVE, None],
+    "schedule.every": [*COUNT, None],
+    "schedule.decay": [-1e-9, NAN, INF, "0", True, None],
+    "schedule.warmup": [*POSITIVE, None],
+    "schedule.start": [-1e-9, NAN, INF, "0", True, None],
+    "schedule.final": [-1e-9, NAN, INF, "0", True, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 MACHINE = {"learning_rule": "contrastive_divergence", "model__activation": "sigmoid"}
@@ -402,6 +422,19 @@ HAS = {  # keys that not every option has, and an option that has them
     **{f"learning_rule.{key}": {"learning_rule": "equilibrium_propagation"} for key in (
         "beta", "nudging", "nudged_steps",
     )},
+    **{f"learning_rule.{key}": {"learning_rule": "forward_gradient"} for key in (
+        "perturbed", "directions",
+    )},
+    **{f"learning_rule.{key}": {"learning_rule": "evolution_strategy"} for key in (
+        "pairs", "sigma", "shaping",
+    )},
+    "learning_rule.weights": {"learning_rule": "weight_search"},
+    **{f"learning_rule.{key}": {"learning_rule": "genetic_algorithm"} for key in (
+        "individuals", "parents", "elites", "children",
+    )},
+    **{f"schedule.{key}": {"schedule": "step"} for key in ("gamma", "every")},
+    "schedule.decay": {"schedule": "inverse_time"},
+    **{f"schedule.{key}": {"schedule": "warmup_cosine"} for key in ("warmup", "start", "final")},
     **{f"model.{key}": {"model": "wide_resnet", "model__hidden": []} for key in (
         "depth", "width",
     )},
@@ -439,7 +472,8 @@ def test_every_key_is_refused_something(make_raw):
     """A new key must be put into WRONG; the optimizers' own are in their contract test."""
     keys = set()
     rules = [{"learning_rule": rule} for rule in registry.names("learning_rule")]
-    for options in [*rules, {"model": "convnet"}, {"model": "wide_resnet"}]:
+    schedules = [{"schedule": schedule} for schedule in registry.names("schedule")]
+    for options in [*rules, *schedules, {"model": "convnet"}, {"model": "wide_resnet"}]:
         raw = make_raw(**options)
         for group, value in raw.items():
             keys |= {f"{group}.{key}" for key in value} if isinstance(value, dict) else {group}
@@ -460,6 +494,9 @@ def test_every_group_is_needed(make_raw, group):
         with pytest.raises(UserError, match=rf"^{group}="):
             parse(raw | {group: value})
     del raw[group]
+    if group == "schedule":  # folders from before there was one
+        assert parse(raw).schedule == parse(make_raw()).schedule
+        return
     with pytest.raises(UserError, match=rf"^{group}="):
         parse(raw)
 

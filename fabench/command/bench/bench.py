@@ -7,12 +7,11 @@ steps as fit into ``bench.seconds``. Evaluation is not timed.
 import copy
 import functools
 import json
-import os
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +24,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from rich.table import Table
 
-from fabench.command.bench.contenders import CONTENDERS, Contender, Problem
+from fabench.command.bench.contenders import CONTENDERS, Contender, Problem, available
+from fabench.command.bench.loops import LoopName
 from fabench.command.bench.measure import alternate, bound_of_step, peak_bytes, reset_peak
 from fabench.command.bench.networks import beside_others
 from fabench.command.hydra_app import composing, plain
@@ -51,7 +51,6 @@ ContenderName = Literal["fabench", "autograd", "compiled", "dataloader", "vmap",
 MOST_ONE_BY_ONE = 24
 """Networks up to which contenders are measured that train one after the other."""
 
-
 AT_LEAST_ONE = Field(min_length=1)
 
 
@@ -69,8 +68,7 @@ class Settings:
     scaling: bool
     models: list[str]
     products: list[str]
-    loops: list[Literal["difference_target_propagation", "equilibrium_propagation",
-                        "contrastive_divergence"]]  # fmt: skip
+    loops: list[LoopName]
 
 
 def bench(args: Sequence[str], conf: Path) -> int:
@@ -87,7 +85,7 @@ def bench(args: Sequence[str], conf: Path) -> int:
     for k in settings.k:
         check_memory(parse(_changed(raw, "dfa", k)), max(populations))
     precisions = settings.precisions or _precisions(device)
-    contenders = list(_available(settings.contenders))
+    contenders = list(available(settings.contenders))
     command = shlex.join(["fabench", "bench", *args])
     folder = Path(config.general.output_dir) / "tables"
     suffix = "" if device.type == "cpu" else f"_{device.type}"
@@ -156,24 +154,6 @@ def _precisions(device: torch.device) -> list[Precision]:
 def _shared_precision(device: torch.device) -> Precision:
     """What contenders of one precision compute in: the fastest that takes and gives float32."""
     return "tf32" if device.type == "cuda" else "fp32"
-
-
-def _available(names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        if name == "jax":
-            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # beside torch
-            try:
-                import jax  # noqa: F401
-            except ImportError:
-                console.print("jax is not installed: skipped (pip install 'fabench[bench]').")
-                continue
-        if name == "compiled":
-            try:
-                torch.compile(torch.neg)(torch.ones(2))
-            except Exception:  # whatever a missing or broken compiler makes of it
-                console.print("torch.compile finds no C++ compiler: compiled is skipped.")
-                continue
-        yield name
 
 
 def _changed(raw: dict[str, Any], rule: str, k: int) -> dict[str, Any]:

@@ -8,7 +8,9 @@ that ``h`` receives, e B instead of e W^T.
 Axes: R rows, S data streams, I inputs, H hidden units, B batch, N examples, k images an example.
 """
 
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -22,6 +24,7 @@ from fabench.population.examples import Epoch, Examples
 from fabench.population.loop import Loop
 from fabench.population.population import Population
 from fabench.run.config import Config
+from fabench.run.progress import console
 
 Weights = tuple[Tensor, Tensor]
 
@@ -324,3 +327,22 @@ CONTENDERS: dict[str, type[Contender]] = {
     "vmap": Vmap,
     "jax": Jax,
 }
+
+
+def available(names: Sequence[str]) -> Iterator[str]:
+    """The contenders that this machine has; a line on each that is left out."""
+    for name in names:
+        if name == "jax":
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # beside torch
+            try:
+                import jax  # noqa: F401
+            except ImportError:
+                console.print("jax is not installed: skipped (pip install 'fabench[bench]').")
+                continue
+        if name == "compiled":
+            try:
+                torch.compile(torch.neg)(torch.ones(2))
+            except Exception:  # whatever a missing or broken compiler makes of it
+                console.print("torch.compile finds no C++ compiler: compiled is skipped.")
+                continue
+        yield name

@@ -5,6 +5,8 @@ drawn comes from torch.
 Axes: B batch, I inputs, H hidden units, C outputs. ``W[l]`` [I, O] and ``b[l]`` [O] are layer l's.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -135,7 +137,10 @@ class Divergence(Loop):
         v += rate * (x - x_1).sum(0)
 
 
-LOOPS: dict[str, type[Loop]] = {
+LoopName = Literal[
+    "difference_target_propagation", "equilibrium_propagation", "contrastive_divergence"
+]
+LOOPS: dict[LoopName, type[Loop]] = {
     "difference_target_propagation": DifferenceTargets,
     "equilibrium_propagation": Equilibrium,
     "contrastive_divergence": Divergence,

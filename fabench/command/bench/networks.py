@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fabench.command.bench.loops import LOOPS
+from fabench.command.bench.loops import LOOPS, LoopName
 from fabench.command.bench.measure import alternate, repeated
 from fabench.model.layer.convolution import Averaging, Convolution
 from fabench.model.layer.network import ACTIVATIONS, Layer, source
@@ -71,25 +71,25 @@ def against_products(
 
 
 def against_loops(
-    configs: Sequence[Config], populations: Sequence[int], seconds: float, repetitions: int
+    configs: dict[LoopName, Config], populations: Sequence[int], seconds: float, repetitions: int
 ) -> list[dict[str, Any]]:
     """Every rule and its plain loop, for so many networks: a row each."""
     rows = []
-    for config in configs:
+    for name, config in configs.items():
         for n in populations:
             device = resolve_device(config)
-            steps: dict[str, Step] = {"fabench": trains(config, n), "loop": loops(config, n)}
+            steps: dict[str, Step] = {"fabench": trains(config, n), "loop": loops(name, config, n)}
             taken = alternate(list(steps.values()), seconds, repetitions, device)
-            for name, step in zip(steps, taken, strict=True):
-                rows.append(_row(config, name, n, step / n, taken[0] / n))
+            for contender, step in zip(steps, taken, strict=True):
+                rows.append(_row(config, contender, n, step / n, taken[0] / n))
     return rows
 
 
-def loops(config: Config, n_networks: int) -> Step:
-    """Takes so many steps with every network, one after the other, by its rule's plain loop."""
+def loops(name: LoopName, config: Config, n_networks: int) -> Step:
+    """Takes so many steps with every network, one after the other, by a rule's plain loop."""
     people = population(config, n_networks)
     x, y = batch(config, people.device)
-    each = [LOOPS[config.learning_rule.name](people, row) for row in range(n_networks)]
+    each = [LOOPS[name](people, row) for row in range(n_networks)]
 
     def train(n: int) -> None:
         for loop in each:
@@ -103,7 +103,7 @@ def beside_others(
     chosen: Callable[..., Config],
     models: Sequence[str],
     rules: Sequence[str],
-    plain: Sequence[str],
+    plain: Sequence[LoopName],
     seconds: float,
     repetitions: int,
 ) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def beside_others(
 
     rows = against_torch(nets, (1, 3), seconds, repetitions)
     rows += against_products([of_rule(rule) for rule in rules], seconds, repetitions)
-    rows += against_loops([of_rule(rule) for rule in plain], (1, 3), seconds, repetitions)
+    rows += against_loops({rule: of_rule(rule) for rule in plain}, (1, 3), seconds, repetitions)
     table = Table("", "networks", "", "examples a second", "times fabench")
     for row in rows:
         what = f"{row['model']}, {row['learning_rule']}"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from fabench.command import cli
-from fabench.command.bench import bench
+from fabench.command.bench.contenders import available
 
 TINY = [
     "dataset=digits",
@@ -78,7 +78,7 @@ def test_jax_is_skipped_with_a_line_where_it_is_missing(monkeypatch, capsys):
         return original(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    assert list(bench._available(["jax", "vmap"])) == ["vmap"]
+    assert list(available(["jax", "vmap"])) == ["vmap"]
     assert "jax is not installed: skipped" in capsys.readouterr().out
 
 
