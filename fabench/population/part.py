@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import LearningRule
 from fabench.model.layer.network import ForwardPass, Layer, Outer, forward
+from fabench.model.layer.parameter import learning
 from fabench.optimizer.base import State
 from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
@@ -42,6 +44,10 @@ class Shared:
     schedule: Schedule
     steps_an_epoch: int
     epochs: int
+    clip_norm: float | None
+    """The largest norm of the network's gradient, all parameters together."""
+    gradient_noise: tuple[float, float]
+    """eta and gamma of the variance eta / (1 + t)^gamma that is added to it in step t."""
 
 
 class PopulationPart(Part):
@@ -68,6 +74,9 @@ class PopulationPart(Part):
         self.tensors, self.state, self.scalars = tensors, state, scalars
         self.operands_of = CastParameters(tensors, rows, shared)
         self.noted: dict[str, Tensor] | None = None
+        changes = shared.clip_norm is not None or shared.gradient_noise[0] > 0
+        self.changed = frozenset(learning(self.layers) if changes else ())
+        self.waiting: list[tuple[str, Tensor, float | Tensor]] = []  # for the step's end
         self.kept: dict[str, tuple[int, Tensor]] = {}  # what was drawn last, by stream
 
     def begin(self, t: int | Tensor) -> None:
@@ -130,6 +139,29 @@ class PopulationPart(Part):
         if self.noted is not None:
             self.noted[name] = g.value(self.as_operand) if isinstance(g, Outer) else g
             return
+        if name in self.changed:
+            value = g.value(self.as_operand) if isinstance(g, Outer) else g
+            self.waiting.append((name, value.float(), rate))
+            return
+        self._descend(name, g, rate)
+
+    def finish(self) -> None:
+        """End the step: let descend what waits for the whole gradient, clipped and with noise."""
+        s, (eta, gamma) = self.shared, self.shared.gradient_noise
+        gradients = [g for _, g, _ in self.waiting]
+        if s.clip_norm is not None and gradients:
+            squares = [g.square().sum((1, 2), keepdim=True) for g in gradients]
+            norm = torch.stack(squares).sum(0).sqrt()
+            factor = (s.clip_norm / norm).clamp(max=1)
+            gradients = [factor * g for g in gradients]
+        for (name, _, rate), g in zip(self.waiting, gradients, strict=True):
+            if eta:
+                sd = (eta / (1 + self.t) ** gamma) ** 0.5
+                g = g + sd * self.noise(f"gradient of {name}", g.shape[1:]).float()
+            self._descend(name, g, rate)
+        self.waiting.clear()
+
+    def _descend(self, name: str, g: Tensor | Outer, rate: float | Tensor) -> None:
         descent, numbers = self.shared.descent, self.numbers
         assert descent is not None
         if isinstance(rate, Tensor) or rate != 1:

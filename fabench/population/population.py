@@ -111,6 +111,8 @@ class Population:
         init_of_B: InitOfB,
         schedule: Schedule,
         adversarial: float = 0.0,
+        clip_norm: float | None = None,
+        gradient_noise: tuple[float, float] = (0.0, 0.0),
         steps_an_epoch: int = 1,
         epochs: int = 1,
     ) -> None:
@@ -149,7 +151,7 @@ class Population:
         self._shared = Shared(
             layers, task.objective, self.descent, draws, operand, scratch,
             fixed, frozenset(n for n, p in self.parameters.items() if p.exact), adversarial,
-            schedule, steps_an_epoch, epochs,
+            schedule, steps_an_epoch, epochs, clip_norm, gradient_noise,
         )  # fmt: skip
         size = len(rows) if self.together else 1
         self._parts = [self.part(slice(r, r + size)) for r in range(0, len(rows), size)]
@@ -157,7 +159,7 @@ class Population:
             largest, steps = largest_weight(layers) * size, epochs * steps_an_epoch
             with threads_an_operation(torch.get_num_threads() // self._lanes()):  # as in training
                 self.descent.compile(largest, size, steps, self._parts[0].scalars)
-        self.replays = is_a_graph(self.device, rule, layers)
+        self.replays = is_a_graph(self.device, rule, layers) and not gradient_noise[0]
 
     def part(self, rows: slice) -> PopulationPart:
         """Some rows as their rule sees them: views, which stand at the last step taken."""
@@ -277,7 +279,9 @@ class Population:
 
     def _step(self, part: PopulationPart, x: Tensor, y: Tensor, number: int | Tensor) -> Tensor:
         part.begin(number)
-        return part.rule.learn(part, x, y).float()
+        output = part.rule.learn(part, x, y).float()
+        part.finish()
+        return output
 
     # -- Saving ------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from fabench.schema import (
     STRICT,
     Count,
     NonNegative,
+    Rate,
     UserError,
     WrongValue,
     no_optimizer,
@@ -62,6 +63,9 @@ class Trainer:
     train_examples: Count | None
     test_examples: Count | None
     same_examples: bool = False
+    clip_norm: Rate | None = None
+    gradient_noise: NonNegative = 0.0
+    gradient_noise_decay: NonNegative = 0.55
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -353,6 +357,9 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
     t = config.trainer
+    if isinstance(rule, SearchRule) and (t.clip_norm is not None or t.gradient_noise):
+        key = "clip_norm" if t.clip_norm is not None else "gradient_noise"
+        raise UserError(no_optimizer(f"trainer.{key}={getattr(t, key):g}", rule.name))
     if isinstance(rule, SearchRule) and not isinstance(config.schedule, Constant):
         raise UserError(no_optimizer(f"schedule={config.schedule.name}", rule.name))
     if t.weight_decay and isinstance(rule, SearchRule):
