@@ -22,7 +22,7 @@ import torch
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
 from fabench.command.bench.measure import alternate, repeated
@@ -79,8 +79,9 @@ def figures(args: Sequence[str], conf: Path) -> int:
         for name in names
     }
     every = [config for configs in needed.values() for config in configs]
+    first = every[0] if every else composed("")[0]  # a recipe may need no runs
     _show_plan(needed)
-    if every[0].general.dry_run:
+    if first.general.dry_run:
         return 0
     errors = {o.config.identity(): o.error for o in execute(every, command) if o.error}
     failed = 0
@@ -89,7 +90,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
             for c in configs:
                 if c.identity() in errors:
                     raise errors[c.identity()]
-            for path in make(name, known[name], configs, command):
+            for path in make(name, known[name], configs or [first], command):
                 console.print(f"{name}: {path}", soft_wrap=True)
         except (UserError, RunFailed) as error:
             console.print(f"{name}: not made: {error}", soft_wrap=True)
@@ -100,7 +101,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
 
 
 def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
-    """The runs of the experiments' sweeps, each once; an override may sweep, too."""
+    """The runs of the experiments' sweeps ("": of none), each once; an override may sweep, too."""
     configs = []
     given = [checked(override, conf) for override in overrides]
     parsed = OverridesParser.create().parse_overrides(given)
@@ -108,7 +109,7 @@ def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -
     fixed = [text for text in given if text not in sweeps]
     with composing(conf):
         for experiment in experiments:
-            base = [f"experiment={experiment}", *fixed]
+            base = [f"experiment={experiment}"] * bool(experiment) + fixed
             for job in _jobs(base, sweeps):
                 configs.append(parse(plain(compose("config", [*base, *job]))))
     return _distinct(configs)
@@ -122,8 +123,7 @@ def _jobs(base: list[str], sweeps: Sequence[str] = ()) -> list[list[str]]:
     """The overrides of every job of an experiment's sweep, as Hydra's sweeper would list them;
     ``sweeps`` take the place of the experiment's own."""
     composed: DictConfig = compose("config", base, return_hydra_config=True)
-    params = OmegaConf.to_container(composed.hydra.sweeper.params or {})
-    assert isinstance(params, dict)
+    params = composed.hydra.sweeper.params or {}
     taken = {override.split("=")[0] for override in [*base, *sweeps]}
     own = [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
     check_number_of_jobs([*own, *sweeps], composed.max_jobs)
@@ -199,11 +199,11 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
 
 def make(name: str, module: ModuleType, configs: Sequence[Config], command: str) -> list[Path]:
     """Draw or tabulate, and write the files with their caption data. Returns their paths."""
-    frame = dataframe(configs)
+    frame = dataframe(configs) if module.EXPERIMENTS else pd.DataFrame({"seed": []})
     caption = {
         "Title": (module.__doc__ or "").splitlines()[0],
         "command": command,
-        "runs": [RunFolder(config).path.name for config in configs],
+        "runs": [RunFolder(config).path.name for config in configs if module.EXPERIMENTS],
         "seeds": sorted(set(frame.seed.tolist())),
         "interval": "Student-t 95 % interval of the mean over seeds",
         "commit": environment.commit(),

@@ -12,7 +12,8 @@ iteration methods", 1964.
 
 Differences from torch.optim.SGD(momentum=...)
 1. torch leaves lr out of (1) and multiplies by it in (2): its velocity is v / lr. The weights are
-   the same while lr is constant, which it is here; the thesis's form is kept.
+   the same while lr is constant; where a schedule changes it, torch's earlier steps change with
+   it, and ours, the thesis's, stay as they were.
 """
 
 from types import SimpleNamespace

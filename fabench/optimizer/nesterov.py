@@ -25,7 +25,8 @@ Differences from the thesis
 1. What is evaluated and stored is W, not theta; theta = W + gamma v. The gradients and the
    sequence of theta are the thesis's.
 Differences from torch.optim.SGD(nesterov=True), which stores the same W
-1. torch's velocity is v / lr; the weights are the same while lr is constant, which it is here.
+1. torch's velocity is v / lr; the weights are the same while lr is constant; where a schedule
+   changes it, torch's earlier steps change with it, and ours stay as they were.
 """
 
 from types import SimpleNamespace
