@@ -59,17 +59,22 @@ class WeightSearch(SearchRule, NoisyRule):
     def learn(self, part: Part, x: Tensor, y: Tensor) -> Tensor:
         passed = part.forward(x)
         h, a = list(passed.h), list(passed.a)
-        theta = {name: part[name].clone() for name in learning(part.layers)}
+        theta = {name: part[name].clone() for name in network_parameters(part.layers)}
+        sizes = {name: theta[name][0].numel() for name in order(part.layers)}
         drawn = part.noise("weight search", (self.weights, 1)).float()
         first = (max(int(part.t), 1) - 1) * self.weights
         for number in range(self.weights):
-            rounds, name, i, o = place(theta, first + number)
-            layer = int(name[1:])
-            scale = self.scale * self.decay**rounds * part[f"sd{layer}"]
+            rounds, place = divmod(first + number, sum(sizes.values()))
+            for name, size in sizes.items():
+                if place < size:
+                    break
+                place -= size
+            scale = self.scale * self.decay**rounds * part[f"sd{name[1:]}"]
             delta = scale * drawn[:, number : number + 1]  # (1)
-            self.move(part, theta, name, (i, o), delta, h, a, y)
-        for name, value in theta.items():
-            part.put(name, value)
+            at = divmod(place, theta[name].shape[2])
+            self.move(part, theta, name, at, delta, h, a, y)
+        for name in sizes:
+            part.put(name, theta[name])
         return passed.output
 
     def move(
@@ -97,7 +102,7 @@ class WeightSearch(SearchRule, NoisyRule):
             inputs[above] = part.as_operand(f(tried[above - 1]))
             tried[above] = product(inputs[above], part.as_operand(theta[f"W{above}"]))
             if part.layers[above].bias_init is not None:
-                tried[above] = tried[above] + theta.get(f"b{above}", part[f"b{above}"])
+                tried[above] = tried[above] + theta[f"b{above}"]
         loss = part.loss(tried[len(part.layers) - 1], y.repeat(1, 3, 1))
         best = loss.unflatten(1, (3, B)).mean(2).argmin(1)
         rows = torch.arange(len(best), device=best.device)
@@ -108,16 +113,9 @@ class WeightSearch(SearchRule, NoisyRule):
         theta[name][:, i, o] += sign * delta[:, 0, 0]
 
 
-def place(theta: dict[str, Tensor], number: int) -> tuple[int, str, int, int]:
-    """Of the weight that comes as ``number``: in which pass, and its parameter, row and column."""
-    names = sorted(theta, key=lambda name: (-int(name[1:]), name[0] != "W"))
-    rounds, number = divmod(number, sum(theta[name][0].numel() for name in names))
-    for name in names:
-        size = theta[name][0].numel()
-        if number < size:
-            break
-        number -= size
-    return rounds, name, *divmod(number, theta[name].shape[2])
+def order(layers: tuple[Layer, ...]) -> list[str]:
+    """The parameters that learn, as their turns come: the last layer's first, W before b."""
+    return sorted(learning(layers), key=lambda name: (-int(name[1:]), name[0] != "W"))
 
 
 def spread(weights: Parameter, rng: Generator) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ def loss(theta, x, y):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"model__bias": True}, {}, {"model__bias": True, "trainer__frozen_layers": [1]}],
+    [{"model__bias": True}, {}, {"model__bias": True, "trainer__frozen_layers": [2]}],
     ids=["biases", "none", "a frozen layer"],
 )
 def test_follows_a_loop_through_more_than_a_pass(make_config, settings):
