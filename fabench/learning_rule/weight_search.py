@@ -16,7 +16,9 @@ Differences from the paper:
 2. The paper lets the scale fall linearly over the training, to a tenth, and has no biases.
 """
 
+from bisect import bisect
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -60,20 +62,19 @@ class WeightSearch(SearchRule, NoisyRule):
         passed = part.forward(x)
         h, a = list(passed.h), list(passed.a)
         theta = {name: part[name].clone() for name in network_parameters(part.layers)}
-        sizes = {name: theta[name][0].numel() for name in order(part.layers)}
+        names = order(part.layers)
+        ends = list(accumulate(theta[name][0].numel() for name in names))
         drawn = part.noise("weight search", (self.weights, 1)).float()
         first = (max(int(part.t), 1) - 1) * self.weights
         for number in range(self.weights):
-            rounds, place = divmod(first + number, sum(sizes.values()))
-            for name, size in sizes.items():
-                if place < size:
-                    break
-                place -= size
+            rounds, place = divmod(first + number, ends[-1])
+            which = bisect(ends, place)
+            name, before = names[which], [0, *ends][which]
             scale = self.scale * self.decay**rounds * part[f"sd{name[1:]}"]
             delta = scale * drawn[:, number : number + 1]  # (1)
-            at = divmod(place, theta[name].shape[2])
+            at = divmod(place - before, theta[name].shape[2])
             self.move(part, theta, name, at, delta, h, a, y)
-        for name in sizes:
+        for name in names:
             part.put(name, theta[name])
         return passed.output
 
