@@ -3,9 +3,9 @@
 A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps in conf/experiment
 whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their
 dataframe: the rows of every metrics.csv and, beside the metrics, the columns learning_rule,
-optimizer, dataset, init_of_B, k and folder, and every other setting of the optimizer, dataset,
-task, model and trainer under its own name (lr, p, weight_scale, epochs, ...; a list as text:
-800-800).
+optimizer, dataset, init_of_B, k and folder, and every other setting of the rule, optimizer,
+dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale, epochs, ...; a list
+as text: 800-800). Intervals are those of the mean over seeds, unless the recipe says so: INTERVAL.
 """
 
 import functools
@@ -22,7 +22,7 @@ import torch
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
 from fabench.command.bench.measure import alternate, repeated
@@ -38,6 +38,9 @@ from fabench.run.execute import execute, find, populations
 from fabench.run.progress import console
 from fabench.run.store import RunFolder, now, write_json, write_text
 from fabench.schema import RunFailed, UserError, nearest
+
+INTERVAL = "Student-t 95 % interval of the mean over seeds"
+"""What a recipe's intervals are, if it does not say otherwise."""
 
 PRODUCTS = 0.5
 """The part of a plan's time that matrix products take, roughly."""
@@ -122,8 +125,7 @@ def _jobs(base: list[str], sweeps: Sequence[str] = ()) -> list[list[str]]:
     """The overrides of every job of an experiment's sweep, as Hydra's sweeper would list them;
     ``sweeps`` take the place of the experiment's own."""
     composed: DictConfig = compose("config", base, return_hydra_config=True)
-    params = OmegaConf.to_container(composed.hydra.sweeper.params or {})
-    assert isinstance(params, dict)
+    params = composed.hydra.sweeper.params or {}
     taken = {override.split("=")[0] for override in [*base, *sweeps]}
     own = [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
     check_number_of_jobs([*own, *sweeps], composed.max_jobs)
@@ -178,7 +180,7 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
         folder, resolved = RunFolder(config), config.resolved()
         settings = {
             key: "-".join(map(str, value)) if isinstance(value, list) else value
-            for group in ("optimizer", "dataset", "task", "model", "trainer")
+            for group in ("learning_rule", "optimizer", "dataset", "task", "model", "trainer")
             for key, value in resolved.get(group, {}).items()
             if key != "name" and value is not None
         }
@@ -205,7 +207,7 @@ def make(name: str, module: ModuleType, configs: Sequence[Config], command: str)
         "command": command,
         "runs": [RunFolder(config).path.name for config in configs],
         "seeds": sorted(set(frame.seed.tolist())),
-        "interval": "Student-t 95 % interval of the mean over seeds",
+        "interval": getattr(module, "INTERVAL", INTERVAL),
         "commit": environment.commit(),
         "hardware": environment.hardware(resolve_device(configs[0])),
         "made": now(),
