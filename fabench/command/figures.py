@@ -4,8 +4,8 @@ A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps 
 whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their
 dataframe: the rows of every metrics.csv and, beside the metrics, the columns learning_rule,
 optimizer, dataset, init_of_B, k and folder, and every other setting of the rule, optimizer,
-dataset, task, model and trainer under its own name (lr, p, weight_scale, epochs, ...; a list as
-text: 800-800).
+dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale, epochs, ...; a list
+as text: 800-800). Intervals are those of the mean over seeds, unless the recipe says so: INTERVAL.
 """
 
 import functools
@@ -38,6 +38,9 @@ from fabench.run.execute import execute, find, populations
 from fabench.run.progress import console
 from fabench.run.store import RunFolder, now, write_json, write_text
 from fabench.schema import RunFailed, UserError, nearest
+
+INTERVAL = "Student-t 95 % interval of the mean over seeds"
+"""What a recipe's intervals are, if it does not say otherwise."""
 
 PRODUCTS = 0.5
 """The part of a plan's time that matrix products take, roughly."""
@@ -205,7 +208,7 @@ def make(name: str, module: ModuleType, configs: Sequence[Config], command: str)
         "command": command,
         "runs": [RunFolder(config).path.name for config in configs if module.EXPERIMENTS],
         "seeds": sorted(set(frame.seed.tolist())),
-        "interval": "Student-t 95 % interval of the mean over seeds",
+        "interval": getattr(module, "INTERVAL", INTERVAL),
         "commit": environment.commit(),
         "hardware": environment.hardware(resolve_device(configs[0])),
         "made": now(),

@@ -1,4 +1,4 @@
-"""Statistics over seeds: mean, sample standard deviation, Student-t 95 % interval."""
+"""Statistics over seeds: means and rates of success, with their 95 % intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +40,14 @@ def summarize(values: Sequence[float]) -> Summary:
     sd = float(x.std(ddof=1)) if n > 1 else np.nan
     half = _student_quantile(n - 1) * sd / sqrt(n) if n > 1 else np.nan
     return Summary(n, mean, sd, mean - half, mean + half)
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's interval of the probability of what happened so many times in n."""
+    z = 1.959963984540054  # z_{0.975} of the normal distribution
+    middle = (successes + z**2 / 2) / (n + z**2)
+    half = z * sqrt(successes * (n - successes) / n + z**2 / 4) / (n + z**2)
+    return middle - half, middle + half
 
 
 def _student_quantile(degrees_of_freedom: int) -> float:

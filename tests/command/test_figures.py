@@ -126,6 +126,13 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("table_published_akrout", 4, {("kolen_pollack", "sgd", 3, 100)}),
         ("table_published_frenkel", 3, {("drtp", "nesterov", 3, 100)}),
         ("table_published_sanfiz", 6, {("brsf", "momentum", 3, 10)}),
+        ("fig_encoders", 3, {("bp", "sgd", 3, 200), ("contrastive_hebbian", "sgd", 3, 200)}),
+        ("fig_encoders_midpoint", 1, {("generec", "sgd", 3, 200)}),
+        ("fig_encoders_recirculation", 1, {("recirculation", "sgd", 3, 200)}),
+        ("fig_equilibrium_propagation", 32, {("equilibrium_propagation", "sgd", 3, 1)}),
+        ("fig_equilibrium_hebbian", 16, {("contrastive_hebbian", "sgd", 3, 1)}),
+        ("fig_equilibrium_generec", 12, {("generec", "sgd", 3, 1)}),
+        ("fig_equilibrium_weights", 15, {("contrastive_hebbian", "sgd", 3, 1)}),
     ],
 )
 def test_experiments_list_their_runs(experiment, n, expected):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import binomtest, t
 
-from fabench.run.statistics import summarize
+from fabench.run.statistics import summarize, wilson
 
 RNG = np.random.default_rng(0)
 SAMPLES = [RNG.normal(3, 2, n).tolist() for n in (2, 3, 5, 40)] + [[-1.0, -4.0, -9.0]]
@@ -64,3 +64,9 @@ def test_columns_of_a_table():
     names = ["a_mean", "a_sd", "a_ci95_low", "a_ci95_high"]
     assert list(s.columns("a").items()) == list(zip(names, values, strict=True))
     assert list(s.columns("a", sd=False)) == ["a_mean", "a_ci95_low", "a_ci95_high"]
+
+
+@pytest.mark.parametrize("successes, n", [(0, 30), (16, 30), (30, 30), (1, 2)])
+def test_a_rates_interval_is_scipys(successes, n):
+    expected = binomtest(successes, n).proportion_ci(method="wilson")
+    assert wilson(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
