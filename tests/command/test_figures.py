@@ -126,6 +126,12 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("table_published_akrout", 4, {("kolen_pollack", "sgd", 3, 100)}),
         ("table_published_frenkel", 3, {("drtp", "nesterov", 3, 100)}),
         ("table_published_sanfiz", 6, {("brsf", "momentum", 3, 10)}),
+        ("table_lra", 2, {("local_representation_alignment", "sgd", 3, 10)}),
+        ("table_lra_bp", 2, {("bp", "sgd", 3, 10)}),
+        ("table_lra_rate", 3, {("local_representation_alignment", "sgd", 3, 10)}),
+        ("table_lra_rate_bp", 3, {("bp", "sgd", 3, 10)}),
+        ("table_lra_scale", 2, {("local_representation_alignment", "sgd", 3, 10)}),
+        ("table_lra_scale_bp", 2, {("bp", "sgd", 3, 10)}),
     ],
 )
 def test_experiments_list_their_runs(experiment, n, expected):
@@ -246,6 +252,7 @@ SMOKE = {
     "table_nokland": [],
     "table_alignment_family": [],
     "table_published": [],
+    "table_lra": [],
 }
 
 
