@@ -122,8 +122,9 @@ def _jobs(base: list[str], sweeps: Sequence[str] = ()) -> list[list[str]]:
     """The overrides of every job of an experiment's sweep, as Hydra's sweeper would list them;
     ``sweeps`` take the place of the experiment's own."""
     composed: DictConfig = compose("config", base, return_hydra_config=True)
-    params = OmegaConf.to_container(composed.hydra.sweeper.params or {})
-    assert isinstance(params, dict)
+    sweeper = OmegaConf.to_container(composed.hydra.sweeper)
+    assert isinstance(sweeper, dict)
+    params = sweeper["params"] or {}
     taken = {override.split("=")[0] for override in [*base, *sweeps]}
     own = [f"{key}={value}" for key, value in map(_strings, params.items()) if key not in taken]
     check_number_of_jobs([*own, *sweeps], composed.max_jobs)

@@ -126,6 +126,9 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("table_published_akrout", 4, {("kolen_pollack", "sgd", 3, 100)}),
         ("table_published_frenkel", 3, {("drtp", "nesterov", 3, 100)}),
         ("table_published_sanfiz", 6, {("brsf", "momentum", 3, 10)}),
+        ("table_rbm_discriminative", 1, {("contrastive_divergence", "sgd", 3, 15)}),
+        ("table_rbm_generative", 1, {("contrastive_divergence", "sgd", 3, 10)}),
+        ("table_rbm_hybrid", 1, {("contrastive_divergence", "sgd", 3, 10)}),
         ("table_lra", 2, {("local_representation_alignment", "sgd", 3, 10)}),
         ("table_lra_bp", 2, {("bp", "sgd", 3, 10)}),
         ("table_lra_rate", 3, {("local_representation_alignment", "sgd", 3, 10)}),
@@ -252,6 +255,8 @@ SMOKE = {
     "table_nokland": [],
     "table_alignment_family": [],
     "table_published": [],
+    "table_rbm": [],
+    "fig_rbm": ["model.hidden=[60]"],
     "table_lra": [],
 }
 
