@@ -133,6 +133,9 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("fig_equilibrium_hebbian", 16, {("contrastive_hebbian", "sgd", 3, 1)}),
         ("fig_equilibrium_generec", 12, {("generec", "sgd", 3, 1)}),
         ("fig_equilibrium_weights", 15, {("contrastive_hebbian", "sgd", 3, 1)}),
+        ("table_rbm_discriminative", 1, {("contrastive_divergence", "sgd", 3, 15)}),
+        ("table_rbm_generative", 1, {("contrastive_divergence", "sgd", 3, 10)}),
+        ("table_rbm_hybrid", 1, {("contrastive_divergence", "sgd", 3, 10)}),
         ("table_lra", 2, {("local_representation_alignment", "sgd", 3, 10)}),
         ("table_lra_bp", 2, {("bp", "sgd", 3, 10)}),
         ("table_lra_rate", 3, {("local_representation_alignment", "sgd", 3, 10)}),
@@ -259,6 +262,8 @@ SMOKE = {
     "table_nokland": [],
     "table_alignment_family": [],
     "table_published": [],
+    "table_rbm": [],
+    "fig_rbm": ["model.hidden=[60]"],
     "table_lra": [],
 }
 

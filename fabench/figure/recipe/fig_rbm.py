@@ -1,0 +1,79 @@
+"""What classification RBMs of three objectives have learned of MNIST: samples and filters.
+
+The machines are those of ``table_rbm``, of the first seed. Samples: x | y, by Gibbs chains from
+random bits, the class held, STEPS times hidden units and inputs; drawn is the last step's p(x | h).
+Filters: the columns of W of the first hidden units, each divided by its largest weight, so that
+grey is 0.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import expit
+
+from fabench.figure import style
+from fabench.figure.embedding import Array
+from fabench.figure.recipe import table_rbm
+from fabench.figure.recipe.table_rbm import PUBLISHED, objective
+from fabench.randomness import generator
+from fabench.run.store import RunFolder
+
+EXPERIMENTS = table_rbm.EXPERIMENTS
+ON_REQUEST = True  # those of table_rbm
+
+STEPS = 1000
+ROWS, COLUMNS = 6, 10
+
+
+@dataclass(frozen=True)
+class Machine:
+    """W [I, H], U [H, C], and the biases v [I] of inputs, c [H] of hidden units."""
+
+    W: Array
+    U: Array
+    v: Array
+    c: Array
+
+    def samples(self, each: int, steps: int, rng: np.random.Generator) -> Array:
+        """p(x | h) [C, each, I] at the end of so many chains of every class."""
+        given_y = np.repeat(self.U.T, each, axis=0) + self.c
+        p = np.full((len(given_y), len(self.v)), 0.5)
+        for _ in range(steps):
+            x = rng.random(p.shape, np.float32) < p
+            p_h = expit(x.astype(np.float32) @ self.W + given_y)
+            h = rng.random(p_h.shape, np.float32) < p_h
+            p = expit(h.astype(np.float32) @ self.W.T + self.v)
+        return p.reshape(-1, each, len(self.v))
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Samples of the generative machine, and each one's filters."""
+    folders = {objective(folder): Path(folder) for folder in frame.folder.unique()}
+    with style.canvas(2, 2, height=2.3) as (figure, panels):
+        samples, *filters = panels.flat
+        generative = machine(folders["generative"])
+        drawn = generative.samples(ROWS, STEPS, generator(0, "samples", 0))
+        mosaic(samples, drawn, "generative: samples of each class")
+        for axes, name in zip(filters, PUBLISHED, strict=True):
+            W = machine(folders[name]).W.T[: ROWS * COLUMNS]
+            scaled = W / np.abs(W).max(axis=1, keepdims=True)
+            mosaic(axes, scaled.reshape(-1, ROWS, W.shape[1]), f"{name}: filters")
+        return figure
+
+
+def machine(folder: Path) -> Machine:
+    """That of a run's first seed; v is 0 where it is not learned."""
+    tensors = RunFolder.at(folder).weights()["tensors"]
+    W, U, c = (tensors[name][0].numpy() for name in ("W0", "W1", "b0"))
+    v = tensors["v0"][0, 0].numpy() if "v0" in tensors else np.zeros(len(W), np.float32)
+    return Machine(W, U, v, c[0])
+
+
+def mosaic(axes: Axes, images: Array, title: str) -> None:
+    """Square images [columns, rows, pixels], a title under them."""
+    side = round(images.shape[2] ** 0.5)
+    style.picture(axes, list(images.reshape(len(images), -1, side)), title)
