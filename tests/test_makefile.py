@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Makefile").read_text()
 RUN = ".venv/bin/fabench run learning_rule=dfa k=3"
 TEST = ".venv/bin/python -m pytest -q -n 2"
-ON_REQUEST = ("table_alignment_family/", "table_precision/", "table_published_", "table_rbm_")
+ON_REQUEST = (
+    "table_alignment_family/", "table_precision/", "table_published_", "table_rbm_",
+    "table_targets", "fig_encoders",
+)  # fmt: skip
 """What is tuned for tables that make figures leaves out."""
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
