@@ -114,6 +114,8 @@ def application(
     the task with their results and the first error. Raises UserError for what Hydra refuses.
     """
     completes = args[:1] == ["-sc"]
+    if "COMP_LINE" not in os.environ and any(arg.startswith("query=") for arg in args):
+        raise UserError("query= is the shell's own question, with COMP_LINE: fabench -sc install=.")
     program = "fabench" if completes else f"fabench {verb}"
     command = shlex.join(["fabench", verb, *args])
     aside = partial(TemporaryDirectory, prefix="fabench-")

@@ -193,6 +193,8 @@ def test_data_that_is_corrupt_fails(fabench, tmp_path):
 
 SEARCHES = "learning_rule=local_search searches, and has no optimizer."
 WRONG_REQUESTS = {
+    "a shell's question": (["run", "-sc", "query=bash", "k=1"], ["query=", "COMP_LINE"]),
+    "a shell's later question": (["tune", "k=1", "-sc", "query=bash"], ["query=", "COMP_LINE"]),
     "unknown verb": (["train"], ["train", "fabench --help"]),
     "unknown group": (["list", "nosuch"], ["nosuch", "learning_rule"]),
     "unknown dataset": (["data", "nosuch"], ["nosuch", "mnist"]),

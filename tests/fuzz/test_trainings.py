@@ -18,6 +18,7 @@ from asking import CONF, LONG, TINY, ask, check, metrics, options, run_folders, 
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
 
 from fabench.dataset.base import DrawnDataset
 from fabench.model.layer.initialization import InitOfB
@@ -44,7 +45,8 @@ def values(annotation: Any, limits: list[Any]) -> st.SearchStrategy[Any]:
     """Values that the type of a setting allows."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return values(args[0], [m for field in args[1:] for m in field.metadata])
+        fields = [field for field in args[1:] if isinstance(field, FieldInfo)]
+        return values(args[0], [m for field in fields for m in field.metadata])
     if origin in (Union, UnionType):
         return st.one_of([values(arg, limits) for arg in args])
     if origin is Literal:
