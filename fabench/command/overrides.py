@@ -91,10 +91,12 @@ def _parsed(arg: str) -> Override:
     except (HydraException, AssertionError, RecursionError):
         arg = arg.strip() or "''"
         key, equals, value = arg.partition("=")
+        given = short(arg) if arg.isprintable() else repr(short(arg))
         if not equals:
-            raise UserError(f"{short(arg)} is no override: write key=value.") from None
-        if len(value) > 60 or "(" in value[1:] or set("'\"\\") & set(value):
-            raise UserError(f"{short(arg)} cannot be read as key=value.") from None
+            raise UserError(f"{given} is no override: write key=value.") from None
+        odd = set("'\"\\") & set(value) or not arg.isprintable()
+        if len(value) > 60 or "(" in value[1:] or odd:
+            raise UserError(f"{given} cannot be read as key=value.") from None
         quoted = shlex.quote(f'{key}="{value}"')
         raise UserError(
             f"{arg} cannot be read; if the value is meant as it stands, quote it: {quoted}."

@@ -121,7 +121,7 @@ def _show(jobs: Sequence[Job]) -> None:
         sweep.report(jobs, outcomes[0].config.general.output_dir)
     else:
         for outcome in outcomes:
-            if outcome.folder.has_metrics():
+            if outcome.folder.has_metrics() and not isinstance(outcome.error, UserError):
                 show_results(outcome.folder, outcome.trained)
 
 

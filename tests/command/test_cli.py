@@ -241,6 +241,9 @@ SEARCHING = {
 }
 """Experiments with an optimizer for a rule that has none."""
 WRONG_RUNS = {  # flags, overrides, words of the sentence
+    "a line's end in a value": ([], ["data_dir=\n,"], [r"'data_dir=\n,' cannot be read"]),
+    "a line's end in a key": ([], ["data\n_dir=,"], [r"'data\n_dir=,' cannot be read"]),
+    "a line's end alone": ([], ["data_dir\n,"], [r"'data_dir\n,' is no override"]),
     "unknown option": ([], ["learning_rule=dfaa"], ["learning_rule=dfaa", "mean dfa?"]),
     "unknown option of a sweep": (["-m"], ["optimizer=sgd,adm"], ["optimizer=adm", "adam"]),
     "unknown group": ([], ["rule=dfa"], ["rule"]),
@@ -534,3 +537,12 @@ def test_the_program_exits_with_the_code_and_a_traceback_only_if_asked(full):
     else:
         assert_one_sentence(done.stderr, ["train"])
         assert done.returncode == 2
+
+
+def test_a_table_without_rows_is_not_shown(fabench, tmp_path):
+    assert fabench("run", *TINY, "seed=0")[0] == 0
+    [table] = tmp_path.glob("outputs/runs/*/metrics.csv")
+    table.write_text(table.read_text().splitlines(keepends=True)[0])
+    code, out, err = fabench("run", *TINY, "seed=0")
+    assert (code, out) == (2, "")
+    assert_one_sentence(err, ["metrics.csv", "overwrite=true"])
