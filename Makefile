@@ -43,6 +43,8 @@ tuned-bits: .venv/installed
 
 # One thread a worker: two workers with two threads each would wait for each other.
 test test-full fuzz: export OMP_NUM_THREADS = 1
+# Tests start many processes: bytecode is kept, whatever the environment says.
+test test-full fuzz: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/installed-test  ## run the test suite
 	$(BIN)/python -m pytest -q -n 2

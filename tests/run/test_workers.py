@@ -31,7 +31,7 @@ ARGS = [
     "trainer.test_examples=24",
     "model.hidden=[5]",
 ]
-EPOCHS = 300  # long enough to be stopped on any machine
+EPOCHS = 600  # long enough to be stopped on any machine
 LONG = ["-m", *ARGS, f"trainer.epochs={EPOCHS}", "trainer.metrics_every=30", "k=1,2,3"]
 SETTINGS = {"trainer__epochs": EPOCHS, "trainer__metrics_every": 30}
 

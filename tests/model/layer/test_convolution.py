@@ -191,7 +191,7 @@ DENSE_ONLY = [
     "ifa", "ntk", "product_feedback", "difference_target_propagation", "contrastive_hebbian",
     "target_propagation", "simplified_difference_target_propagation",
     "direct_difference_target_propagation", "fdfa", "pepita", "predictive_coding",
-    "synthetic_gradients", "forward_forward",
+    "synthetic_gradients", "forward_forward", "forward_gradient",
     "equilibrium_propagation", "generec", "contrastive_divergence", "recirculation",
 ]  # fmt: skip
 RULES = [
