@@ -235,6 +235,8 @@ def link_run(folder: Path) -> None:
 
 def spoil_plots(folder: Path, how: str) -> None:
     outside = folder.absolute().parents[2] / "outside"
+    if (folder / "plots").is_symlink():
+        (folder / "plots").unlink()
     for file in (folder / "plots").glob("*"):
         file.unlink()
     if (folder / "plots").is_dir():
