@@ -88,7 +88,7 @@ def tuned_names(choices: Mapping[str, Any]) -> dict[str, str]:
 def _parsed(arg: str) -> Override:
     try:
         return OverridesParser.create().parse_override(arg)
-    except (HydraException, AssertionError, RecursionError):
+    except (HydraException, AssertionError, RecursionError, ValueError):
         arg = arg.strip() or "''"
         key, equals, value = arg.partition("=")
         given = short(arg) if arg.isprintable() else repr(short(arg))
