@@ -34,11 +34,8 @@ def test_command(command, workdir, monkeypatch, capsys):
     elif args[0] == "bench":
         args += ["dataset=digits", "model.hidden=[4]", "bench.k=[1]", "bench.populations=[1]"]
         args += ["bench.seconds=0.001", "bench.repetitions=1", "bench.scaling=false"]
-        args += [
-            "bench.models=[]",
-            "bench.products=[]",
-            "bench.loops=[]",
-        ]  # test_networks.py has them
+        args += ["bench.models=[]", "bench.products=[]"]  # test_networks.py has them
+        args += ["bench.loops=[]"]
         args.append("bench.rules=[dfa]")  # each is compiled anew; test_bench.py has both
     elif args[0] == "figures" and "--list" not in args:
         args += ["dry_run=true", "optimizer.lr=0.5", "model.weight_scale=0.2"]  # no grid over these

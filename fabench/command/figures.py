@@ -93,7 +93,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
             for c in configs:
                 if c.identity() in errors:
                     raise errors[c.identity()]
-            for path in make(name, known[name], configs or [first], command):
+            for path in make(name, known[name], configs, first, command):
                 console.print(f"{name}: {path}", soft_wrap=True)
         except (UserError, RunFailed) as error:
             console.print(f"{name}: not made: {error}", soft_wrap=True)
@@ -176,6 +176,8 @@ def _multiply_adds_per_second(config: Config) -> float:
 
 def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
     """The metrics of all runs, one under the other, with their settings."""
+    if not configs:
+        return pd.DataFrame({"seed": []})
     parts = []
     for config in configs:
         folder, resolved = RunFolder(config), config.resolved()
@@ -200,21 +202,26 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
     return frame
 
 
-def make(name: str, module: ModuleType, configs: Sequence[Config], command: str) -> list[Path]:
-    """Draw or tabulate, and write the files with their caption data. Returns their paths."""
-    frame = dataframe(configs) if module.EXPERIMENTS else pd.DataFrame({"seed": []})
+def make(
+    name: str, module: ModuleType, configs: Sequence[Config], any_run: Config, command: str
+) -> list[Path]:
+    """Draw or tabulate, and write the files with their caption data. Returns their paths.
+
+    ``configs``: the runs that it needs; ``any_run`` says where files go, and what computes.
+    """
+    frame = dataframe(configs)
     caption = {
         "Title": (module.__doc__ or "").splitlines()[0],
         "command": command,
-        "runs": [RunFolder(config).path.name for config in configs if module.EXPERIMENTS],
+        "runs": [RunFolder(config).path.name for config in configs],
         "seeds": sorted(set(frame.seed.tolist())),
         "interval": getattr(module, "INTERVAL", INTERVAL),
         "commit": environment.commit(),
-        "hardware": environment.hardware(resolve_device(configs[0])),
+        "hardware": environment.hardware(resolve_device(any_run)),
         "made": now(),
     }
     is_table = hasattr(module, "tabulate")
-    folder = Path(configs[0].general.output_dir) / ("tables" if is_table else "figures")
+    folder = Path(any_run.general.output_dir) / ("tables" if is_table else "figures")
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in (("csv", "md") if is_table else ("png", "pdf"))]
     if is_table:

@@ -66,6 +66,11 @@ class Data(Protocol):
         """The same with validation data, part of neither split, in the place of the test data."""
 
 
+def held_out(n_train: int) -> int:
+    """How many of so many training images validation takes."""
+    return n_train // 6
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images:
     """A dataset in memory, on the CPU.
@@ -98,7 +103,7 @@ class Images:
     def hold_out(self) -> "Images":
         """Tune without looking at the test set: the last sixth of the training images (MNIST's
         last 10,000) takes the place of the test images, and no part in training."""
-        kept = len(self.train_labels) - len(self.train_labels) // 6
+        kept = len(self.train_labels) - held_out(len(self.train_labels))
         return dataclasses.replace(
             self,
             train_images=self.train_images[:kept],

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, NoisyRule, keep_statistics
-from fabench.learning_rule.base.search import losses
+from fabench.learning_rule.base.search import losses, scaled
 from fabench.learning_rule.base.signal import no_dropout
 from fabench.model.layer.network import Layer
 from fabench.model.layer.parameter import learning
@@ -48,15 +48,13 @@ class EvolutionStrategy(DescentRule, NoisyRule):
 
     def learn(self, part: Part, x: Tensor, y: Tensor) -> Tensor:
         passed = part.forward(x, training=True)
-        names = learning(part.layers)
         eps = {
             name: part.noise(f"individuals {name}", (self.pairs, *part[name].shape[1:])).float()
-            for name in names
+            for name in learning(part.layers)
         }
         around = {}
         for name, own in eps.items():
-            step = (self.sigma * own.flatten(2)).view_as(own)
-            theta = part[name][:, None]
+            step, theta = scaled(self.sigma, own), part[name][:, None]
             around[name] = torch.cat([theta + step, theta - step], 1)  # (1)
         F = losses(part, x, y, around)
         if self.shaping == "ranks":

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule, SearchRule, keep_statistics
-from fabench.learning_rule.base.search import losses
+from fabench.learning_rule.base.search import losses, scaled
 from fabench.learning_rule.base.signal import no_dropout
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer
@@ -72,7 +72,7 @@ class GeneticAlgorithm(SearchRule, NoisyRule):
             mixed = drawn(f"crossover {name}", partial(bits, (self.children, *own.shape[2:])))
             children = torch.where(mixed, one[:, : self.children], other[:, : self.children])
             xi = part.noise(f"mutation {name}", (self.mutants, *own.shape[2:]))
-            mutants = one[:, self.children :] + (self.sigma * xi.flatten(1)[..., None]).view_as(xi)
+            mutants = one[:, self.children :] + scaled(self.sigma, xi)
             part.put(name, ranked[:, 0])
             born = torch.cat([ranked[:, : self.elites], children, mutants], 1)
             part.put(of(name), born.flatten(1, 2))

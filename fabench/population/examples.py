@@ -96,9 +96,9 @@ class Examples:
     ) -> None:
         """``seeds``: one a row."""
         self.data, self.task, self.device, self.operand = data, task, device, operand
-        self.seeds, stream_of_run = streams(seeds)
-        self.stream_of_run = torch.tensor(stream_of_run, device=device)
-        self.one_each = stream_of_run == list(range(len(self.seeds)))
+        self.seeds, stream_of_row = streams(seeds)
+        self.stream_of_row = torch.tensor(stream_of_row, device=device)
+        self.one_each = stream_of_row == list(range(len(self.seeds)))
         self.fixed: dict[Split, Pool] = {}
 
     def _pool(self, split: Split, epoch: int) -> Pool:
@@ -137,7 +137,7 @@ class Examples:
         ``kept``-th batch after it overwrites.
         """
         buffers = Buffers(epoch.pool, epoch.table[:, :size], self.operand, kept)
-        y = epoch.y[self.stream_of_run]
+        y = epoch.y[self.stream_of_row]
         for begin in range(start * size, len(epoch), size):
             here = begin // size % kept
             x = buffers.gather(epoch.table[:, begin : begin + size], here)
@@ -163,8 +163,8 @@ class Feed:
         self.buffers = Buffers(self.pool, self.table[0], examples.operand)
         self.at = torch.zeros(1, dtype=torch.long, device=examples.device)  # the batch's number
         n_batches, _, *shape = self.y.shape
-        n_runs = len(examples.stream_of_run)
-        self.outputs = torch.empty((n_batches, n_runs, *shape), device=examples.device)
+        n_rows = len(examples.stream_of_row)
+        self.outputs = torch.empty((n_batches, n_rows, *shape), device=examples.device)
 
     def _batches(self, table: Tensor) -> Tensor:
         """The whole batches [T, S, B, ...] of a table [S, N, ...]: a view."""
@@ -183,7 +183,7 @@ class Feed:
         """x [S, B, I], an operand, and y [R, B, C] of the batch; the next call overwrites x."""
         x = self.buffers.gather(self.table.index_select(0, self.at)[0])
         y = self.y.index_select(0, self.at)[0]
-        return x, y if self.examples.one_each else y[self.examples.stream_of_run]
+        return x, y if self.examples.one_each else y[self.examples.stream_of_row]
 
     def keep(self, output: Tensor) -> None:
         """Put the batch's output [R, B, C] into the epoch's, ``outputs`` [T, R, B, C], and go on to
@@ -197,4 +197,4 @@ class Feed:
         parts = (table[batches].split(each) for table in (self.outputs, self.y))
         for tables in zip(*parts, strict=True):
             output, y = (table.transpose(0, 1).flatten(1, 2) for table in tables)
-            yield output, y[self.examples.stream_of_run]
+            yield output, y[self.examples.stream_of_row]

@@ -54,9 +54,9 @@ PROBE_ELEMENTS = 2**24
 class Score:
     """Sums of loss and correct answers, kept on the device until they are asked for."""
 
-    def __init__(self, n_runs: int, device: torch.device) -> None:
-        self.loss = torch.zeros(n_runs, dtype=torch.float64, device=device)
-        self.correct = torch.zeros(n_runs, dtype=torch.float64, device=device)
+    def __init__(self, n_rows: int, device: torch.device) -> None:
+        self.loss = torch.zeros(n_rows, dtype=torch.float64, device=device)
+        self.correct = torch.zeros(n_rows, dtype=torch.float64, device=device)
         self.examples = 0
 
     def reset(self) -> None:

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import Dataset, ImageDataset, Teacher
+from fabench.dataset.base import Dataset, ImageDataset, Teacher, held_out
 from fabench.dataset.encoder import Encoder
 from fabench.dataset.family_trees import FamilyTrees
 from fabench.learning_rule.base.feedback import FeedbackRule
@@ -174,7 +174,7 @@ class Config:
         """Steps of so many epochs of training."""
         t, n_train = self.trainer, self.dataset.n_train
         if t.evaluate_on == "validation" and isinstance(self.dataset, ImageDataset):
-            n_train -= n_train // 6  # what is held out: see Images
+            n_train -= held_out(n_train)
         return epochs * math.ceil(min(t.train_examples or n_train, n_train) / t.batch_size)
 
     def scalars(self) -> dict[str, float]:
@@ -357,18 +357,25 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
     t = config.trainer
-    if isinstance(rule, SearchRule) and (t.clip_norm is not None or t.gradient_noise):
-        key = "clip_norm" if t.clip_norm is not None else "gradient_noise"
-        raise UserError(no_optimizer(f"trainer.{key}={getattr(t, key):g}", rule.name))
-    if isinstance(rule, SearchRule) and not isinstance(config.schedule, Constant):
-        raise UserError(no_optimizer(f"schedule={config.schedule.name}", rule.name))
-    if t.weight_decay and isinstance(rule, SearchRule):
-        raise UserError(
-            f"trainer.weight_decay={t.weight_decay:g}: learning_rule={rule.name} searches, and has "
-            "no gradient to add it to."
-        )
+    if isinstance(rule, SearchRule):
+        _check_that_no_gradient_is_asked_for(config)
     if t.adversarial and (isinstance(rule, LazyRule) or not isinstance(rule, SignalRule)):
         raise UserError(
             f"trainer.adversarial={t.adversarial:g}: learning_rule={rule.name} sends "
             "no error back to the inputs."
+        )
+
+
+def _check_that_no_gradient_is_asked_for(config: Config) -> None:
+    """Raises UserError: what a rule that searches has no use for."""
+    t, rule = config.trainer, config.learning_rule.name
+    for key, value in (("clip_norm", t.clip_norm), ("gradient_noise", t.gradient_noise)):
+        if value:
+            raise UserError(no_optimizer(f"trainer.{key}={value:g}", rule))
+    if not isinstance(config.schedule, Constant):
+        raise UserError(no_optimizer(f"schedule={config.schedule.name}", rule))
+    if t.weight_decay:
+        raise UserError(
+            f"trainer.weight_decay={t.weight_decay:g}: learning_rule={rule} searches, and has "
+            "no gradient to add it to."
         )

@@ -291,7 +291,7 @@ class Training:
 
     def _variance(self, epoch: Epoch) -> torch.Tensor | None:
         """The variance [R] of an epoch's targets, in regression."""
-        return self.config.task.variance(epoch.y[self.examples.stream_of_run])
+        return self.config.task.variance(epoch.y[self.examples.stream_of_row])
 
     def _class_accuracy(self) -> np.ndarray | None:
         """Test accuracy [R, C] among each class's examples, of a classifier."""

@@ -26,5 +26,5 @@ class WarmupCosine(WholeRunSchedule):
 
     def factor(self, done: Tensor, epochs: int) -> Tensor:
         rising = self.start + (1 - self.start) * done / self.warmup
-        part = (done - self.warmup) / max(epochs - self.warmup, 1e-9)
+        part = (done - self.warmup) / (epochs - self.warmup)
         return torch.where(done < self.warmup, rising, annealed(part, self.final))

@@ -241,6 +241,7 @@ SEARCHING = {
 }
 """Experiments with an optimizer for a rule that has none."""
 WRONG_RUNS = {  # flags, overrides, words of the sentence
+    "a number of 5000 digits": ([], ["data_dir=" + 5000 * "9"], ["data_dir=9", "cannot be read"]),
     "a line's end in a value": ([], ["data_dir=\n,"], [r"'data_dir=\n,' cannot be read"]),
     "a line's end in a key": ([], ["data\n_dir=,"], [r"'data\n_dir=,' cannot be read"]),
     "a line's end alone": ([], ["data_dir\n,"], [r"'data_dir\n,' is no override"]),

@@ -8,7 +8,9 @@ import torch
 
 from fabench.learning_rule.base.part import Part
 from fabench.model.layer.network import Layer, Outer, forward
+from fabench.population.population import Row
 from fabench.randomness import generator
+from fabench.run.trainer import population_of
 
 X = np.array([[1.0, -2.0], [0.5, 1.0]])
 W1 = np.array([[0.5, -1.0, 1.0], [0.25, 2.0, -1.0]])
@@ -114,3 +116,20 @@ def sent(rule, W, B=(), e=None, y=None, noise=None):
     deltas = rule.teaching_signals(e, y, state, part)
     rule.adapt(part, state, e, deltas)
     return [deltas[layer] for layer in sorted(deltas)], part
+
+
+def classifiers(config):
+    """Two networks of ten classes, one step old, with a batch: x [2, 12, I], y [2, 12, 10]."""
+    people = population_of(config, [Row(s, config.scalars()) for s in (0, 1)], torch.device("cpu"))
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 12, config.layers()[0].n_inputs, generator=rng)
+    y = torch.eye(10)[torch.randint(10, (2, 12), generator=rng)]
+    people.steps = 1
+    return people, x, y
+
+
+def loss_of(theta, x, y):
+    """The mean cross-entropy, in float64, of a network with one hidden layer of tanh units."""
+    W0, b0, W1, b1 = (theta[n].astype(float) for n in ("W0", "b0", "W1", "b1"))
+    a = np.tanh(x @ W0 + b0) @ W1 + b1
+    return (np.log(np.exp(a).sum(1)) - (a * y).sum(1)).mean()

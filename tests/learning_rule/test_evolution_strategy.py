@@ -5,10 +5,9 @@ Axes: R rows, B batch."""
 import numpy as np
 import pytest
 import torch
+from by_hand import classifiers, loss_of
 
 from fabench.learning_rule.base.search import losses
-from fabench.population.population import Row
-from fabench.run.trainer import population_of
 
 SETTINGS = {
     "learning_rule": "evolution_strategy",
@@ -21,20 +20,7 @@ SETTINGS = {
 
 
 def build(make_config, **settings):
-    config = make_config(**SETTINGS | settings)
-    people = population_of(config, [Row(s, config.scalars()) for s in (0, 1)], torch.device("cpu"))
-    rng = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 12, config.layers()[0].n_inputs, generator=rng)
-    y = torch.eye(10)[torch.randint(10, (2, 12), generator=rng)]
-    people.steps = 1
-    return people, x, y
-
-
-def loss(theta, x, y):
-    """The mean cross-entropy of a network in float64."""
-    W0, b0, W1, b1 = (theta[n].astype(float) for n in ("W0", "b0", "W1", "b1"))
-    a = np.tanh(x @ W0 + b0) @ W1 + b1
-    return (np.log(np.exp(a).sum(1)) - (a * y).sum(1)).mean()
+    return classifiers(make_config(**SETTINGS | settings))
 
 
 @pytest.mark.parametrize("shaping", ["none", "ranks"])
@@ -54,7 +40,7 @@ def test_follows_a_loop(make_config, shaping, frozen):
         for sign in (0, 1):
             for i in range(6):
                 moved = {n: theta[n] + (1 - 2 * sign) * 0.3 * eps[n][i] for n in eps}
-                F[sign, i] = loss(theta | moved, x[row].numpy(), y[row].numpy())
+                F[sign, i] = loss_of(theta | moved, x[row].numpy(), y[row].numpy())
         if shaping == "ranks":
             F = F.flatten().argsort().argsort().reshape(2, 6) / 11 - 0.5
         for name, g in found.items():

@@ -4,9 +4,7 @@ Axes: R rows, B batch, n units."""
 
 import pytest
 import torch
-
-from fabench.population.population import Row
-from fabench.run.trainer import population_of
+from by_hand import classifiers
 
 SETTINGS = {
     "learning_rule": "forward_gradient",
@@ -25,13 +23,7 @@ every_case = pytest.mark.parametrize("case", CASES)
 
 
 def build(make_config, **settings):
-    config = make_config(**SETTINGS | settings)
-    people = population_of(config, [Row(s, config.scalars()) for s in (0, 1)], torch.device("cpu"))
-    rng = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 12, config.layers()[0].n_inputs, generator=rng)
-    y = torch.eye(10)[torch.randint(10, (2, 12), generator=rng)]
-    people.steps = 1
-    return people, x, y
+    return classifiers(make_config(**SETTINGS | settings))
 
 
 def signals(part, x, y, own):

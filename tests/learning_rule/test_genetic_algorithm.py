@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from by_hand import loss_of
 
 from fabench.population.population import Row
 from fabench.randomness import generator
@@ -22,13 +23,6 @@ SETTINGS = {
     "learning_rule__children": 4,
     "learning_rule__sigma": 0.1,
 }
-
-
-def loss(theta, x, y):
-    """The mean cross-entropy of a network in float64."""
-    W0, b0, W1, b1 = (theta[n].astype(float) for n in ("W0", "b0", "W1", "b1"))
-    a = np.tanh(x @ W0 + b0) @ W1 + b1
-    return (np.log(np.exp(a).sum(1)) - (a * y).sum(1)).mean()
 
 
 def generation(seed, t, each, scores, learn, part):
@@ -67,7 +61,7 @@ def test_follows_a_loop(make_config, frozen):
         people.step(x, y)
         for r, seed in enumerate((3, 5)):
             part = people.part(slice(r, r + 1))
-            scores = [loss(own[r] | theta, x[r].numpy(), y[r].numpy()) for theta in each[r]]
+            scores = [loss_of(own[r] | theta, x[r].numpy(), y[r].numpy()) for theta in each[r]]
             best, each[r] = generation(seed, t, each[r], scores, learn, part)
             for n in learn:
                 np.testing.assert_allclose(people.tensors[n][r].numpy(), best[n], atol=1e-5)

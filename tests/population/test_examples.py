@@ -150,7 +150,7 @@ def test_a_runs_data_depends_on_its_own_seed_only(build, seeds):
     examples = build(seeds=seeds)
     x, y = tensors(examples.batches(examples.epoch("train", 1), 16))
     assert x.shape[0] == len(set(seeds))  # runs that share a seed share their inputs
-    x = x[examples.stream_of_run]
+    x = x[examples.stream_of_row]
     assert x.shape[0] == y.shape[0] == len(seeds)
     for r, seed in enumerate(seeds):
         alone = build(seeds=(seed,))

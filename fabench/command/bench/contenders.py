@@ -53,7 +53,7 @@ class Problem:
     @property
     def streams(self) -> list[int]:
         """The data stream of every network."""
-        return [int(s) for s in self.examples.stream_of_run]
+        return [int(s) for s in self.examples.stream_of_row]
 
     @property
     def rates(self) -> list[float]:
@@ -229,7 +229,7 @@ class Vmap(Contender):
         self.gradients = torch.vmap(torch.func.grad(loss, argnums=(0, 1)))
 
     def steps(self, numbers: range) -> None:
-        epoch, stream = self.problem.epoch, self.problem.examples.stream_of_run
+        epoch, stream = self.problem.epoch, self.problem.examples.stream_of_row
         for rows in map(self.problem.rows, numbers):
             x = self.images[epoch.table[:, rows]].flatten(2)[stream]
             dW, dV = self.gradients(self.W, self.V, self.B, x, epoch.y[stream, rows])
@@ -300,7 +300,7 @@ class Jax(Contender):
     def steps(self, numbers: range) -> None:
         import jax
 
-        epoch, stream = self.problem.epoch, self.problem.examples.stream_of_run
+        epoch, stream = self.problem.epoch, self.problem.examples.stream_of_row
         rows = [self.problem.rows(number) for number in numbers]
         index, y = (
             torch.stack([t[:, r] for r in rows], 1)[stream].cpu().numpy()

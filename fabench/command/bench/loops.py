@@ -5,6 +5,7 @@ drawn comes from torch.
 Axes: B batch, I inputs, H hidden units, C outputs. ``W[l]`` [I, O] and ``b[l]`` [O] are layer l's.
 """
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -17,7 +18,7 @@ from fabench.learning_rule.equilibrium_propagation import EquilibriumPropagation
 from fabench.population.population import Population
 
 
-class Loop:
+class PlainLoop(ABC):
     """Row ``row`` of a population, on its own, with a rule's loop in place of the rule."""
 
     def __init__(self, people: Population, row: int) -> None:
@@ -27,12 +28,12 @@ class Loop:
         self.b, self.c = ([own[n][0] for n in sorted(own) if n[0] == kind] for kind in "bc")
         self.v = own["v0"][0] if "v0" in own else None
 
+    @abstractmethod
     def step(self, x: Tensor, y: Tensor) -> None:
         """A step on x [B, I] and the classes' bits y [B, C]."""
-        raise NotImplementedError
 
 
-class DifferenceTargets(Loop):
+class DifferenceTargets(PlainLoop):
     """Difference target propagation: a loss for every layer, and for every inverse; autograd."""
 
     rule: DifferenceTargetPropagation
@@ -74,7 +75,7 @@ class DifferenceTargets(Loop):
         self.forward.step()
 
 
-class Equilibrium(Loop):
+class Equilibrium(PlainLoop):
     """Equilibrium propagation: states that settle, and differences of their products."""
 
     rule: EquilibriumPropagation
@@ -114,7 +115,7 @@ class Equilibrium(Loop):
         return states
 
 
-class Divergence(Loop):
+class Divergence(PlainLoop):
     """A classification RBM by contrastive divergence of one step, of inputs and classes."""
 
     rule: ContrastiveDivergence
@@ -140,7 +141,7 @@ class Divergence(Loop):
 LoopName = Literal[
     "difference_target_propagation", "equilibrium_propagation", "contrastive_divergence"
 ]
-LOOPS: dict[LoopName, type[Loop]] = {
+LOOPS: dict[str, type[PlainLoop]] = {
     "difference_target_propagation": DifferenceTargets,
     "equilibrium_propagation": Equilibrium,
     "contrastive_divergence": Divergence,

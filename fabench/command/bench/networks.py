@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fabench.command.bench.loops import LOOPS, LoopName
+from fabench.command.bench.loops import LOOPS
 from fabench.command.bench.measure import alternate, repeated
 from fabench.model.layer.convolution import Averaging, Convolution
 from fabench.model.layer.network import ACTIVATIONS, Layer, source
@@ -41,69 +41,30 @@ def batch(config: Config, device: torch.device) -> tuple[Tensor, Tensor]:
     return x.to(device), y.to(device)
 
 
-def against_torch(
-    configs: Sequence[Config], populations: Sequence[int], seconds: float, repetitions: int
+def against(
+    contender: str,
+    build: Callable[[Config, int], Step],
+    configs: Sequence[Config],
+    populations: Sequence[int],
+    seconds: float,
+    repetitions: int,
 ) -> list[dict[str, Any]]:
-    """fabench and torch.nn on every model, for so many networks: a row each."""
+    """fabench and a contender in turns, for so many networks: a row each."""
     rows = []
     for config in configs:
         for n in populations:
-            device = resolve_device(config)
-            steps: dict[str, Step] = {"fabench": trains(config, n), "autograd": Plain(config, n)}
-            taken = alternate(list(steps.values()), seconds, repetitions, device)
-            for name, step in zip(steps, taken, strict=True):
+            steps = [trains(config, n), build(config, n)]
+            taken = alternate(steps, seconds, repetitions, resolve_device(config))
+            for name, step in zip(("fabench", contender), taken, strict=True):
                 rows.append(_row(config, name, n, step / n, taken[0] / n))
     return rows
-
-
-def against_products(
-    configs: Sequence[Config], seconds: float, repetitions: int
-) -> list[dict[str, Any]]:
-    """One network's step by every rule, and the matrix products in it alone: a row each."""
-    rows = []
-    for config in configs:
-        device = resolve_device(config)
-        steps = {"fabench": trains(config, 1), "products": products(config)}
-        taken = alternate(list(steps.values()), seconds, repetitions, device)
-        for name, step in zip(steps, taken, strict=True):
-            rows.append(_row(config, name, 1, step, taken[0]))
-    return rows
-
-
-def against_loops(
-    configs: dict[LoopName, Config], populations: Sequence[int], seconds: float, repetitions: int
-) -> list[dict[str, Any]]:
-    """Every rule and its plain loop, for so many networks: a row each."""
-    rows = []
-    for name, config in configs.items():
-        for n in populations:
-            device = resolve_device(config)
-            steps: dict[str, Step] = {"fabench": trains(config, n), "loop": loops(name, config, n)}
-            taken = alternate(list(steps.values()), seconds, repetitions, device)
-            for contender, step in zip(steps, taken, strict=True):
-                rows.append(_row(config, contender, n, step / n, taken[0] / n))
-    return rows
-
-
-def loops(name: LoopName, config: Config, n_networks: int) -> Step:
-    """Takes so many steps with every network, one after the other, by a rule's plain loop."""
-    people = population(config, n_networks)
-    x, y = batch(config, people.device)
-    each = [LOOPS[name](people, row) for row in range(n_networks)]
-
-    def train(n: int) -> None:
-        for loop in each:
-            for _ in range(n):
-                loop.step(x[0], y[0])
-
-    return train
 
 
 def beside_others(
     chosen: Callable[..., Config],
     models: Sequence[str],
     rules: Sequence[str],
-    plain: Sequence[LoopName],
+    plain: Sequence[str],
     seconds: float,
     repetitions: int,
 ) -> list[dict[str, Any]]:
@@ -122,9 +83,10 @@ def beside_others(
         net = (f"model.hidden=[{hidden}]", f"model.activation={activation}", "model.bias=true")
         return chosen(*shared, f"learning_rule={rule}", *net, *own)
 
-    rows = against_torch(nets, (1, 3), seconds, repetitions)
-    rows += against_products([of_rule(rule) for rule in rules], seconds, repetitions)
-    rows += against_loops({rule: of_rule(rule) for rule in plain}, (1, 3), seconds, repetitions)
+    effort = (seconds, repetitions)
+    rows = against("autograd", Plain, nets, (1, 3), *effort)
+    rows += against("products", products, list(map(of_rule, rules)), (1,), *effort)
+    rows += against("loop", loops, list(map(of_rule, plain)), (1, 3), *effort)
     table = Table("", "networks", "", "examples a second", "times fabench")
     for row in rows:
         what = f"{row['model']}, {row['learning_rule']}"
@@ -272,9 +234,9 @@ class Products(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def products(config: Config) -> Step:
-    """Computes the matrix products of one network's step, and nothing else."""
-    people = population(config, 1)
+def products(config: Config, n_networks: int) -> Step:
+    """Computes the matrix products of the networks' step, and nothing else."""
+    people = population(config, n_networks)
     x, y = batch(config, people.device)
     people.step(people.operand(x), y)  # what is tried once
     with Products() as noted:
@@ -290,3 +252,18 @@ def products(config: Config) -> Step:
             torch.matmul(left, right, out=out)
 
     return repeated(compute)
+
+
+def loops(config: Config, n_networks: int) -> Step:
+    """Takes so many steps with every network, one after the other, by its rule's plain loop."""
+    people = population(config, n_networks)
+    x, y = batch(config, people.device)
+    loop = LOOPS[config.learning_rule.name]
+    each = [loop(people, row) for row in range(n_networks)]
+
+    def train(n: int) -> None:
+        for network in each:
+            for _ in range(n):
+                network.step(x[0], y[0])
+
+    return train

@@ -11,7 +11,7 @@ alignment algorithms", 2021, arXiv:2108.13446, selected and tested on the same 1
 import numpy as np
 import pandas as pd
 
-from fabench.run.statistics import summarize
+from fabench.figure.table import errors_beside_bp
 
 EXPERIMENTS = ("table_alignment_family",)
 ON_REQUEST = True  # 1,560 network epochs
@@ -29,24 +29,15 @@ LENET = {
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per dataset and rule: test error at the last epoch, its difference to BP's, paired
-    over seeds (same data, same initial weights), alignments, published errors."""
-    last = frame[frame.epoch == frame.epoch.max()]
-    last = last.assign(error=100 * (1 - last.test_accuracy)).set_index("seed")
+    """One row per dataset and rule: its test error beside BP's, alignments, published errors."""
     rows = []
-    for key, run in last.groupby(["dataset", "learning_rule"], sort=False):
-        dataset, rule = key
-        bp = last[(last.dataset == dataset) & (last.learning_rule == "bp")]
-        error = summarize(run.error.tolist())
-        to_bp = summarize([] if rule == "bp" else (run.error - bp.error).tolist())
+    for key, run, errors in errors_beside_bp(frame):
         rows.append(
             {
-                "dataset": dataset,
-                "learning_rule": rule,
+                "dataset": key[0],
+                "learning_rule": key[1],
                 "lr": run.lr.iloc[0],
-                "seeds": error.n,
-                **error.columns("test_error"),
-                **to_bp.columns("difference_to_bp", sd=False),
+                **errors,
                 "gradient_alignment_mean": run.gradient_alignment.mean(),
                 "published_mlp": MLP.get(key, np.nan),
                 "published_lenet": LENET.get(key, np.nan),

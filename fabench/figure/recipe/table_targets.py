@@ -17,7 +17,7 @@ C: the same network with SGD, 100 epochs, five seeds, as the code of C.-H. Kao, 
 import numpy as np
 import pandas as pd
 
-from fabench.run.statistics import summarize
+from fabench.figure.table import errors_beside_bp
 
 EXPERIMENTS = (
     "table_targets",
@@ -56,26 +56,18 @@ COMMON = {
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per dataset and rule: the test error after the last epoch and its difference to BP's,
-    paired over seeds (same data, same initial weights), the alignment of the update, seconds per
-    epoch and network, published errors."""
-    last = frame[frame.epoch == frame.epoch.max()].set_index("seed")
-    last = last.assign(error=100 * (1 - last.test_accuracy), rule=last.apply(_rule, axis=1))
+    """One row per dataset and rule: its test error beside BP's, the alignment of the update,
+    published errors."""
+    named = frame.assign(learning_rule=frame.apply(_rule, axis=1))
     rows = []
-    for key, run in last.groupby(["dataset", "rule"], sort=False):
-        dataset, rule = key
-        bp = last[(last.dataset == dataset) & (last.rule == "bp")]
-        to_bp = summarize([] if rule == "bp" else (run.error - bp.error).tolist())
-        error = summarize(run.error.tolist())
+    for key, run, errors in errors_beside_bp(named):
         rows.append(
             {
-                "dataset": dataset,
-                "learning_rule": rule,
+                "dataset": key[0],
+                "learning_rule": key[1],
                 "epochs": run.epoch.iloc[0],
                 "lr": run.lr.iloc[0],
-                "seeds": error.n,
-                **error.columns("test_error"),
-                **to_bp.columns("difference_to_bp", sd=False),
+                **errors,
                 "update_alignment_mean": run.update_alignment.mean(),
                 "published_M": MEULEMANS.get(key, np.nan),
                 "published_B": BARTUNOV.get(key, np.nan),

@@ -24,6 +24,11 @@ def losses(part: Part, x: Tensor, y: Tensor, theta: Mapping[str, Tensor]) -> Ten
     return part.loss(output, _shared(y, n)).mean(1).unflatten(0, (-1, n))
 
 
+def scaled(number: float | Tensor, t: Tensor) -> Tensor:
+    """A row's number, a float or [R, 1, 1], times its individuals' t [R, n, I, O]."""
+    return number[..., None] * t if isinstance(number, Tensor) else number * t
+
+
 def _shared(t: Tensor, n: int) -> Tensor:
     """What each of n individuals of a row has [R n, ...] of what the row has [R, ...]."""
     return t[:, None].expand(-1, n, *t.shape[1:]).flatten(0, 1)
