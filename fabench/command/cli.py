@@ -111,8 +111,9 @@ def _main(args: list[str]) -> int:
 
 
 def _sentence(error: Exception) -> str:
+    """What is wrong, in one line: of a request, what cannot be printed is an escape."""
     if isinstance(error, UserError | RunFailed):
-        return str(error)
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
     if isinstance(error, OSError):
         return refused(error)
     text = " ".join(str(error).split())

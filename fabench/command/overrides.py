@@ -91,7 +91,7 @@ def _parsed(arg: str) -> Override:
     except (HydraException, AssertionError, RecursionError, ValueError):
         arg = arg.strip() or "''"
         key, equals, value = arg.partition("=")
-        given = short(arg) if arg.isprintable() else repr(short(arg))
+        given = short(arg)
         if not equals:
             raise UserError(f"{given} is no override: write key=value.") from None
         odd = set("'\"\\") & set(value) or not arg.isprintable()

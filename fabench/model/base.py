@@ -16,6 +16,7 @@ WeightInit = Literal[
     "xavier_uniform",
     "he_normal",
     "lecun_normal",
+    "standard_gaussian",
     "truncated_normal",
     "zeros",
 ]

@@ -27,7 +27,8 @@ def check_memory(config: Config, networks: int = 1) -> None:
     data, t = config.dataset, config.trainer
     batch_size = min(t.batch_size, max(data.n_train, data.n_test))
     least = replace(config, trainer=replace(t, batch_size=batch_size))
-    vectors = 4 * data.n_train * data.n_inputs if isinstance(data, DrawnDataset) else 0
+    drawn = len(config.seeds) if isinstance(data, DrawnDataset) else 0
+    vectors = 4 * drawn * data.n_train * data.n_inputs
     needed = networks * row_bytes(least) // 2 + vectors
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:

@@ -197,6 +197,7 @@ WRONG_REQUESTS = {
     "a shell's later question": (["tune", "k=1", "-sc", "query=bash"], ["query=", "COMP_LINE"]),
     "unknown verb": (["train"], ["train", "fabench --help"]),
     "unknown group": (["list", "nosuch"], ["nosuch", "learning_rule"]),
+    "a line's end in a group": (["list", "a\nb\x1b"], [r"group a\nb\x1b;"]),
     "unknown dataset": (["data", "nosuch"], ["nosuch", "mnist"]),
     "two datasets": (["data", "mnist", "digits"], ["one dataset"]),
     "bench's help": (["bench", "--help"], ["--help", "bench.rules="]),
@@ -242,9 +243,9 @@ SEARCHING = {
 """Experiments with an optimizer for a rule that has none."""
 WRONG_RUNS = {  # flags, overrides, words of the sentence
     "a number of 5000 digits": ([], ["data_dir=" + 5000 * "9"], ["data_dir=9", "cannot be read"]),
-    "a line's end in a value": ([], ["data_dir=\n,"], [r"'data_dir=\n,' cannot be read"]),
-    "a line's end in a key": ([], ["data\n_dir=,"], [r"'data\n_dir=,' cannot be read"]),
-    "a line's end alone": ([], ["data_dir\n,"], [r"'data_dir\n,' is no override"]),
+    "a line's end in a value": ([], ["data_dir=\n,"], [r"data_dir=\n, cannot be read"]),
+    "a line's end in a key": ([], ["data\n_dir=,"], [r"data\n_dir=, cannot be read"]),
+    "a line's end alone": ([], ["data_dir\n,"], [r"data_dir\n, is no override"]),
     "unknown option": ([], ["learning_rule=dfaa"], ["learning_rule=dfaa", "mean dfa?"]),
     "unknown option of a sweep": (["-m"], ["optimizer=sgd,adm"], ["optimizer=adm", "adam"]),
     "unknown group": ([], ["rule=dfa"], ["rule"]),

@@ -71,6 +71,7 @@ WEIGHT_INITS: dict[str, Init] = {
     # LeCun et al. 1998, "Efficient BackProp", section 4.6
     "lecun_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(1 / i)),
     "truncated_normal": truncated_normal,
+    "standard_gaussian": normal,
     "unit_uniform": unit_uniform,
     "zeros": zeros,
     # What the lazy rules ask for: see learning_rule/gaussian_features.py, fourier_features.py

@@ -1,0 +1,39 @@
+"""Gradient noise: does it let a network of twenty hidden layers learn from poor first weights?
+
+A. Neelakantan, L. Vilnis, Q. V. Le, I. Sutskever, L. Kaiser, K. Kurach, J. Martens, "Adding gradient
+noise improves learning for very deep networks", 2015, arXiv:1511.06807: noise of variance
+eta / (1 + t)^0.55 alone lets plain gradient descent train a fully connected network of twenty
+layers, even from a poor start. MNIST, 784-20x50-10, ReLU units, plain SGD; first weights N(0, 0.01)
+(poor: a layer of fifty units halves what comes to it) and He's (good).
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fabench.figure import style
+from fabench.figure.curves import means
+
+EXPERIMENTS = ("fig_gradient_noise", "fig_gradient_noise_good")
+ON_REQUEST = True  # 480 network epochs
+
+INITS = {"standard_gaussian": "poor first weights", "he_normal": "good first weights"}
+COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE, 1.0: style.RED}
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """A panel for each way to begin: test accuracy after the last epoch against the rate, a line
+    for each eta."""
+    last = frame[frame.epoch == frame.epoch.max()]
+    with style.canvas(columns=len(INITS)) as (figure, [panels]):
+        for axes, (init, title) in zip(panels, INITS.items(), strict=True):
+            for eta, color in COLORS.items():
+                rows = last[(last.weight_init == init) & (last.gradient_noise == eta)]
+                means(axes, rows, "lr", "test_accuracy", color, f"eta {eta:g}" if eta else "none")
+            style.chance_line(axes, 0.1)
+            style.log_axis(axes, last.lr.tolist())
+            axes.set_ylim(0, 1)
+            axes.set_xlabel("learning rate")
+            axes.set_ylabel(f"test accuracy after {last.epoch.max()} epochs")
+            axes.set_title(title)
+        panels[0].legend(title="gradient noise", title_fontsize=7)
+        return figure
