@@ -15,7 +15,7 @@ population. With ``tune.method=optuna``, Optuna searches several settings at onc
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -58,15 +58,30 @@ class Tuner(JobRunner):
     def __init__(self, conf: Path, command: str, mailbox: Path) -> None:
         super().__init__(command, mailbox)
         self.conf = conf
+        self.files: set[tuple[str, Any]] = set()  # of the jobs so far
+
+    def check(self, cfg: DictConfig) -> None:
+        """Each job has files of its own."""
+        name = tuned_name(cfg.hydra.runtime.choices)
+        files = (name, None if cfg.tune.save else cfg.k)  # see run_search
+        if files in self.files:
+            raise UserError(
+                f"Two searches of this sweep would write {name}: of what is not in that name, "
+                "choose one value a command."
+            )
+        self.files.add(files)
 
     def job(self, cfg: DictConfig) -> PointScore:
         """Search, given the composed configuration."""
         raw = plain(cfg)
         search = validated(Search, raw.pop("tune"), prefix="tune.")
-        choices = HydraConfig.get().runtime.choices
-        names = tuned_names(choices)  # what is tuned within an experiment holds for it
-        name = names["tuned" if choices["experiment"] is None else "tuned@_global_"]
+        name = tuned_name(HydraConfig.get().runtime.choices)
         return run_search(raw, search, name, self.command, self.conf)
+
+
+def tuned_name(choices: Mapping[str, Any]) -> str:
+    """Under which these choices' rate is kept: what is tuned within an experiment holds for it."""
+    return tuned_names(choices)["tuned" if choices["experiment"] is None else "tuned@_global_"]
 
 
 def run_search(

@@ -185,6 +185,13 @@ def test_every_value_is_trained_once_and_a_second_call_trains_nothing(tune, tmp_
     assert "population" not in out
 
 
+@pytest.mark.parametrize("swept", ["model.hidden=[2],[3]", "k=1,3"])
+def test_two_searches_do_not_write_one_file(tune, tmp_path, swept):
+    code, _, err = tune("-m", swept)
+    assert (code, not list(tmp_path.glob("outputs/*"))) == (2, True)
+    assert "would write digits_parity_dfa_sgd_uniform" in err
+
+
 def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
     monkeypatch.setattr("fabench.command.tune.execute", lambda configs, command: [])
     asked = []
