@@ -43,6 +43,9 @@ from fabench.run.store import score as score_column
 from fabench.run.store import write_text
 from fabench.schema import RunFailed, UserError, no_optimizer
 
+ALL = "all"
+"""The ``tune.key`` of Optuna's search over the rule's numbers."""
+
 
 def tune(args: list[str], conf: Path) -> int:
     """Compose and tune; return the exit code. Raises UserError, RunFailed, Interrupted."""
@@ -135,8 +138,12 @@ def _method(
     except ModuleNotFoundError:
         raise UserError("tune.method=optuna needs Optuna: pip install 'fabench[optuna]'.") from None
     if search.space is None:
-        centre = _centre(config, search.key)
-        space = {search.key: [rounded(centre / search.span), rounded(centre * search.span)]}
+        keys = _numbers(config) if search.key == ALL else [search.key]
+        centres = {key: _centre(config, key) for key in keys}
+        space = {
+            key: [rounded(centre / search.span), rounded(centre * search.span)]
+            for key, centre in centres.items()
+        }
     else:
         space = search.space
         for key in space:
@@ -148,6 +155,12 @@ def _method(
     comparable = json.dumps([lowest.identity(), space, search.last_epochs])
     study = hashlib.sha256(comparable.encode()).hexdigest()[:10]
     return trials(folder / "optuna.db", study, space, search.trials, search.batch)
+
+
+def _numbers(config: Config) -> list[str]:
+    """The learning rate, where there is one, and every number of the rule that is not 0."""
+    groups = ("optimizer.lr", "learning_rule.")
+    return [key for key, value in config.scalars().items() if key.startswith(groups) and value]
 
 
 def _centre(config: Config, key: str) -> float:

@@ -142,6 +142,9 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("table_lra_rate_bp", 3, {("bp", "sgd", 3, 10)}),
         ("table_lra_scale", 2, {("local_representation_alignment", "sgd", 3, 10)}),
         ("table_lra_scale_bp", 2, {("bp", "sgd", 3, 10)}),
+        ("fig_batch_normalisation", 8, {("bp", "sgd", 3, 10), ("dfa", "sgd", 3, 10)}),
+        ("fig_gradient_noise", 16, {("bp", "sgd", 3, 5)}),
+        ("fig_gradient_noise_good", 16, {("bp", "sgd", 3, 5)}),
     ],
 )
 def test_experiments_list_their_runs(experiment, n, expected):
@@ -265,6 +268,9 @@ SMOKE = {
     "table_rbm": [],
     "fig_rbm": ["model.hidden=[60]"],
     "table_lra": [],
+    "fig_batch_normalisation": [],
+    "fig_gradient_noise": ["optimizer.lr=0.01"],
+    "fig_gradient_free": [],
 }
 
 

@@ -185,6 +185,15 @@ def test_every_value_is_trained_once_and_a_second_call_trains_nothing(tune, tmp_
     assert "population" not in out
 
 
+def test_all_numbers_of_a_rule_are_searched_beside_its_rate(tune, tmp_path):
+    words = ["tune.key=all", "tune.span=4", "tune.trials=2", "tune.batch=2", "seed=0"]
+    optuna = ["tune.method=optuna", "learning_rule=weight_mirror", "learning_rule.feedback_decay=0"]
+    assert tune(*words, *optuna)[0] == 0
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
+    assert set(found) & {"optimizer.lr", "learning_rule.feedback_rate"} == set(found.columns[:2])
+    assert found["learning_rule.feedback_rate"].between(0.25, 4).all()
+
+
 @pytest.mark.parametrize("swept", ["model.hidden=[2],[3]", "k=1,3"])
 def test_two_searches_do_not_write_one_file(tune, tmp_path, swept):
     code, _, err = tune("-m", swept)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from scipy.stats import binomtest, t
+from scipy.stats import binomtest, t, ttest_1samp
 
-from fabench.run.statistics import summarize, wilson
+from fabench.run.statistics import holm, paired_p, summarize, wilson
 
 RNG = np.random.default_rng(0)
 SAMPLES = [RNG.normal(3, 2, n).tolist() for n in (2, 3, 5, 40)] + [[-1.0, -4.0, -9.0]]
@@ -70,3 +70,21 @@ def test_columns_of_a_table():
 def test_a_rates_interval_is_scipys(successes, n):
     expected = binomtest(successes, n).proportion_ci(method="wilson")
     assert wilson(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("x", SAMPLES, ids=len)
+def test_paired_p_is_scipys(x):
+    assert paired_p(x) == pytest.approx(ttest_1samp(x, 0).pvalue)
+
+
+def test_pairs_that_tell_nothing_and_pairs_that_tell_all():
+    assert np.isnan([paired_p([]), paired_p([0.3]), paired_p([0.0, 0.0])]).all()
+    assert paired_p([0.5, 0.5, 0.5]) == 0
+
+
+def test_holm_by_hand():
+    """Of 0.01, 0.04, 0.03, 0.005: times 4, 3, 2, 1 in their order, and never less than before."""
+    found = holm([0.01, np.nan, 0.04, 0.03, 0.005, 0.6])
+    assert found[1] != found[1]
+    assert found[:1] + found[2:] == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.6])
+    assert holm([0.4, 0.9, 0.8]) == [1, 1, 1]

@@ -7,8 +7,8 @@ the direction), once for every individual of a generation or a pair, twice for e
 tried, and once for a weight search's batch. Learning rates: conf/tuned, chosen on validation data
 with seeds from 100 on.
 
-Published, on larger networks: a weight search, 98 % after five passes over the weights (R. Tripathi,
-B. Singh, 2020, arXiv:2005.05955), and 99.1 % in the end; an evolution strategy, 99 % (X. Zhang,
+Published, of larger networks: a weight search, 98 % after five passes over the weights and 99.1 %
+in the end (R. Tripathi, B. Singh, 2020, arXiv:2005.05955); an evolution strategy, 99 % (X. Zhang,
 J. Clune, K. O. Stanley, 2017, arXiv:1712.06564); a genetic algorithm, 97.6 % (J. Prellberg,
 O. Kramer, 2018, arXiv:1806.09819); local search, 96 % in its log, of an unstated set (A. Aly,
 G. Guadagni, J. B. Dugan, 2019).

@@ -1,7 +1,7 @@
 """Gradient noise: does it let a network of twenty hidden layers learn from poor first weights?
 
-A. Neelakantan, L. Vilnis, Q. V. Le, I. Sutskever, L. Kaiser, K. Kurach, J. Martens, "Adding gradient
-noise improves learning for very deep networks", 2015, arXiv:1511.06807: noise of variance
+A. Neelakantan, L. Vilnis, Q. V. Le, I. Sutskever, L. Kaiser, K. Kurach, J. Martens, "Adding
+gradient noise improves learning for very deep networks", 2015, arXiv:1511.06807: noise of variance
 eta / (1 + t)^0.55 alone lets plain gradient descent train a fully connected network of twenty
 layers, even from a poor start. MNIST, 784-20x50-10, ReLU units, plain SGD; first weights N(0, 0.01)
 (poor: a layer of fifty units halves what comes to it) and He's (good).
