@@ -13,8 +13,13 @@ from matplotlib.figure import Figure
 from fabench.figure import style
 from fabench.figure.curves import means
 
-EXPERIMENTS = ("fig_gradient_noise", "fig_gradient_noise_good")
-ON_REQUEST = True  # 480 network epochs
+EXPERIMENTS = (
+    "fig_gradient_noise",
+    "fig_gradient_noise_large",
+    "fig_gradient_noise_good",
+    "fig_gradient_noise_good_large",
+)
+ON_REQUEST = True  # 420 network epochs
 
 INITS = {"standard_gaussian": "poor first weights", "he_normal": "good first weights"}
 COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE, 1.0: style.RED}

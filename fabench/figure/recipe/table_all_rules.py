@@ -53,7 +53,9 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     for dataset in dict.fromkeys(dataset for (dataset, _), *_ in found):
         own = [(rule, run, columns) for (d, rule), run, columns in found if d == dataset]
         bp = next(run.error for rule, run, _ in own if rule == "bp")
-        p = [np.nan if rule == "bp" else paired_p((run.error - bp).tolist()) for rule, run, _ in own]
+        p = [
+            np.nan if rule == "bp" else paired_p((run.error - bp).tolist()) for rule, run, _ in own
+        ]
         rows = [
             {
                 "dataset": dataset,
