@@ -77,13 +77,14 @@ class Score:
         """``<prefix>_loss`` and ``<prefix>_accuracy``; the accuracy of a diverged row is NaN.
 
         Given the ``variance`` [R] of a regression's targets, the normalized squared error,
-        ``<prefix>_nse``, takes the accuracy's place.
+        ``<prefix>_nse``, takes the accuracy's place; of targets that do not vary it is NaN.
         """
         loss = self.loss.cpu() / self.examples
         if variance is None:
             name, score = "accuracy", self.correct.cpu() / self.examples
         else:
             name, score = "nse", 2 * loss / variance.cpu()
+            score[variance.cpu() == 0] = torch.nan
         score[~loss.isfinite()] = torch.nan
         return {f"{prefix}_loss": loss, f"{prefix}_{name}": score}
 

@@ -147,3 +147,10 @@ def test_tuning_takes_the_smallest_error(workdir, tmp_path, capsys):
     found = pd.read_csv(folder / "tune.csv").set_index("optimizer.lr")
     assert found.diverged.tolist() == [0, 0, 0, 2]
     assert found.score_mean[0.03] > found.score_mean[1e-3] > found.score_mean[1e-4] > -1.1
+
+
+def test_a_single_target_has_no_variance_to_measure_by():
+    y = torch.ones(1, 1, 3)
+    score = Score(1, torch.device("cpu"))
+    score.add(REGRESSION, 2 * y, y)
+    assert score.metrics("test", REGRESSION.variance(y))["test_nse"].isnan()
