@@ -52,7 +52,7 @@ def test_make_targets_exist():
 
 
 def test_groups_table_is_complete():
-    for group in ("learning_rule", "optimizer", "dataset", "task", "model"):
+    for group in ("learning_rule", "optimizer", "parallel", "dataset", "task", "model"):
         [row] = re.findall(rf"^\| `{group}` \| (.*) \|$", README, re.M)
         assert set(registry.names(group)) <= set(re.findall(r"`(\w+)`", row)), group
 

@@ -3,9 +3,10 @@
 A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps in conf/experiment
 whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their
 dataframe: the rows of every metrics.csv and, beside the metrics, the columns learning_rule,
-optimizer, dataset, init_of_B, k and folder, and every other setting of the rule, optimizer,
-dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale, epochs, ...; a list
-as text: 800-800). Intervals are those of the mean over seeds, unless the recipe says so: INTERVAL.
+optimizer, parallel, dataset, init_of_B, k and folder, and every other setting of the rule,
+optimizer, scheme, dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale,
+epochs, ...; a list as text: 800-800). Intervals are those of the mean over seeds, unless the recipe
+says so: INTERVAL.
 """
 
 import functools
@@ -41,6 +42,9 @@ from fabench.schema import RunFailed, UserError, nearest
 
 INTERVAL = "Student-t 95 % interval of the mean over seeds"
 """What a recipe's intervals are, if it does not say otherwise."""
+
+SETTINGS = ("parallel", "learning_rule", "optimizer", "dataset", "task", "model", "trainer")
+"""The groups whose settings are columns; where names meet (momentum), the later group's."""
 
 PRODUCTS = 0.5
 """The part of a plan's time that matrix products take, roughly."""
@@ -183,7 +187,7 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
         folder, resolved = RunFolder(config), config.resolved()
         settings = {
             key: "-".join(map(str, value)) if isinstance(value, list) else value
-            for group in ("learning_rule", "optimizer", "dataset", "task", "model", "trainer")
+            for group in SETTINGS
             for key, value in resolved.get(group, {}).items()
             if key != "name" and value is not None
         }
@@ -191,6 +195,7 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
             "k": config.general.k,
             "learning_rule": config.learning_rule.name,
             "optimizer": config.optimizer.name if config.optimizer else None,
+            "parallel": config.parallel.name,
             "dataset": config.dataset.name,
             "init_of_B": config.init_of_B.name if config.has_feedback else None,
             "folder": str(folder.path),

@@ -42,8 +42,10 @@ class Adagrad(Optimizer):
     def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
         G = state["sum_of_squares"]
         G.addcmul_(g, g)  # (1)
+        add_ratio_(W, -h.lr, g, self.root(G, h))  # (2), (3)
+
+    def root(self, G: Tensor, h: SimpleNamespace) -> Tensor:
+        """What lr g is divided by [R, I, O]."""
         if self.epsilon_place == "inside":
-            root = (G + h.epsilon).sqrt_()  # (2)
-        else:
-            root = G.sqrt().add_(h.epsilon)  # (3)
-        add_ratio_(W, -h.lr, g, root)  # (2), (3)
+            return (G + h.epsilon).sqrt_()  # (2)
+        return G.sqrt().add_(h.epsilon)  # (3)

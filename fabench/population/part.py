@@ -18,6 +18,8 @@ from fabench.learning_rule.base.rule import LearningRule
 from fabench.model.layer.network import ForwardPass, Layer, Outer, forward
 from fabench.model.layer.parameter import learning
 from fabench.optimizer.base import State
+from fabench.parallel.base import ParallelScheme
+from fabench.population.crew import Crew
 from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
 from fabench.population.precision import NumberFormat
@@ -42,6 +44,7 @@ class Shared:
     """The parameters that are float32 as operands, too."""
     adversarial: float
     schedule: Schedule
+    parallel: ParallelScheme
     steps_an_epoch: int
     epochs: int
     clip_norm: float | None
@@ -66,12 +69,13 @@ class PopulationPart(Part):
         tensors: dict[str, Tensor],
         state: dict[str, State],
         scalars: SimpleNamespace,
+        crew: Crew | None = None,
     ) -> None:
-        """``rule``: with these rows' numbers; ``scalars``: the optimizer's; ``tensors`` and
-        ``state``: of these rows."""
+        """``rule``: with these rows' numbers; ``scalars``: the optimizer's; ``tensors``,
+        ``state`` and ``crew``, where there are several workers: of these rows."""
         self.shared, self.rule, self.rows, self.streams = shared, rule, rows, streams
         self.layers, self.adversarial = shared.layers, shared.adversarial
-        self.tensors, self.state, self.scalars = tensors, state, scalars
+        self.tensors, self.state, self.scalars, self.crew = tensors, state, scalars, crew
         self.operands_of = CastParameters(tensors, rows, shared)
         self.noted: dict[str, Tensor] | None = None
         changes = shared.clip_norm is not None or shared.gradient_noise[0] > 0
@@ -86,8 +90,27 @@ class PopulationPart(Part):
         if s.descent:
             lr = self.scalars.lr * s.schedule.at(t, s.steps_an_epoch, s.epochs)
             scalars = SimpleNamespace(**vars(self.scalars) | {"lr": lr})
-            self.numbers = s.descent.optimizer.at_step(t, scalars)
+            own_t = s.parallel.steps_of_optimizer(t)
+            self.numbers = s.descent.optimizer.at_step(own_t, scalars)
         self.operands_of.forget()
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """The rule's step on x [R, B, I], an operand, and y [R, B, C]; where there are workers,
+        that of one of each row's. Returns the output before it [R, B, C]."""
+        if self.crew is None:
+            return self._learn(x, y)
+        p = self.crew.scheme.workers
+        n, place = divmod(int(self.t) - 1, p)
+        order = self.drawn("workers", lambda rng: rng.permutation(p), n)
+        self.crew.begin(order[:, place])
+        output = self._learn(x, y)
+        self.crew.finish(n + 1)
+        return output
+
+    def _learn(self, x: Tensor, y: Tensor) -> Tensor:
+        output = self.rule.learn(self, x, y).float()
+        self._finish()
+        return output
 
     @property
     def epoch(self) -> int:
@@ -145,7 +168,7 @@ class PopulationPart(Part):
             return
         self._descend(name, g, rate)
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """End the step: let descend what waits for the whole gradient, clipped and with noise."""
         s, (eta, gamma) = self.shared, self.shared.gradient_noise
         gradients = [g for _, g, _ in self.waiting]

@@ -26,6 +26,8 @@ from fabench.model.layer.kernel import threads_an_operation
 from fabench.model.layer.network import Layer, largest_weight
 from fabench.model.layer.parameter import Parameter, learning, network_parameters
 from fabench.optimizer.base import Optimizer, State
+from fabench.parallel.base import ParallelScheme, WorkerScheme
+from fabench.population.crew import Crew, workers_of
 from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
 from fabench.population.lanes import Lanes
@@ -110,6 +112,7 @@ class Population:
         *,
         init_of_B: InitOfB,
         schedule: Schedule,
+        parallel: ParallelScheme,
         adversarial: float = 0.0,
         clip_norm: float | None = None,
         gradient_noise: tuple[float, float] = (0.0, 0.0),
@@ -120,6 +123,7 @@ class Population:
 
         ``optimizer``: None for a rule that searches; ``epochs``: of the whole run.
         """
+        optimizer = parallel.optimizer(optimizer) if optimizer else None
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
         self.operand, self.device = operand, operand.device
         self.together = computes_together(self.device, layers, rule)
@@ -140,6 +144,12 @@ class Population:
             name: optimizer.initial_state(self.tensors[name]) if optimizer else {}
             for name in self._moving("descent")
         }
+        self.scheme = parallel if isinstance(parallel, WorkerScheme) else None
+        self.workers: dict[str, State] = {
+            name: workers_of(self.scheme, self.tensors[name], state)
+            for name, state in self.state.items()
+            if self.scheme
+        }
         scratch = Scratch()
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -151,7 +161,7 @@ class Population:
         self._shared = Shared(
             layers, task.objective, self.descent, draws, operand, scratch,
             fixed, frozenset(n for n, p in self.parameters.items() if p.exact), adversarial,
-            schedule, steps_an_epoch, epochs, clip_norm, gradient_noise,
+            schedule, parallel, steps_an_epoch, epochs, clip_norm, gradient_noise,
         )  # fmt: skip
         size = len(rows) if self.together else 1
         self._parts = [self.part(slice(r, r + size)) for r in range(0, len(rows), size)]
@@ -159,7 +169,8 @@ class Population:
             largest, steps = largest_weight(layers) * size, epochs * steps_an_epoch
             with threads_an_operation(torch.get_num_threads() // self._lanes()):  # as in training
                 self.descent.compile(largest, size, steps, self._parts[0].scalars)
-        self.replays = is_a_graph(self.device, rule, layers) and not gradient_noise[0]
+        draws_in_steps = gradient_noise[0] > 0 or self.scheme is not None
+        self.replays = is_a_graph(self.device, rule, layers) and not draws_in_steps
 
     def part(self, rows: slice) -> PopulationPart:
         """Some rows as their rule sees them: views, which stand at the last step taken."""
@@ -170,11 +181,15 @@ class Population:
         elif len(stream[rows]) == 1:
             own = slice(stream[rows.start], stream[rows.start] + 1)
         tensors = {name: tensor[rows] for name, tensor in self.tensors.items()}
-        state = {n: {k: t[rows] for k, t in s.items()} for n, s in self.state.items()}
+        state, workers = (
+            {n: {k: t[rows] for k, t in s.items()} for n, s in of_all.items()}
+            for of_all in (self.state, self.workers)
+        )
+        crew = Crew(self.scheme, tensors, state, workers) if self.scheme else None
         decay = self._scalars("trainer", rows)["weight_decay"]
         scalars = SimpleNamespace(**self._scalars("optimizer", rows), weight_decay=decay)
         rule = bound(self.rule, self._scalars("learning_rule", rows))
-        part = PopulationPart(self._shared, rule, rows, own, tensors, state, scalars)
+        part = PopulationPart(self._shared, rule, rows, own, tensors, state, scalars, crew)
         part.begin(self.t)
         return part
 
@@ -279,9 +294,7 @@ class Population:
 
     def _step(self, part: PopulationPart, x: Tensor, y: Tensor, number: int | Tensor) -> Tensor:
         part.begin(number)
-        output = part.rule.learn(part, x, y).float()
-        part.finish()
-        return output
+        return part.step(x, y)
 
     # -- Saving ------------------------------------------------------------------------------
 
@@ -306,4 +319,5 @@ class Population:
     def _changing(self) -> Snapshot:
         moving = {n: self.tensors[n] for how in ("descent", "put") for n in self._moving(how)}
         state = {f"{n} {key}": t for n, s in self.state.items() for key, t in s.items()}
-        return {**moving, **state}
+        workers = {f"{n} of workers, {k}": t for n, s in self.workers.items() for k, t in s.items()}
+        return {**moving, **state, **workers}

@@ -26,6 +26,8 @@ from fabench.model.base import Model
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer
 from fabench.optimizer.base import Optimizer
+from fabench.parallel.base import ParallelScheme
+from fabench.parallel.serial import Serial
 from fabench.population.precision import Precision, fastest
 from fabench.run import registry
 from fabench.schedule.base import Schedule, WholeRunSchedule
@@ -108,7 +110,8 @@ ONLY = {
 """Tasks whose targets the dataset has, and the datasets that have them instead of classes."""
 
 GROUPS = (
-    "learning_rule", "optimizer", "schedule", "dataset", "task", "model", "init_of_B", "trainer",
+    "learning_rule", "optimizer", "schedule", "parallel", "dataset", "task", "model", "init_of_B",
+    "trainer",
 )  # fmt: skip
 
 
@@ -119,6 +122,7 @@ class Config:
     learning_rule: LearningRule
     optimizer: Optimizer | None  # a SearchRule has none
     schedule: Schedule
+    parallel: ParallelScheme
     dataset: Dataset
     task: Task
     model: Model
@@ -215,6 +219,8 @@ class Config:
             del science["init_of_B"]
         if isinstance(self.schedule, Constant):  # as before there were others
             del science["schedule"]
+        if isinstance(self.parallel, Serial):
+            del science["parallel"]
         return science
 
     def course(self) -> str:
@@ -255,7 +261,8 @@ class Config:
 
 def parse(raw: dict[str, Any]) -> Config:
     """Check a composed configuration (plain containers). Raises UserError naming the key."""
-    raw = {"schedule": {"name": "constant"}, **raw}  # folders from before there were others
+    before = {"schedule": {"name": "constant"}, "parallel": {"name": "serial"}}
+    raw = before | raw  # folders from before there were others
     raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
     rule = registry.build("learning_rule", _group(raw, "learning_rule"))
     searches = isinstance(rule, SearchRule)
@@ -294,6 +301,7 @@ def parse(raw: dict[str, Any]) -> Config:
         learning_rule=rule,
         optimizer=None if searches else registry.build("optimizer", raw["optimizer"]),
         schedule=registry.build("schedule", raw["schedule"]),
+        parallel=registry.build("parallel", raw["parallel"]),
         dataset=dataset,
         task=registry.build("task", task),
         model=registry.build("model", raw["model"]),
@@ -359,6 +367,9 @@ def _check_that_the_rule_can_train(config: Config) -> None:
     t = config.trainer
     if isinstance(rule, SearchRule):
         _check_that_no_gradient_is_asked_for(config)
+    reason = config.parallel.refusal(config.optimizer) if config.optimizer else None
+    if reason:
+        raise UserError(f"parallel={config.parallel.name} {reason}.")
     if t.adversarial and (isinstance(rule, LazyRule) or not isinstance(rule, SignalRule)):
         raise UserError(
             f"trainer.adversarial={t.adversarial:g}: learning_rule={rule.name} sends "
@@ -374,6 +385,8 @@ def _check_that_no_gradient_is_asked_for(config: Config) -> None:
             raise UserError(no_optimizer(f"trainer.{key}={value:g}", rule))
     if not isinstance(config.schedule, Constant):
         raise UserError(no_optimizer(f"schedule={config.schedule.name}", rule))
+    if not isinstance(config.parallel, Serial):
+        raise UserError(no_optimizer(f"parallel={config.parallel.name}", rule))
     if t.weight_decay:
         raise UserError(
             f"trainer.weight_decay={t.weight_decay:g}: learning_rule={rule} searches, and has "

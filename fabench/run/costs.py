@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from fabench.dataset.base import DrawnDataset
+from fabench.parallel.base import WorkerScheme
 from fabench.run.config import Config, resolve_device
 from fabench.schema import UserError
 
@@ -43,6 +44,7 @@ def sizes(config: Config) -> str:
     channels = getattr(config.model, "channels", None)
     sizes = {"model.channels": channels, "model.hidden": config.model.hidden}
     sizes |= {"trainer.batch_size": config.trainer.batch_size}
+    sizes |= {"parallel.workers": getattr(config.parallel, "workers", None)}
     if config.uses_k:
         sizes["k"] = config.general.k
     names = ("n", "d", "n_train", "n_test") if isinstance(config.dataset, DrawnDataset) else ()
@@ -52,11 +54,12 @@ def sizes(config: Config) -> str:
 
 def row_bytes(config: Config) -> int:
     """Memory of one network in training, roughly: four float32 copies of its weights (weight,
-    gradient, two states) and its inputs and activations of a batch."""
+    gradient, two states), two of every worker's, and its inputs and activations of a batch."""
     layers = config.layers()
     weights = sum(layer.fan_in * layer.fan_out for layer in layers)
     widths = layers[0].n_inputs + 3 * sum(layer.width for layer in layers)
-    return 4 * (4 * weights + 2 * config.trainer.batch_size * widths)
+    copies = config.parallel.workers if isinstance(config.parallel, WorkerScheme) else 0
+    return 4 * ((4 + 2 * copies) * weights + 2 * config.trainer.batch_size * widths)
 
 
 def cost(config: Config, epochs: int) -> float:

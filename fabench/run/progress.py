@@ -23,6 +23,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fabench.parallel.base import WorkerScheme
 from fabench.population.precision import cpu_has_bf16
 from fabench.run.config import Config, resolve_device
 from fabench.run.store import RunFolder
@@ -60,6 +61,8 @@ def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
         lines["optimizer"] = named(config.optimizer.name, "optimizer")
         if config.schedule.name != "constant":
             lines["schedule"] = config.schedule.name
+        if isinstance(config.parallel, WorkerScheme):
+            lines["parallel"] = f"{config.parallel.name}, {config.parallel.workers} workers"
     lines |= {
         "dataset": config.problem,
         "network": "-".join(map(str, widths)) + f", {parameters:,} trained parameters",

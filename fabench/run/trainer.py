@@ -69,8 +69,8 @@ def population_of(
     return Population(
         layers, config.learning_rule, config.optimizer, config.task, rows,
         NumberFormat(config.precision, device, largest, fp32_kernel), init_of_B=config.init_of_B,
-        schedule=config.schedule, adversarial=t.adversarial, steps_an_epoch=config.steps(1),
-        epochs=t.epochs, clip_norm=t.clip_norm,
+        schedule=config.schedule, parallel=config.parallel, adversarial=t.adversarial,
+        steps_an_epoch=config.steps(1), epochs=t.epochs, clip_norm=t.clip_norm,
         gradient_noise=(t.gradient_noise, t.gradient_noise_decay),
     )  # fmt: skip
 

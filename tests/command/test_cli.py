@@ -337,6 +337,11 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
         ["model=convnet", f"model.channels=[{BIG}]"],
         [f"model.channels=[{BIG}]", "memory"],
     ),
+    "simulated workers": (
+        [],
+        ["parallel=hogwild", f"parallel.workers={BIG}"],
+        [f"parallel.workers={BIG}", "memory"],
+    ),
     "digits": ([], [f"k={BIG}"], [f"k={BIG}", "memory"]),
     "bits": ([], ["dataset=sparse_parity", f"dataset.n={BIG}"], [f"dataset.n={BIG}", "memory"]),
     "points": (
@@ -355,6 +360,11 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
         [],
         ["learning_rule=local_search", "schedule=cosine"],
         [f"schedule=cosine: {SEARCHES}"],
+    ),
+    "a search's workers": (
+        [],
+        ["learning_rule=local_search", "parallel=hogwild"],
+        [f"parallel=hogwild: {SEARCHES}"],
     ),
     "a search's rate in a sweep": (
         ["-m"],

@@ -136,6 +136,12 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("table_rbm_discriminative", 1, {("contrastive_divergence", "sgd", 3, 15)}),
         ("table_rbm_generative", 1, {("contrastive_divergence", "sgd", 3, 10)}),
         ("table_rbm_hybrid", 1, {("contrastive_divergence", "sgd", 3, 10)}),
+        ("fig_parallel_sgd", 3, {("bp", "sgd", 3, 10)}),
+        ("fig_parallel_sgd_downpour", 6, {("bp", "sgd", 3, 10)}),
+        ("fig_parallel_sgd_easgd", 6, {("bp", "sgd", 3, 10)}),
+        ("fig_parallel_sgd_eamsgd", 6, {("bp", "sgd", 3, 10)}),
+        ("fig_parallel_sgd_adagrad", 3, {("bp", "adagrad", 3, 10)}),
+        ("fig_parallel_sgd_delay_tolerant", 3, {("bp", "adagrad", 3, 10)}),
         ("table_lra", 2, {("local_representation_alignment", "sgd", 3, 10)}),
         ("table_lra_bp", 2, {("bp", "sgd", 3, 10)}),
         ("table_lra_rate", 3, {("local_representation_alignment", "sgd", 3, 10)}),
@@ -271,6 +277,7 @@ SMOKE = {
     "fig_batch_normalisation": [],
     "fig_gradient_noise": ["optimizer.lr=0.01"],
     "fig_gradient_free": [],
+    "fig_parallel_sgd": ["parallel.workers=1,3"],
 }
 
 

@@ -59,6 +59,7 @@ def test_the_default_is_dfa_on_mnist_parity_with_three_digits_and_three_seeds(co
         "learning_rule": "dfa",
         "optimizer": "sgd",
         "schedule": "constant",
+        "parallel": "serial",
         "dataset": "mnist",
         "task": "parity",
         "model": "mlp",
@@ -70,7 +71,8 @@ def test_the_default_is_dfa_on_mnist_parity_with_three_digits_and_three_seeds(co
 
 
 GROUPS = (
-    "learning_rule", "optimizer", "schedule", "dataset", "init_of_B", "model", "task", "trainer",
+    "learning_rule", "optimizer", "schedule", "parallel", "dataset", "init_of_B", "model", "task",
+    "trainer",
 )  # fmt: skip
 
 

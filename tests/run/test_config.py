@@ -17,6 +17,7 @@ FOLDERS = [folder for folder in sorted(CONF.iterdir()) if folder.is_dir()]
 OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted(d.glob("*.yaml"))]
 PARTNERS = {  # an option that not everything goes with, and one that does
     "dataset=family_trees": ["task=multi_label"],
+    "parallel=delay_tolerant": ["optimizer=adagrad"],
     "learning_rule=contrastive_divergence": ["model.activation=sigmoid"],
     "learning_rule=recirculation": ["dataset=encoder", "task=reconstruction"],
     "dataset=linear_teacher": ["task=regression"],
@@ -48,7 +49,7 @@ def test_every_option_composes_and_parses(option):
 
 
 @pytest.mark.parametrize(
-    "group", ["learning_rule", "optimizer", "schedule", "dataset", "task", "model"]
+    "group", ["learning_rule", "optimizer", "schedule", "parallel", "dataset", "task", "model"]
 )
 def test_every_implementation_has_its_yaml(group):
     options = {file.stem for file in (CONF / group).glob("*.yaml")}
@@ -144,6 +145,12 @@ SCIENCE = [
     {"optimizer": "nadam"},
     {"schedule": "step"},
     {"schedule": "cosine"},
+    {"parallel": "hogwild"},
+    {"parallel": "hogwild", "parallel__workers": 2},
+    {"parallel": "downpour", "parallel__period": 2},
+    {"parallel": "elastic_averaging"},
+    {"parallel": "elastic_averaging", "parallel__moving_rate": 0.5},
+    {"parallel": "elastic_averaging", "parallel__momentum": 0.5},
     {"learning_rule": "fa"},
     {"learning_rule": "bp"},
     {"init_of_B": "xavier"},
@@ -391,6 +398,10 @@ WRONG = {
     "schedule.warmup": [*POSITIVE, None],
     "schedule.start": [-1e-9, NAN, INF, "0", True, None],
     "schedule.final": [-1e-9, NAN, INF, "0", True, None],
+    "parallel.workers": [*COUNT, None],
+    "parallel.period": [*COUNT, None],
+    "parallel.moving_rate": [0.0, 1.5, NAN, "0", True, None],
+    "parallel.momentum": [-0.1, 1.0, NAN, "0", True, None],
     "optimizer.lr": [*POSITIVE, None],
 }
 MACHINE = {"learning_rule": "contrastive_divergence", "model__activation": "sigmoid"}
@@ -441,6 +452,9 @@ HAS = {  # keys that not every option has, and an option that has them
     **{f"schedule.{key}": {"schedule": "step"} for key in ("gamma", "every")},
     "schedule.decay": {"schedule": "inverse_time"},
     **{f"schedule.{key}": {"schedule": "warmup_cosine"} for key in ("warmup", "start", "final")},
+    **{f"parallel.{key}": {"parallel": "elastic_averaging"} for key in (
+        "workers", "period", "moving_rate", "momentum",
+    )},
     **{f"model.{key}": {"model": "wide_resnet", "model__hidden": []} for key in (
         "depth", "width",
     )},
@@ -479,7 +493,8 @@ def test_every_key_is_refused_something(make_raw):
     keys = set()
     rules = [{"learning_rule": rule} for rule in registry.names("learning_rule")]
     schedules = [{"schedule": schedule} for schedule in registry.names("schedule")]
-    for options in [*rules, *schedules, {"model": "convnet"}, {"model": "wide_resnet"}]:
+    parallel = {"parallel": "elastic_averaging"}  # that has all keys of the others
+    for options in [*rules, *schedules, parallel, {"model": "convnet"}, {"model": "wide_resnet"}]:
         raw = make_raw(**options)
         for group, value in raw.items():
             keys |= {f"{group}.{key}" for key in value} if isinstance(value, dict) else {group}
@@ -500,8 +515,8 @@ def test_every_group_is_needed(make_raw, group):
         with pytest.raises(UserError, match=rf"^{group}="):
             parse(raw | {group: value})
     del raw[group]
-    if group == "schedule":  # folders from before there was one
-        assert parse(raw).schedule == parse(make_raw()).schedule
+    if group in ("schedule", "parallel"):  # folders from before there was one
+        assert parse(raw) == parse(make_raw())
         return
     with pytest.raises(UserError, match=rf"^{group}="):
         parse(raw)
