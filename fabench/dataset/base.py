@@ -24,7 +24,7 @@ from fabench.dataset.files import idx, source
 from fabench.randomness import generator
 from fabench.schema import STRICT, Count, UserError
 
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "validation"]
 Scaling = Literal["standardized", "unit"]
 
 
@@ -62,8 +62,9 @@ class Data(Protocol):
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
         """The items of ``split`` in one epoch."""
 
-    def hold_out(self) -> "Data":
-        """The same with validation data, part of neither split, in the place of the test data."""
+    def hold_out(self, as_test: bool = True) -> "Data":
+        """The same with a split of validation data, part of no other; ``as_test``: which also takes
+        the place of the test data."""
 
 
 def held_out(n_train: int) -> int:
@@ -78,7 +79,8 @@ class Images:
     train_images: uint8, averages of pixels float32, [N, H, W] or of several channels [N, C, H, W],
     0 to max_pixel; train_labels: uint8 [N], 0 to n_classes - 1; test_images, test_labels: likewise;
     source: where it comes from, for people; scaling: inputs are standardized by the training
-    pixels' mean and standard deviation, all channels together, or unit: pixels / max_pixel.
+    pixels' mean and standard deviation, all channels together, or unit: pixels / max_pixel;
+    validation: images and labels, where some are held out.
     """
 
     train_images: Tensor
@@ -89,27 +91,35 @@ class Images:
     n_classes: int
     max_pixel: int
     scaling: Scaling = "standardized"
+    validation: tuple[Tensor, Tensor] | None = None
     fixed = True
 
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
-        images, labels = (
-            (self.train_images, self.train_labels)
-            if split == "train"
-            else (self.test_images, self.test_labels)
-        )
+        splits = {
+            "train": (self.train_images, self.train_labels),
+            "test": (self.test_images, self.test_labels),
+            "validation": self.validation,
+        }
+        own = splits[split]
+        assert own is not None, "nothing is held out"
+        images, labels = own
         mean, std = (0.0, self.max_pixel) if self.scaling == "unit" else self._moments
         return Pool(images.flatten(1), labels, mean=mean, std=std)
 
-    def hold_out(self) -> "Images":
-        """Tune without looking at the test set: the last sixth of the training images (MNIST's
-        last 10,000) takes the place of the test images, and no part in training."""
+    def hold_out(self, as_test: bool = True) -> "Images":
+        """Tune or stop without looking at the test set: the last sixth of the training images
+        (MNIST's last 10,000) takes no part in training; ``as_test``: and the place of the test
+        images."""
         kept = len(self.train_labels) - held_out(len(self.train_labels))
+        validation = self.train_images[kept:], self.train_labels[kept:]
+        images, labels = validation if as_test else (self.test_images, self.test_labels)
         return dataclasses.replace(
             self,
             train_images=self.train_images[:kept],
             train_labels=self.train_labels[:kept],
-            test_images=self.train_images[kept:],
-            test_labels=self.train_labels[kept:],
+            test_images=images,
+            test_labels=labels,
+            validation=validation,
             source=f"{self.source}, validation images held out",
         )
 
@@ -158,8 +168,8 @@ class Draws:
         )
         return Pool(values, labels, per_stream=len(labels) // len(seeds))
 
-    def hold_out(self) -> "Draws":
-        return dataclasses.replace(self, test="validation")
+    def hold_out(self, as_test: bool = True) -> "Draws":
+        return dataclasses.replace(self, test="validation") if as_test else self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -315,7 +325,7 @@ class ImageDataset(Dataset):
         """What ``load`` would find, fetching nothing. Raises UserError: no such data_dir."""
 
     def _images(self, arrays: source.Arrays, where: str) -> Images:
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if self.downsample > 1:
             for name in ("train_images", "test_images"):
                 tensors[name] = avg_pool2d(tensors[name].float(), self.downsample)

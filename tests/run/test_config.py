@@ -172,6 +172,9 @@ SCIENCE = [
     {"trainer__train_examples": None},
     {"trainer__same_examples": True},
     {"trainer__test_examples": 10},
+    {"trainer__early_stopping": "GL"},
+    {"trainer__early_stopping_threshold": 3.0},
+    {"trainer__early_stopping_strip": 4},
 ]
 NOT_SCIENCE = [
     {"trainer__device": "auto"},
@@ -322,6 +325,9 @@ WRONG = {
     "trainer.train_examples": COUNT,
     "trainer.test_examples": COUNT,
     "trainer.same_examples": [1, "yes", None],
+    "trainer.early_stopping": ["gl", "LG", 1],
+    "trainer.early_stopping_threshold": [*POSITIVE, None],
+    "trainer.early_stopping_strip": [*COUNT, None],
     "model.hidden": [3, "3", None],
     "model.activation": ["cos", "gelu", 1, None],
     "model.bias": [1, "yes", None],
