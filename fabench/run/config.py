@@ -286,7 +286,9 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         reason = rule.transport_refusal(layers)
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
-    t = config.trainer
+    t, k = config.trainer, config.task.items_per_example
+    if not t.shuffle and k > 1:
+        raise UserError(f"trainer.shuffle=false: examples of k={k} images are drawn; choose k=1.")
     if isinstance(rule, SearchRule):
         _check_that_no_gradient_is_asked_for(config)
     if t.adversarial and (isinstance(rule, LazyRule) or not isinstance(rule, SignalRule)):

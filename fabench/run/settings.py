@@ -32,6 +32,7 @@ class Trainer:
     clip_norm: Rate | None = None
     gradient_noise: NonNegative = 0.0
     gradient_noise_decay: NonNegative = 0.55
+    shuffle: bool = True
     early_stopping: Literal["GL", "PQ", "UP"] | None = None
     early_stopping_threshold: Rate = 2.0
     early_stopping_strip: Count = 5

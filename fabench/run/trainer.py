@@ -19,6 +19,7 @@ from fabench.model.layer.network import largest_weight
 from fabench.population.examples import Epoch, Examples
 from fabench.population.loop import Loop
 from fabench.population.metrics import Score, class_accuracy, evaluate, network_metrics
+from fabench.population.order import Order
 from fabench.population.population import Population, Row
 from fabench.population.precision import NumberFormat
 from fabench.run.config import Config, resolve_device
@@ -154,7 +155,8 @@ class Training:
         self.population = population_of(self.config, self.rows, self.device, kernel)
         seeds = [row.seed for row in self.rows]
         operand = self.population.operand
-        self.examples = Examples(data, self.config.task, seeds, self.device, operand)
+        order = Order(self.config.trainer.shuffle)
+        self.examples = Examples(data, self.config.task, seeds, self.device, operand, order)
         self.manifest = {
             "command": command,
             "environment": describe(self.device),

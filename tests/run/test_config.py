@@ -172,6 +172,7 @@ SCIENCE = [
     {"trainer__train_examples": None},
     {"trainer__same_examples": True},
     {"trainer__test_examples": 10},
+    {"k": 1, "trainer__shuffle": False},
     {"trainer__early_stopping": "GL"},
     {"trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping_strip": 4},
@@ -325,6 +326,7 @@ WRONG = {
     "trainer.train_examples": COUNT,
     "trainer.test_examples": COUNT,
     "trainer.same_examples": [1, "yes", None],
+    "trainer.shuffle": [0, "no", None],
     "trainer.early_stopping": ["gl", "LG", 1],
     "trainer.early_stopping_threshold": [*POSITIVE, None],
     "trainer.early_stopping_strip": [*COUNT, None],
@@ -491,6 +493,12 @@ def test_every_key_is_refused_something(make_raw):
             keys |= {f"{group}.{key}" for key in value} if isinstance(value, dict) else {group}
     names = {f"{group}.name" for group in GROUPS} - {"init_of_B.name"}
     assert keys - names == WRONG.keys()
+
+
+def test_several_images_an_example_have_no_order(make_config):
+    assert not make_config(k=1, trainer__shuffle=False).trainer.shuffle
+    with pytest.raises(UserError, match=r"^trainer\.shuffle=false: examples of k=3 images"):
+        make_config(k=3, trainer__shuffle=False)
 
 
 @pytest.mark.parametrize("seed", [[0, 0], [3, 1, 3]], ids=str)
