@@ -33,7 +33,8 @@ class Pool:
     """Items that examples are made of: values [M, P], labels [M] (of a teacher: targets [M, C]).
 
     per_stream: how many each data stream has of its own, one stream's after the other's; None:
-    all streams share the M items. Inputs are (values - mean) / std.
+    all streams share the M items. Inputs are (values - mean) / std. difficulties: of training items
+    [M], see ``Dataset.difficulties``.
     """
 
     values: Tensor
@@ -41,6 +42,7 @@ class Pool:
     per_stream: int | None = None
     mean: float = 0.0
     std: float = 1.0
+    difficulties: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
 
     def to(self, device: torch.device) -> "Pool":
         """The same on ``device``."""
@@ -163,10 +165,16 @@ class Draws:
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
         stream = self.test if split == "test" else split
         drawn = [self.dataset.draw(seed, stream, epoch) for seed in seeds]
-        values, labels = (
-            torch.from_numpy(np.concatenate(part)) for part in zip(*drawn, strict=True)
-        )
-        return Pool(values, labels, per_stream=len(labels) // len(seeds))
+        vectors, targets = zip(*drawn, strict=True)
+        values, labels = (torch.from_numpy(np.concatenate(part)) for part in (vectors, targets))
+        columns = self.dataset.difficulties if split == "train" else ()
+        difficulties = {
+            by: np.concatenate(
+                [self.dataset.difficulty(by, *own) for own in zip(seeds, vectors, strict=True)]
+            )
+            for by in columns
+        }
+        return Pool(values, labels, len(labels) // len(seeds), difficulties=difficulties)
 
     def hold_out(self, as_test: bool = True) -> "Draws":
         return dataclasses.replace(self, test="validation") if as_test else self
@@ -205,6 +213,8 @@ class Dataset(ABC):
     n_train: int
     n_test: int
     n_classes: ClassVar[int]
+    difficulties: ClassVar[tuple[str, ...]] = ()
+    """What makes an item difficult: what a curriculum may sort training items by."""
 
     @property
     @abstractmethod
@@ -233,6 +243,10 @@ class DrawnDataset(Dataset):
     @abstractmethod
     def draw(self, seed: int, stream: str, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Vectors [N, P] and labels [N] of stream train, test or validation in one epoch."""
+
+    def difficulty(self, by: str, seed: int, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How difficult [N] the training items [N, P] are, by one of ``difficulties``."""
+        raise NotImplementedError
 
     def load(self, data_dir: str | None = None) -> Draws:
         return Draws(self)

@@ -119,17 +119,21 @@ class Examples:
         """The examples of epoch number ``epoch``, the first ``n_examples`` of them (None: all)."""
         pool = self._pool(split, epoch)
         n_items = pool.per_stream or len(pool.labels)
-        tables = [self._table(seed, split, epoch, n_items) for seed in self.seeds]
+        tables = [self._table(pool, s, split, epoch) for s in range(len(self.seeds))]
         table = torch.from_numpy(np.stack(tables)[:, :n_examples]).to(self.device)
         stream = torch.arange(len(self.seeds), device=self.device).view(-1, 1, 1)
         y = self.task.targets(self._labels(pool, split)[stream, table])
         return Epoch(pool, table + n_items * stream if pool.per_stream else table, y)
 
-    def _table(self, seed: int, split: Split, epoch: int, n_items: int) -> NDArray[np.int64]:
+    def _table(self, pool: Pool, stream: int, split: Split, epoch: int) -> NDArray[np.int64]:
         """One stream's examples [N, k]: indices of its items."""
-        items = self.order.items(n_items) if self.order and split == "train" else None
-        if items is not None:
-            return items[:, None]
+        seed, n_items = self.seeds[stream], pool.per_stream or len(pool.labels)
+        if self.order and split == "train":
+            own = slice(stream * n_items, (stream + 1) * n_items)
+            difficulties = {by: d[own] for by, d in pool.difficulties.items()}
+            items = self.order.items(seed, epoch, n_items, difficulties)
+            if items is not None:
+                return items[:, None]
         return self.task.table(generator(seed, split, epoch), n_items)
 
     def _labels(self, pool: Pool, split: Split) -> Tensor:

@@ -149,8 +149,10 @@ class Config:
     def course(self) -> str:
         """Equal for runs of which the longer goes, at first, as the shorter does."""
         science = self.science()
-        stops = self.trainer.early_stopping is not None  # in its last epoch none goes back
-        if not stops and not isinstance(self.schedule, WholeRunSchedule):
+        t = self.trainer
+        stops = t.early_stopping is not None  # in its last epoch none goes back
+        whole = t.curriculum != "none" and t.curriculum_epochs is None
+        if not stops and not whole and not isinstance(self.schedule, WholeRunSchedule):
             del science["trainer"]["epochs"]
         return json.dumps(science, sort_keys=True)
 
@@ -286,9 +288,8 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         reason = rule.transport_refusal(layers)
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
-    t, k = config.trainer, config.task.items_per_example
-    if not t.shuffle and k > 1:
-        raise UserError(f"trainer.shuffle=false: examples of k={k} images are drawn; choose k=1.")
+    t = config.trainer
+    _check_the_order(config)
     if isinstance(rule, SearchRule):
         _check_that_no_gradient_is_asked_for(config)
     if t.adversarial and (isinstance(rule, LazyRule) or not isinstance(rule, SignalRule)):
@@ -296,6 +297,25 @@ def _check_that_the_rule_can_train(config: Config) -> None:
             f"trainer.adversarial={t.adversarial:g}: learning_rule={rule.name} sends "
             "no error back to the inputs."
         )
+
+
+def _check_the_order(config: Config) -> None:
+    """Raises UserError: what stands in the way of the training items' order."""
+    t, k, data = config.trainer, config.task.items_per_example, config.dataset
+    curriculum = f"trainer.curriculum={t.curriculum}"
+    if k > 1 and not (t.shuffle and t.curriculum == "none"):
+        request = "trainer.shuffle=false" if not t.shuffle else curriculum
+        raise UserError(f"{request}: examples of k={k} images are drawn; choose k=1.")
+    if t.curriculum == "none":
+        return
+    if t.curriculum_by not in data.difficulties:
+        there = f"has {' and '.join(data.difficulties)}" if data.difficulties else "has nothing"
+        raise UserError(
+            f"trainer.curriculum_by={t.curriculum_by or 'null'}: dataset={data.name} {there} to "
+            "sort its items by."
+        )
+    if t.same_examples:
+        raise UserError(f"{curriculum} has other items in every epoch: trainer.same_examples=true.")
 
 
 def _check_that_no_gradient_is_asked_for(config: Config) -> None:

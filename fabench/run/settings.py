@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fabench.population.order import Order
 from fabench.schema import STRICT, Count, NonNegative, Rate, WrongValue, short
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -33,6 +34,9 @@ class Trainer:
     gradient_noise: NonNegative = 0.0
     gradient_noise_decay: NonNegative = 0.55
     shuffle: bool = True
+    curriculum: Literal["none", "easy_first", "hard_first"] = "none"
+    curriculum_by: str | None = None
+    curriculum_epochs: Count | None = None
     early_stopping: Literal["GL", "PQ", "UP"] | None = None
     early_stopping_threshold: Rate = 2.0
     early_stopping_strip: Count = 5
@@ -43,6 +47,13 @@ class Trainer:
             raise WrongValue(
                 f"trainer.early_stopping_threshold={s:g}: UP counts strips, a whole number of them."
             )
+
+    @property
+    def order(self) -> Order:
+        """Of training items."""
+        by = None if self.curriculum == "none" else self.curriculum_by
+        last = self.curriculum_epochs or self.epochs
+        return Order(self.shuffle, by, self.curriculum == "hard_first", last)
 
     @property
     def holds_out(self) -> bool:

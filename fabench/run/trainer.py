@@ -19,7 +19,6 @@ from fabench.model.layer.network import largest_weight
 from fabench.population.examples import Epoch, Examples
 from fabench.population.loop import Loop
 from fabench.population.metrics import Score, class_accuracy, evaluate, network_metrics
-from fabench.population.order import Order
 from fabench.population.population import Population, Row
 from fabench.population.precision import NumberFormat
 from fabench.run.config import Config, resolve_device
@@ -155,7 +154,7 @@ class Training:
         self.population = population_of(self.config, self.rows, self.device, kernel)
         seeds = [row.seed for row in self.rows]
         operand = self.population.operand
-        order = Order(self.config.trainer.shuffle)
+        order = self.config.trainer.order
         self.examples = Examples(data, self.config.task, seeds, self.device, operand, order)
         self.manifest = {
             "command": command,
