@@ -11,7 +11,8 @@ from fabench.figure import style
 from fabench.figure.sweep_plot import scored, sweep_plot
 from fabench.run.execute import Job, populations
 from fabench.run.progress import console, percent, significant
-from fabench.run.store import score, summary, write_text
+from fabench.run.store import write_text
+from fabench.run.summary import score, summary
 from fabench.schema import UserError
 
 

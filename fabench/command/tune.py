@@ -39,8 +39,8 @@ from fabench.run.execute import execute
 from fabench.run.progress import console, percent
 from fabench.run.registry import validated
 from fabench.run.statistics import summarize
-from fabench.run.store import score as score_column
 from fabench.run.store import write_text
+from fabench.run.summary import score as score_column
 from fabench.schema import RunFailed, UserError, no_optimizer
 
 ALL = "all"
@@ -207,7 +207,8 @@ def _scores(
         if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error
         metrics = outcome.folder.metrics()
-        last_epochs = metrics[metrics.epoch > metrics.epoch.max() - search.last_epochs]
+        n = 1 if outcome.config.trainer.early_stopping else search.last_epochs  # one's network
+        last_epochs = metrics[metrics.epoch > metrics.epoch.max() - n]
         last_epochs = last_epochs[last_epochs.epoch > 0]
         column, sign = score_column(metrics)
         per_seed = sign * last_epochs.groupby("seed")[column].mean()

@@ -24,7 +24,7 @@ from fabench.dataset.files import idx, source
 from fabench.randomness import generator
 from fabench.schema import STRICT, Count, UserError
 
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "validation"]
 Scaling = Literal["standardized", "unit"]
 
 
@@ -33,7 +33,8 @@ class Pool:
     """Items that examples are made of: values [M, P], labels [M] (of a teacher: targets [M, C]).
 
     per_stream: how many each data stream has of its own, one stream's after the other's; None:
-    all streams share the M items. Inputs are (values - mean) / std.
+    all streams share the M items. Inputs are (values - mean) / std. difficulties: of training items
+    [M], see ``Dataset.difficulties``.
     """
 
     values: Tensor
@@ -41,6 +42,7 @@ class Pool:
     per_stream: int | None = None
     mean: float = 0.0
     std: float = 1.0
+    difficulties: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
 
     def to(self, device: torch.device) -> "Pool":
         """The same on ``device``."""
@@ -62,8 +64,9 @@ class Data(Protocol):
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
         """The items of ``split`` in one epoch."""
 
-    def hold_out(self) -> "Data":
-        """The same with validation data, part of neither split, in the place of the test data."""
+    def hold_out(self, as_test: bool = True) -> "Data":
+        """The same with a split of validation data, part of no other; ``as_test``: which also takes
+        the place of the test data."""
 
 
 def held_out(n_train: int) -> int:
@@ -78,7 +81,8 @@ class Images:
     train_images: uint8, averages of pixels float32, [N, H, W] or of several channels [N, C, H, W],
     0 to max_pixel; train_labels: uint8 [N], 0 to n_classes - 1; test_images, test_labels: likewise;
     source: where it comes from, for people; scaling: inputs are standardized by the training
-    pixels' mean and standard deviation, all channels together, or unit: pixels / max_pixel.
+    pixels' mean and standard deviation, all channels together, or unit: pixels / max_pixel;
+    validation: images and labels, where some are held out.
     """
 
     train_images: Tensor
@@ -89,27 +93,35 @@ class Images:
     n_classes: int
     max_pixel: int
     scaling: Scaling = "standardized"
+    validation: tuple[Tensor, Tensor] | None = None
     fixed = True
 
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
-        images, labels = (
-            (self.train_images, self.train_labels)
-            if split == "train"
-            else (self.test_images, self.test_labels)
-        )
+        splits = {
+            "train": (self.train_images, self.train_labels),
+            "test": (self.test_images, self.test_labels),
+            "validation": self.validation,
+        }
+        own = splits[split]
+        assert own is not None, "nothing is held out"
+        images, labels = own
         mean, std = (0.0, self.max_pixel) if self.scaling == "unit" else self._moments
         return Pool(images.flatten(1), labels, mean=mean, std=std)
 
-    def hold_out(self) -> "Images":
-        """Tune without looking at the test set: the last sixth of the training images (MNIST's
-        last 10,000) takes the place of the test images, and no part in training."""
+    def hold_out(self, as_test: bool = True) -> "Images":
+        """Tune or stop without looking at the test set: the last sixth of the training images
+        (MNIST's last 10,000) takes no part in training; ``as_test``: and the place of the test
+        images."""
         kept = len(self.train_labels) - held_out(len(self.train_labels))
+        validation = self.train_images[kept:], self.train_labels[kept:]
+        images, labels = validation if as_test else (self.test_images, self.test_labels)
         return dataclasses.replace(
             self,
             train_images=self.train_images[:kept],
             train_labels=self.train_labels[:kept],
-            test_images=self.train_images[kept:],
-            test_labels=self.train_labels[kept:],
+            test_images=images,
+            test_labels=labels,
+            validation=validation,
             source=f"{self.source}, validation images held out",
         )
 
@@ -153,13 +165,19 @@ class Draws:
     def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
         stream = self.test if split == "test" else split
         drawn = [self.dataset.draw(seed, stream, epoch) for seed in seeds]
-        values, labels = (
-            torch.from_numpy(np.concatenate(part)) for part in zip(*drawn, strict=True)
-        )
-        return Pool(values, labels, per_stream=len(labels) // len(seeds))
+        vectors, targets = zip(*drawn, strict=True)
+        values, labels = (torch.from_numpy(np.concatenate(part)) for part in (vectors, targets))
+        columns = self.dataset.difficulties if split == "train" else ()
+        difficulties = {
+            by: np.concatenate(
+                [self.dataset.difficulty(by, *own) for own in zip(seeds, vectors, strict=True)]
+            )
+            for by in columns
+        }
+        return Pool(values, labels, len(labels) // len(seeds), difficulties=difficulties)
 
-    def hold_out(self) -> "Draws":
-        return dataclasses.replace(self, test="validation")
+    def hold_out(self, as_test: bool = True) -> "Draws":
+        return dataclasses.replace(self, test="validation") if as_test else self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +213,8 @@ class Dataset(ABC):
     n_train: int
     n_test: int
     n_classes: ClassVar[int]
+    difficulties: ClassVar[tuple[str, ...]] = ()
+    """What makes an item difficult: what a curriculum may sort training items by."""
 
     @property
     @abstractmethod
@@ -223,6 +243,10 @@ class DrawnDataset(Dataset):
     @abstractmethod
     def draw(self, seed: int, stream: str, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Vectors [N, P] and labels [N] of stream train, test or validation in one epoch."""
+
+    def difficulty(self, by: str, seed: int, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How difficult [N] the training items [N, P] are, by one of ``difficulties``."""
+        raise NotImplementedError
 
     def load(self, data_dir: str | None = None) -> Draws:
         return Draws(self)
@@ -315,7 +339,7 @@ class ImageDataset(Dataset):
         """What ``load`` would find, fetching nothing. Raises UserError: no such data_dir."""
 
     def _images(self, arrays: source.Arrays, where: str) -> Images:
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if self.downsample > 1:
             for name in ("train_images", "test_images"):
                 tensors[name] = avg_pool2d(tensors[name].float(), self.downsample)

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fabench.dataset.base import Data, Pool, Split
+from fabench.population.order import Order
 from fabench.population.precision import NumberFormat
 from fabench.randomness import generator, streams
 from fabench.task.base import Task
@@ -93,9 +95,11 @@ class Examples:
         seeds: Sequence[int],
         device: torch.device,
         operand: NumberFormat,
+        order: Order | None = None,
     ) -> None:
-        """``seeds``: one a row."""
+        """``seeds``: one a row; ``order``: of training items; None: the task's."""
         self.data, self.task, self.device, self.operand = data, task, device, operand
+        self.order = order
         self.seeds, stream_of_row = streams(seeds)
         self.stream_of_row = torch.tensor(stream_of_row, device=device)
         self.one_each = stream_of_row == list(range(len(self.seeds)))
@@ -115,11 +119,22 @@ class Examples:
         """The examples of epoch number ``epoch``, the first ``n_examples`` of them (None: all)."""
         pool = self._pool(split, epoch)
         n_items = pool.per_stream or len(pool.labels)
-        tables = [self.task.table(generator(s, split, epoch), n_items) for s in self.seeds]
+        tables = [self._table(pool, s, split, epoch) for s in range(len(self.seeds))]
         table = torch.from_numpy(np.stack(tables)[:, :n_examples]).to(self.device)
         stream = torch.arange(len(self.seeds), device=self.device).view(-1, 1, 1)
         y = self.task.targets(self._labels(pool, split)[stream, table])
         return Epoch(pool, table + n_items * stream if pool.per_stream else table, y)
+
+    def _table(self, pool: Pool, stream: int, split: Split, epoch: int) -> NDArray[np.int64]:
+        """One stream's examples [N, k]: indices of its items."""
+        seed, n_items = self.seeds[stream], pool.per_stream or len(pool.labels)
+        if self.order and split == "train":
+            own = slice(stream * n_items, (stream + 1) * n_items)
+            difficulties = {by: d[own] for by, d in pool.difficulties.items()}
+            items = self.order.items(seed, epoch, n_items, difficulties)
+            if items is not None:
+                return items[:, None]
+        return self.task.table(generator(seed, split, epoch), n_items)
 
     def _labels(self, pool: Pool, split: Split) -> Tensor:
         """The labels [S, M] (targets [S, M, C]) of every stream's items, as the task sees them."""

@@ -53,6 +53,7 @@ PROBED = 64
 
 Snapshot = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
+Rows = slice | list[int]
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ class Population:
 
     # -- Saving ------------------------------------------------------------------------------
 
-    def snapshot(self, rows: slice) -> Snapshot:
+    def snapshot(self, rows: Rows) -> Snapshot:
         """Everything that the rows' training has changed, on the CPU, to continue from."""
         return {name: tensor[rows].cpu().clone() for name, tensor in self._changing().items()}
 
@@ -311,7 +312,7 @@ class Population:
         changing = self._changing().items()
         return all(n in snapshot and snapshot[n].shape == t[rows].shape for n, t in changing)
 
-    def restore(self, rows: slice, snapshot: Snapshot) -> None:
+    def restore(self, rows: Rows, snapshot: Snapshot) -> None:
         """Put a snapshot back."""
         for name, tensor in self._changing().items():
             tensor[rows] = snapshot[name].to(self.device)

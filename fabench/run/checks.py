@@ -58,15 +58,22 @@ def metrics_fault(
 ) -> str | None:
     """Of metrics.csv of a run that has ended, or has come to ``epoch`` (what is later, it measures
     again): a row for every epoch that was to be measured and every seed, once, with a loss where
-    the seed has not diverged. A failed run ends when its last seed diverges."""
-    losses, score = ["train_loss", "test_loss"], config.task.score
-    names = {"seed", "epoch", "diverged", "seconds", "examples_per_second", *losses}
-    missing = (names | {f"train_{score}", f"test_{score}"}) - columns.keys()
+    the seed has not diverged. A failed run ends when its last seed diverges, one with early
+    stopping when its last seed has stopped or diverges."""
+    stops = config.trainer.early_stopping is not None
+    splits = ["train", "test", *(["validation"] if stops else [])]
+    losses, scores = ([f"{split}_{of}" for split in splits] for of in ("loss", config.task.score))
+    names = {"seed", "epoch", "diverged", "seconds", "examples_per_second", *losses, *scores}
+    missing = (names | ({"stopped"} if stops else set())) - columns.keys()
     if missing:
         return f"has no column {min(missing)}"
     every, last = config.trainer.metrics_every, config.trainer.epochs
+    latest = int(max(columns["epoch"], default=0))
+    if stops:
+        marks = zip(*(columns[name] for name in ("epoch", "diverged", "stopped")), strict=True)
+        last = latest if all(max(mark) for e, *mark in marks if e == latest) else last
     if epoch is None:
-        end = int(max(columns["epoch"], default=0)) if status == "failed" else last
+        end = latest if status == "failed" else last
         at_end = zip(columns["epoch"], columns["diverged"], strict=True)
         if all(diverged for e, diverged in at_end if e == end) != (status == "failed"):
             return f"is not that of a run that has {status}"

@@ -8,13 +8,9 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fabench.dataset.base import Dataset, ImageDataset, Teacher, held_out
 from fabench.dataset.encoder import Encoder
@@ -30,78 +26,11 @@ from fabench.parallel.base import ParallelScheme
 from fabench.parallel.serial import Serial
 from fabench.population.precision import Precision, fastest
 from fabench.run import registry
+from fabench.run.settings import General, Trainer
 from fabench.schedule.base import Schedule, WholeRunSchedule
 from fabench.schedule.constant import Constant
-from fabench.schema import (
-    STRICT,
-    Count,
-    NonNegative,
-    Rate,
-    UserError,
-    WrongValue,
-    no_optimizer,
-    scalars,
-    short,
-)
+from fabench.schema import UserError, no_optimizer, scalars
 from fabench.task.base import Task
-
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Trainer:
-    """How long, in what portions and on what the network trains; ``None``: all examples."""
-
-    epochs: Count
-    batch_size: Count
-    weight_decay: NonNegative
-    precision: Literal["auto", "fp32", "tf32", "bf16"]
-    device: Literal["auto", "cpu", "cuda"]
-    checkpoint_every: Count
-    metrics_every: Count
-    evaluate_on: Literal["test", "validation"]
-    frozen_layers: list[Count]
-    adversarial: NonNegative
-    train_examples: Count | None
-    test_examples: Count | None
-    same_examples: bool = False
-    clip_norm: Rate | None = None
-    gradient_noise: NonNegative = 0.0
-    gradient_noise_decay: NonNegative = 0.55
-
-
-@dataclass(frozen=True, config=STRICT)
-class General:
-    """The keys that belong to no group."""
-
-    k: Count
-    seed: Annotated[list[Seed], Field(min_length=1)]
-    output_dir: str
-    data_dir: str | None
-    overwrite: bool
-    dry_run: bool
-    workers: Count | None = None
-    max_jobs: Count = 10_000
-
-    def __post_init__(self) -> None:
-        if len(set(self.seed)) < len(self.seed):
-            raise WrongValue(f"seed={self.seed}: a seed stands there twice.")
-        for key, path in (("output_dir", self.output_dir), ("data_dir", self.data_dir)):
-            _check_path(key, path)
-
-
-def _check_path(key: str, path: str | None) -> None:
-    """Raises WrongValue if the system can name no file in a run folder there."""
-    if path == "":
-        raise WrongValue(f"{key}= is empty: . is the working folder.")
-    try:
-        os.lstat(Path(path or ".", "runs", "x" * 255))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # it may come, and who needs it says so
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise WrongValue(f"{key}={short(str(path))}: {reason}.") from None
-
 
 ONLY = {
     "regression": (Teacher, "linear_teacher and nonlinear_teacher"),
@@ -177,7 +106,7 @@ class Config:
     def steps(self, epochs: int) -> int:
         """Steps of so many epochs of training."""
         t, n_train = self.trainer, self.dataset.n_train
-        if t.evaluate_on == "validation" and isinstance(self.dataset, ImageDataset):
+        if t.holds_out and isinstance(self.dataset, ImageDataset):
             n_train -= held_out(n_train)
         return epochs * math.ceil(min(t.train_examples or n_train, n_train) / t.batch_size)
 
@@ -226,7 +155,10 @@ class Config:
     def course(self) -> str:
         """Equal for runs of which the longer goes, at first, as the shorter does."""
         science = self.science()
-        if not isinstance(self.schedule, WholeRunSchedule):
+        t = self.trainer
+        stops = t.early_stopping is not None  # in its last epoch none goes back
+        whole = t.curriculum != "none" and t.curriculum_epochs is None
+        if not stops and not whole and not isinstance(self.schedule, WholeRunSchedule):
             del science["trainer"]["epochs"]
         return json.dumps(science, sort_keys=True)
 
@@ -365,6 +297,7 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
     t = config.trainer
+    _check_the_order(config)
     if isinstance(rule, SearchRule):
         _check_that_no_gradient_is_asked_for(config)
     reason = config.parallel.refusal(config.optimizer) if config.optimizer else None
@@ -375,6 +308,25 @@ def _check_that_the_rule_can_train(config: Config) -> None:
             f"trainer.adversarial={t.adversarial:g}: learning_rule={rule.name} sends "
             "no error back to the inputs."
         )
+
+
+def _check_the_order(config: Config) -> None:
+    """Raises UserError: what stands in the way of the training items' order."""
+    t, k, data = config.trainer, config.task.items_per_example, config.dataset
+    curriculum = f"trainer.curriculum={t.curriculum}"
+    if k > 1 and not (t.shuffle and t.curriculum == "none"):
+        request = "trainer.shuffle=false" if not t.shuffle else curriculum
+        raise UserError(f"{request}: examples of k={k} images are drawn; choose k=1.")
+    if t.curriculum == "none":
+        return
+    if t.curriculum_by not in data.difficulties:
+        there = f"has {' and '.join(data.difficulties)}" if data.difficulties else "has nothing"
+        raise UserError(
+            f"trainer.curriculum_by={t.curriculum_by or 'null'}: dataset={data.name} {there} to "
+            "sort its items by."
+        )
+    if t.same_examples:
+        raise UserError(f"{curriculum} has other items in every epoch: trainer.same_examples=true.")
 
 
 def _check_that_no_gradient_is_asked_for(config: Config) -> None:

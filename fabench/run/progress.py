@@ -183,10 +183,11 @@ class LineReporter(PopulationReporter):
 
     def epoch(self, metrics: pd.DataFrame) -> None:
         mean = metrics.mean(numeric_only=True)
-        line = (
-            f"epoch {int(mean.epoch)}/{self.epochs}  {_scores(mean)}  "
-            f"{mean.examples_per_second:,.0f} examples/s"
-        )
+        line = f"epoch {int(mean.epoch)}/{self.epochs}  {_scores(mean)}"
+        if math.isfinite(mean.examples_per_second):
+            line += f"  {mean.examples_per_second:,.0f} examples/s"
+        if "stopped" in metrics and metrics.stopped.any():
+            line += f"  ({metrics.stopped.sum()} of {len(metrics)} networks have stopped)"
         plan = self.plan
         if plan.several:
             place = plan.place(self.number)
@@ -256,8 +257,12 @@ class BarReporter(PopulationReporter):
     def epoch(self, metrics: pd.DataFrame) -> None:
         assert self.task is not None
         mean = metrics.mean(numeric_only=True)
-        following = min(int(mean.epoch) + 1, self.epochs)
+        stopped = "stopped" in metrics and (metrics.stopped | metrics.diverged).all()
+        following = int(mean.epoch) if stopped else min(int(mean.epoch) + 1, self.epochs)
         self.bars.update(self.task, epoch=f"{following}/{self.epochs}", text=_scores(mean))
+        if stopped:
+            [task] = [task for task in self.bars.tasks if task.id == self.task]
+            self.bars.update(self.task, completed=task.total)
 
     def finish(self) -> None:
         super().finish()
@@ -295,6 +300,8 @@ def show_results(folder: RunFolder, trained: bool) -> None:
         best = summary["best_epoch"]["per_seed"].get(seed, {}).get("epoch", "-")
         if seed in summary["diverged"]:
             best = f"diverged in epoch {summary['diverged'][seed]}"
+        elif seed in summary.get("stopped", {}):
+            best = "{network_of}, stopped after {after}".format(**summary["stopped"][seed])
         table.add_row(seed, *cells, str(best))
     table.add_section()
     cells = [_interval(final[name], show) for name, _, show in columns]

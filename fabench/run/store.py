@@ -16,7 +16,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ from fabench.run.checks import (
     metrics_fault,
 )
 from fabench.run.config import Config, parse
-from fabench.run.statistics import summarize
+from fabench.run.summary import number, summary
 from fabench.schema import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-INTEGERS = ["seed", "epoch", "diverged"]
+INTEGERS = ["seed", "epoch", "diverged", "stopped"]
 """The columns of metrics.csv that hold whole numbers."""
 
 TIMES = ["seconds", "examples_per_second"]
@@ -78,7 +77,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole. JSON has no NaN and no infinity: see ``_number``."""
+    """Write a JSON file whole. JSON has no NaN and no infinity: see ``number``."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -332,8 +331,8 @@ class RunFolder:
             by_seed = pd.DataFrame(class_accuracy, index=list(map(str, self.config.seeds)))
             by_seed = by_seed.drop(index=list(content["diverged"]))
             content["test_accuracy_of_class"] = {
-                "mean": list(map(_number, by_seed.mean())),
-                "per_seed": {seed: list(map(_number, row)) for seed, row in by_seed.T.items()},
+                "mean": list(map(number, by_seed.mean())),
+                "per_seed": {seed: list(map(number, row)) for seed, row in by_seed.T.items()},
             }
         write_json(self.path / "summary.json", content)
 
@@ -346,53 +345,3 @@ class RunFolder:
 
 def _place(checkpoint: dict[str, Any]) -> tuple[int, int]:
     return checkpoint["epoch"], checkpoint["batches"]
-
-
-def score(metrics: pd.DataFrame) -> tuple[str, int]:
-    """The column that runs are compared by, and its sign: 1 where more is better, else -1."""
-    return ("test_nse", -1) if "test_nse" in metrics else ("test_accuracy", 1)
-
-
-def summary(metrics: pd.DataFrame) -> dict[str, Any]:
-    """Statistics over seeds of every metric at the last epoch, and the best epochs.
-
-    Diverged seeds count in no statistic; ``diverged`` tells them and their epoch.
-    """
-    diverged = metrics[metrics.diverged == 1].groupby("seed").epoch.min()
-    last = metrics[metrics.epoch == metrics.epoch.max()].set_index("seed")
-    counted = last.drop(index=diverged.index)
-    result: dict[str, Any] = {
-        "epochs": int(metrics.epoch.max()),
-        "seeds": last.index.tolist(),
-        "diverged": dict(zip(map(str, diverged.index), diverged.tolist(), strict=True)),
-        "final": {},
-    }
-    for name in last.columns.drop(["epoch", "diverged"]):
-        values = last[name]
-        s = summarize(counted[name].tolist())
-        result["final"][name] = {
-            "n": s.n,
-            "mean": _number(s.mean),
-            "sd": _number(s.sd),
-            "ci95": [_number(s.low), _number(s.high)],
-            "per_seed": {str(seed): _number(v) for seed, v in values.items()},
-        }
-    best = metrics[~metrics.seed.isin(diverged.index)]
-    column, sign = score(metrics)
-    mean = best.groupby("epoch")[column].mean()
-    at = int((sign * mean).argmax()) if len(mean) else None
-    best = best.loc[(sign * best[column]).groupby(best.seed).idxmax()].set_index("seed")
-    result["best_epoch"] = {
-        "epoch": None if at is None else int(mean.index[at]),
-        f"{column}_mean": None if at is None else _number(mean.iloc[at]),
-        "per_seed": {
-            str(seed): {"epoch": int(epoch), column: _number(value)}
-            for seed, epoch, value in zip(best.index, best.epoch, best[column], strict=True)
-        },
-    }
-    return result
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN and no infinity: null."""
-    return float(value) if math.isfinite(value) else None

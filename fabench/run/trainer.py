@@ -6,6 +6,7 @@ folder up to date.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from fabench.run.interruption import (
     something_to_tidy_up,
     stop_signals,
 )
+from fabench.run.stopping import BEST, EarlyStopping
 from fabench.run.store import RunFolder, now
 from fabench.task.classification import Classification
 
@@ -78,8 +80,8 @@ def population_of(
 def data_of(config: Config) -> Data:
     """What a run trains and is tested on; it may have to be fetched."""
     something_to_tidy_up()
-    data = config.dataset.load(config.general.data_dir)
-    return data.hold_out() if config.trainer.evaluate_on == "validation" else data
+    data, t = config.dataset.load(config.general.data_dir), config.trainer
+    return data.hold_out(t.evaluate_on == "validation") if t.holds_out else data
 
 
 def trained(folder: RunFolder) -> Population:
@@ -120,6 +122,15 @@ class Chore:
         self.seconds = self.ended - began
 
 
+@dataclass
+class Member:
+    """One of the runs that train as a population: its folder, rows, and metrics by epoch."""
+
+    folder: RunFolder
+    rows: slice
+    epochs: list[pd.DataFrame]
+
+
 class Training:
     """One population's training, from wherever its checkpoints left it.
 
@@ -132,18 +143,19 @@ class Training:
     ) -> None:
         """``folders``: locked jobs that differ only in seeds and scalars, all at one place;
         ``keep_weights``: whether there is a checkpoint when they are finished."""
-        self.folders, self.keep_weights = folders, keep_weights
-        self.config = folders[0].config
+        self.keep_weights, self.config = keep_weights, folders[0].config
         self.device = resolve_device(self.config)
         data = data_of(self.config)
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
-        self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        pairs = zip(folders, [0, *ends], ends, strict=False)
+        self.members = [Member(f, slice(a, b), []) for f, a, b in pairs]  # that have not ended
         kernel = folders[0].fp32_kernel
         self.population = population_of(self.config, self.rows, self.device, kernel)
         seeds = [row.seed for row in self.rows]
         operand = self.population.operand
-        self.examples = Examples(data, self.config.task, seeds, self.device, operand)
+        order = self.config.trainer.order
+        self.examples = Examples(data, self.config.task, seeds, self.device, operand, order)
         self.manifest = {
             "command": command,
             "environment": describe(self.device),
@@ -156,8 +168,9 @@ class Training:
         self.epoch, self.batches, self.seconds = -1, 0, 0.0
         self.loop = Loop(self.population, self.examples, self.config.trainer.batch_size)
         self.score = self.loop.score
-        self.metrics: list[list[pd.DataFrame]] = [[] for _ in folders]  # of every job, by epoch
         self.diverged = np.zeros(len(self.rows), dtype=bool)
+        t = self.config.trainer
+        self.stopping = EarlyStopping(t, self.population) if t.early_stopping else None
         self.write_metrics = Chore(self._write_metrics)
         self.save = Chore(self._save, self.population.n_bytes() / DISK)
         self._following: tuple[int, Epoch] | None = None
@@ -167,7 +180,7 @@ class Training:
         """Train to the last epoch, or until every row has diverged. Raises Interrupted."""
         t = self.config.trainer
         with stop_signals() as signals:  # from before a folder says that it is running
-            for folder in self.folders:
+            for folder in (member.folder for member in self.members):
                 folder.write_config()
                 sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
                 folder.update_manifest(status="running", sessions=sessions, **self.manifest)
@@ -178,28 +191,52 @@ class Training:
             batches = ceil(len(self._draw("train", 0)) / t.batch_size)
             done = self.epoch * batches + self.batches
             reporter.start(t.epochs, batches, len(self.rows), done)
+            self._end_stopped(reporter)
             while not self._ended:
                 epoch = self._draw("train", self.epoch + 1)
                 self._train(epoch, signals, reporter)
                 self._finish_epoch(epoch, self.score)
                 self._keep()
                 if self._is_due(t.metrics_every):
-                    reporter.epoch(pd.concat([epochs[-1] for epochs in self.metrics]))
-            by_class = self._class_accuracy()
-            for folder, rows in zip(self.folders, self.slices, strict=True):
-                folder.write_summary(None if by_class is None else by_class[rows])
-                status = {"status": "finished", **folder.metrics_seal()}
-                if self.diverged[rows].all():
-                    smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
-                    reason = (
-                        f"every seed diverged (the loss is not finite): try a smaller {smaller}."
-                    )
-                    status |= {"status": "failed", "reason": reason}
-                self._close(folder, **status)
-                if not self.keep_weights:
-                    folder.remove_checkpoint()
+                    reporter.epoch(pd.concat([member.epochs[-1] for member in self.members]))
+                self._end_stopped(reporter)
+            for member in self.members:
+                self._end(member)
         if signals.received is not None:  # too late to stop this, in time to stop what follows
             raise Interrupted("Stopped; this run is finished.", signals.received)
+
+    def _end_stopped(self, reporter: Reporter) -> None:
+        """End the runs of which early stopping has every row."""
+        stopping = self.stopping
+        for member in [*self.members] if stopping and not self._ended else ():
+            assert stopping is not None
+            last = stopping.last_epoch(member.epochs[-1])
+            if last is None:
+                continue
+            if last is not member.epochs[-1]:
+                member.epochs.append(last)
+            epoch = int(last.epoch.iloc[0])
+            member.folder.write_metrics(pd.concat(member.epochs, ignore_index=True))
+            if self.keep_weights:
+                self._write_checkpoint(member, epoch)
+            self._end(member)
+            self.members.remove(member)
+            if not self.members:
+                reporter.epoch(last)
+
+    def _end(self, member: Member) -> None:
+        """Of a run whose files are up to date: the summary, and how it has ended."""
+        folder, rows = member.folder, member.rows
+        by_class = self._class_accuracy()
+        folder.write_summary(None if by_class is None else by_class[rows])
+        status = {"status": "finished", **folder.metrics_seal()}
+        if self.diverged[rows].all():
+            smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
+            reason = f"every seed diverged (the loss is not finite): try a smaller {smaller}."
+            status |= {"status": "failed", "reason": reason}
+        self._close(folder, **status)
+        if not self.keep_weights:
+            folder.remove_checkpoint()
 
     def _close(self, folder: RunFolder, **status: Any) -> None:
         """Note how and when the session that began last ended."""
@@ -208,7 +245,7 @@ class Training:
 
     def _draw(self, split: Split, epoch: int) -> Epoch:
         t = self.config.trainer
-        if split == "test":
+        if split != "train":
             return self.examples.epoch(split, epoch, t.test_examples)
         number = 1 if t.same_examples else epoch
         if self._following and self._following[0] == number:
@@ -233,8 +270,8 @@ class Training:
         if signals.received is not None:
             self.write_metrics()
             self.save()
-            for folder in self.folders:
-                self._close(folder, status="interrupted")
+            for member in self.members:
+                self._close(member.folder, status="interrupted")
             place = f"in epoch {self.epoch + 1} of {t.epochs}"
             raise Interrupted(
                 f"Stopped {place}; everything is saved and the same command continues.",
@@ -244,7 +281,8 @@ class Training:
     @property
     def _ended(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.epoch == self.config.trainer.epochs or bool(self.diverged.all())
+        rows = [self.diverged[member.rows] for member in self.members]
+        return self.epoch == self.config.trainer.epochs or all(row.all() for row in rows)
 
     def _is_due(self, every: int) -> bool:
         """Whether what happens every so many epochs, and after the last, happens now."""
@@ -264,19 +302,22 @@ class Training:
         self.epoch += 1
         if self._is_due(self.config.trainer.metrics_every):
             self._measure(epoch, train)
+        if self.stopping:
+            self.stopping.put_back()
         self.batches, self.seconds = 0, 0.0
         self.score.reset()
 
     def _measure(self, epoch: Epoch, train: Score) -> None:
         """One more epoch in metrics.csv."""
-        test_epoch = self._draw("test", self.epoch)
-        test = evaluate(self.population, self.examples, test_epoch)
-        values = {
-            **train.metrics("train", self._variance(epoch)),
-            **test.metrics("test", self._variance(test_epoch)),
-            **network_metrics(self.population, self.examples, epoch),
-        }
-        finite = (values["train_loss"] + values["test_loss"]).isfinite()
+        values = train.metrics("train", self._variance(epoch))
+        splits: tuple[Split, ...] = ("test", "validation") if self.stopping else ("test",)
+        for split in splits:
+            drawn = self._draw(split, self.epoch if split == "test" else 0)  # one validation set
+            score = evaluate(self.population, self.examples, drawn)
+            values |= score.metrics(split, self._variance(drawn))
+        losses = [values[f"{split}_loss"] for split in ("train", *splits)]
+        finite = torch.stack(losses).isfinite().all(0)
+        values |= network_metrics(self.population, self.examples, epoch)
         metrics = {name: v.numpy() for name, v in values.items()}
         seeds = [row.seed for row in self.rows]
         table = pd.DataFrame({"seed": seeds, "epoch": self.epoch, **metrics})
@@ -286,8 +327,10 @@ class Training:
         table["seconds"] = self.seconds
         rate = len(self.rows) * train.examples / self.seconds if trained else np.nan
         table["examples_per_second"] = rate
-        for epochs, rows in zip(self.metrics, self.slices, strict=True):
-            epochs.append(table[rows])
+        if self.stopping:
+            table = self.stopping.measure(table)
+        for member in self.members:
+            member.epochs.append(table[member.rows])
 
     def _variance(self, epoch: Epoch) -> torch.Tensor | None:
         """The variance [R] of an epoch's targets, in regression."""
@@ -303,24 +346,34 @@ class Training:
     # -- Saving ------------------------------------------------------------------------------
 
     def _write_metrics(self) -> None:
-        for folder, epochs in zip(self.folders, self.metrics, strict=True):
-            folder.write_metrics(pd.concat(epochs, ignore_index=True))
+        for member in self.members:
+            member.folder.write_metrics(pd.concat(member.epochs, ignore_index=True))
 
     def _save(self) -> None:
-        for folder, rows in zip(self.folders, self.slices, strict=True):
-            folder.write_checkpoint(
-                {
-                    **{name: getattr(self, name) for name in PLACE},
-                    "steps": self.population.steps,
-                    "examples": self.score.examples,
-                    "loss": self.score.loss[rows].cpu(),
-                    "correct": self.score.correct[rows].cpu(),
-                    "tensors": self.population.snapshot(rows),
-                }
-            )
+        for member in self.members:
+            self._write_checkpoint(member, self.epoch)
+
+    def _write_checkpoint(self, member: Member, epoch: int) -> None:
+        """``epoch``: this one, or the next, which has passed for a run without a step."""
+        rows = member.rows
+        tensors = self.population.snapshot(rows)
+        if self.stopping:
+            tensors |= {BEST + name: t[rows].clone() for name, t in self.stopping.best.items()}
+        member.folder.write_checkpoint(
+            {
+                **{name: getattr(self, name) for name in PLACE},
+                "epoch": epoch,
+                "steps": self.population.steps + self.config.steps(epoch - self.epoch),
+                "examples": self.score.examples,
+                "loss": self.score.loss[rows].cpu(),
+                "correct": self.score.correct[rows].cpu(),
+                "tensors": tensors,
+            }
+        )
 
     def _restore(self) -> None:
-        for i, (folder, rows) in enumerate(zip(self.folders, self.slices, strict=True)):
+        for member in self.members:
+            folder, rows = member.folder, member.rows
             saved = folder.checkpoint()
             if saved is None:
                 return
@@ -331,6 +384,11 @@ class Training:
             _put(self.population, rows, folder, saved)
             metrics = folder.metrics()
             metrics = metrics[metrics.epoch <= self.epoch]
-            self.metrics[i] = [of_epoch for _, of_epoch in metrics.groupby("epoch")]
+            numbers = range(len(self.rows))[rows]
+            member.epochs[:] = [
+                of_epoch.set_index(pd.Index(numbers)) for _, of_epoch in metrics.groupby("epoch")
+            ]
             diverged = metrics[metrics.epoch > 0].groupby("seed", sort=False).diverged.max()
             self.diverged[rows] = diverged.reindex(folder.config.seeds, fill_value=0) == 1
+            if self.stopping:
+                self.stopping.restore(rows, member.epochs, saved["tensors"])

@@ -17,8 +17,8 @@ from fabench.task.parity import Parity
 NAMES, DRAWN = (
     ["cifar10", "cifar100", "digits", "fashion_mnist", "mnist"],
     [
-        "clusters", "encoder", "family_trees", "linear_teacher", "nonlinear_teacher", "shifter",
-        "sparse_parity", "two_gaussians", "xor",
+        "clusters", "encoder", "family_trees", "irrelevant_inputs", "linear_teacher",
+        "nonlinear_teacher", "shapes", "shifter", "sparse_parity", "two_gaussians", "xor",
     ],
 )  # fmt: skip
 

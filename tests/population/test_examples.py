@@ -9,6 +9,7 @@ import torch
 
 from fabench.dataset.sparse_parity import SparseParity
 from fabench.population.examples import Examples, standardized
+from fabench.population.order import Order
 from fabench.population.precision import NumberFormat
 from fabench.task.parity import Parity
 
@@ -120,6 +121,25 @@ def test_no_validation_image_is_trained_on_and_no_test_image_is_seen(make_images
     assert set(number.flatten().int().tolist()) == expected
     assert torch.equal(y, (number[..., 0] % 10).sum(2, keepdim=True) % 2)
     assert held_out.pixel_mean == sum(range(34)) / 34  # of what is trained on, only
+    three = images.hold_out(as_test=False)
+    assert torch.equal(three.pool("test", 0, ()).labels, images.test_labels)
+    for data in (three, held_out):
+        assert data.pool("validation", 0, ()).values[:, 0].tolist() == list(range(34, 40))
+        assert len(data.pool("train", 0, ()).labels) == 34
+
+
+def test_what_is_not_shuffled_has_the_datasets_order(make_images):
+    """In every epoch; the test data are as they were."""
+    images, task = make_images(), Parity(name="parity", k=1)
+    shuffled, plain = (
+        Examples(images, task, (0, 1), CPU, NumberFormat("fp32", CPU), Order(shuffle))
+        for shuffle in (True, False)
+    )
+    for number in (0, 1, 2):
+        assert plain.epoch("train", number, 30).table.tolist() == [[[n] for n in range(30)]] * 2
+        assert torch.equal(plain.epoch("test", number).table, shuffled.epoch("test", number).table)
+    epoch = plain.epoch("train", 1)
+    assert torch.equal(epoch.y[1, :, 0], images.train_labels.float() % 2)
 
 
 def test_the_last_batch_is_short(build):

@@ -19,7 +19,8 @@ from fabench.figure.recipe import fig_hidden_activations
 from fabench.figure.run_plots import write_plots
 from fabench.run.checks import digest
 from fabench.run.execute import execute, find
-from fabench.run.store import TIMES, RunFolder, summary
+from fabench.run.store import TIMES, RunFolder
+from fabench.run.summary import summary
 from fabench.run.trainer import Training, population_of, trained
 from fabench.schema import RunFailed, UserError
 

@@ -129,6 +129,10 @@ def test_the_default_is_the_theses_network(make_raw):
 
 BASE = {"learning_rule": "dfa", "optimizer": "adam", "optimizer__lr": 1.0}
 
+CURRICULUM = {
+    "dataset": "irrelevant_inputs", "trainer__curriculum": "easy_first",
+    "trainer__curriculum_by": "margin",
+}  # fmt: skip
 SCIENCE = [
     {"seed": [0, 1]},
     {"seed": [0, 1, 3]},
@@ -179,6 +183,14 @@ SCIENCE = [
     {"trainer__train_examples": None},
     {"trainer__same_examples": True},
     {"trainer__test_examples": 10},
+    {"k": 1, "trainer__shuffle": False},
+    CURRICULUM,
+    {**CURRICULUM, "trainer__curriculum": "hard_first"},
+    {**CURRICULUM, "trainer__curriculum_by": "irrelevant"},
+    {**CURRICULUM, "trainer__curriculum_epochs": 1},
+    {"trainer__early_stopping": "GL"},
+    {"trainer__early_stopping_threshold": 3.0},
+    {"trainer__early_stopping_strip": 4},
 ]
 NOT_SCIENCE = [
     {"trainer__device": "auto"},
@@ -329,6 +341,13 @@ WRONG = {
     "trainer.train_examples": COUNT,
     "trainer.test_examples": COUNT,
     "trainer.same_examples": [1, "yes", None],
+    "trainer.shuffle": [0, "no", None],
+    "trainer.curriculum": ["easy", 1, None],
+    "trainer.curriculum_by": [1, "difficulty", "variety"],
+    "trainer.curriculum_epochs": COUNT,
+    "trainer.early_stopping": ["gl", "LG", 1],
+    "trainer.early_stopping_threshold": [*POSITIVE, None],
+    "trainer.early_stopping_strip": [*COUNT, None],
     "model.hidden": [3, "3", None],
     "model.activation": ["cos", "gelu", 1, None],
     "model.bias": [1, "yes", None],
@@ -410,6 +429,7 @@ RECIRCULATION = {
 }  # fmt: skip
 HAS = {  # keys that not every option has, and an option that has them
     "learning_rule.scale": {"learning_rule": "fourier_features"},
+    "trainer.curriculum_by": CURRICULUM,
     "learning_rule.gate": {"learning_rule": "ntk"},
     "learning_rule.feedback_rate": {"learning_rule": "weight_mirror"},
     "learning_rule.feedback_decay": {"learning_rule": "weight_mirror"},
@@ -500,6 +520,33 @@ def test_every_key_is_refused_something(make_raw):
             keys |= {f"{group}.{key}" for key in value} if isinstance(value, dict) else {group}
     names = {f"{group}.name" for group in GROUPS} - {"init_of_B.name"}
     assert keys - names == WRONG.keys()
+
+
+def test_several_images_an_example_have_no_order(make_config):
+    assert not make_config(k=1, trainer__shuffle=False).trainer.shuffle
+    with pytest.raises(UserError, match=r"^trainer\.shuffle=false: examples of k=3 images"):
+        make_config(k=3, trainer__shuffle=False)
+    with pytest.raises(UserError, match=r"^trainer\.curriculum=hard_first: examples of k=3 images"):
+        make_config(k=3, trainer__curriculum="hard_first")
+
+
+def test_a_curriculum_needs_something_to_sort_by(make_config):
+    hard = {"trainer__curriculum": "hard_first"}
+    for changes, sentence in (
+        ({"k": 1}, "=null: dataset=digits has nothing to sort its items by"),
+        (
+            {"dataset": "irrelevant_inputs", "trainer__curriculum_by": "variety"},
+            "=variety: dataset=irrelevant_inputs has irrelevant and margin to sort",
+        ),
+    ):
+        with pytest.raises(UserError, match=rf"^trainer\.curriculum_by{sentence}"):
+            make_config(**hard, **changes)
+    with pytest.raises(UserError, match="same_examples=true"):
+        make_config(**CURRICULUM, trainer__same_examples=True)
+    for epochs, same in ((None, False), (2, True)):
+        settings = CURRICULUM | {"trainer__curriculum_epochs": epochs}
+        courses = {make_config(**settings, trainer__epochs=n).course() for n in (3, 5)}
+        assert (len(courses) == 1) == same, "whether the longer one begins as the shorter one"
 
 
 @pytest.mark.parametrize("seed", [[0, 0], [3, 1, 3]], ids=str)

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 import torch
 
-from fabench.run.store import RunFolder, summary, whole_file
+from fabench.run.store import RunFolder, whole_file
+from fabench.run.summary import summary
 from fabench.schema import UserError
 
 CHECKPOINT = {

@@ -13,7 +13,7 @@ from fabench.figure.sweep_plot import sweep_plot
 from fabench.population.metrics import Score
 from fabench.run.config import parse
 from fabench.run.registry import build
-from fabench.run.store import summary
+from fabench.run.summary import summary
 from fabench.schema import UserError
 
 REGRESSION = build("task", {"name": "regression", "n_targets": 3})

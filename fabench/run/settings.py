@@ -1,0 +1,94 @@
+"""The settings of a run that belong to no option: how it trains, and the keys of no group."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fabench.population.order import Order
+from fabench.schema import STRICT, Count, NonNegative, Rate, WrongValue, short
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Trainer:
+    """How long, in what portions and on what the network trains; ``None``: all examples."""
+
+    epochs: Count
+    batch_size: Count
+    weight_decay: NonNegative
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
+    device: Literal["auto", "cpu", "cuda"]
+    checkpoint_every: Count
+    metrics_every: Count
+    evaluate_on: Literal["test", "validation"]
+    frozen_layers: list[Count]
+    adversarial: NonNegative
+    train_examples: Count | None
+    test_examples: Count | None
+    same_examples: bool = False
+    clip_norm: Rate | None = None
+    gradient_noise: NonNegative = 0.0
+    gradient_noise_decay: NonNegative = 0.55
+    shuffle: bool = True
+    curriculum: Literal["none", "easy_first", "hard_first"] = "none"
+    curriculum_by: str | None = None
+    curriculum_epochs: Count | None = None
+    early_stopping: Literal["GL", "PQ", "UP"] | None = None
+    early_stopping_threshold: Rate = 2.0
+    early_stopping_strip: Count = 5
+
+    def __post_init__(self) -> None:
+        s = self.early_stopping_threshold
+        if self.early_stopping == "UP" and not s.is_integer():
+            raise WrongValue(
+                f"trainer.early_stopping_threshold={s:g}: UP counts strips, a whole number of them."
+            )
+
+    @property
+    def order(self) -> Order:
+        """Of training items."""
+        by = None if self.curriculum == "none" else self.curriculum_by
+        last = self.curriculum_epochs or self.epochs
+        return Order(self.shuffle, by, self.curriculum == "hard_first", last)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether a part of the training images is validation data."""
+        return self.evaluate_on == "validation" or self.early_stopping is not None
+
+
+@dataclass(frozen=True, config=STRICT)
+class General:
+    """The keys that belong to no group."""
+
+    k: Count
+    seed: Annotated[list[Seed], Field(min_length=1)]
+    output_dir: str
+    data_dir: str | None
+    overwrite: bool
+    dry_run: bool
+    workers: Count | None = None
+    max_jobs: Count = 10_000
+
+    def __post_init__(self) -> None:
+        if len(set(self.seed)) < len(self.seed):
+            raise WrongValue(f"seed={self.seed}: a seed stands there twice.")
+        for key, path in (("output_dir", self.output_dir), ("data_dir", self.data_dir)):
+            _check_path(key, path)
+
+
+def _check_path(key: str, path: str | None) -> None:
+    """Raises WrongValue if the system can name no file in a run folder there."""
+    if path == "":
+        raise WrongValue(f"{key}= is empty: . is the working folder.")
+    try:
+        os.lstat(Path(path or ".", "runs", "x" * 255))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # it may come, and who needs it says so
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise WrongValue(f"{key}={short(str(path))}: {reason}.") from None
