@@ -109,6 +109,8 @@ def trainings(draw) -> Training:
         **{group: options()[group] for group in ("learning_rule", "optimizer", "task")},
         "model": ["mlp"] * 4 + ["convnet"] * 3 + options()["model"],
         **{group: options()[group] for group in ("init_of_B", "trainer")},
+        "schedule": ["constant"] * 6 + options()["schedule"],
+        "parallel": ["serial"] * 6 + options()["parallel"],
     }
     if "teacher" in dataset:
         fitting["task"] = ["regression"]
