@@ -25,6 +25,16 @@ def band(
     axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
 
 
+def strands(
+    axes: Axes, metrics: pd.DataFrame, column: str, color: str, label: str, dash: str = "-"
+) -> None:
+    """Draw ``column`` against epoch: the mean over seeds, and thin lines of every seed, where few
+    seeds differ so much that an interval would hide all else."""
+    each = metrics.pivot(index="epoch", columns="seed", values=column)
+    axes.plot(each, dash, color=color, linewidth=0.5, alpha=0.5)
+    axes.plot(each.mean(axis=1), dash, color=color, label=label)
+
+
 def means(
     axes: Axes, rows: pd.DataFrame, x: str, y: str, color: str, label: str, dash: str = "-"
 ) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
-from fabench.figure.curves import epoch_axis
+from fabench.figure.curves import epoch_axis, strands
 
 EXPERIMENTS = ("fig_batch_normalisation",)
 ON_REQUEST = True  # 240 network epochs
@@ -30,10 +30,9 @@ def draw(frame: pd.DataFrame) -> Figure:
             ):
                 dash = "--" if lr == frame.lr.max() else "-"
                 name = f"{'normalised' if normalised else 'plain'}, rate {lr:g}"
-                each = rows.pivot(index="epoch", columns="seed", values="error")
-                mean, color = each.mean(axis=1), COLORS[bool(normalised)]
-                axes.plot(each, dash, color=color, linewidth=0.5, alpha=0.5)
-                axes.plot(mean, dash, color=color, label=f"{name}: {mean.iloc[-1]:.1f} %")
+                last = rows.error[rows.epoch == rows.epoch.max()].mean()
+                color, label = COLORS[bool(normalised)], f"{name}: {last:.1f} %"
+                strands(axes, rows, "error", color, label, dash)
             axes.set_title(title)
             axes.set_ylabel("test error in %")
             axes.set_yscale("log")

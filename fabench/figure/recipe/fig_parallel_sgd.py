@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
-from fabench.figure.curves import band, epoch_axis
+from fabench.figure.curves import epoch_axis, strands
 
 EXPERIMENTS = (
     "fig_parallel_sgd", "fig_parallel_sgd_downpour", "fig_parallel_sgd_easgd",
@@ -41,7 +41,8 @@ DASHES = ("-", "--")
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """A panel for each scheme, a line for each number of workers and period: mean and interval."""
+    """A panel for each scheme, a line for each number of workers and period: the mean, and thin
+    lines of every seed."""
     frame = frame.assign(
         error=100 * (1 - frame.test_accuracy),
         period=frame.period.fillna(1),
@@ -60,13 +61,14 @@ def draw(frame: pd.DataFrame) -> Figure:
                     own = rows[(rows.workers == p) & (rows.period == period)]
                     if len(own):
                         label = f"p={p:g}, τ={period:g}"
-                        band(axes, own, "error", color, label, dash)
+                        strands(axes, own, "error", color, label, dash)
             axes.set_title(f"{title}, lr {rows.lr.iloc[0]:g}")
             axes.set_ylabel("test error in %")
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
             epoch_axis(axes, frame.epoch.max())
-            axes.set_ylim(1, 100)  # intervals of three seeds may reach below
+            axes.yaxis.set_minor_formatter("")
+            axes.set_ylim(2, 100)
         handles, labels = grid.flat[1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return figure
