@@ -24,7 +24,7 @@ section 5.1 (BasicShapes and GeomShapes).
 
 Differences from the paper:
 1. Sizes, proportions and grey levels are ours: it names what varies, not how.
-2. It has 10,000 items of either kind; here the more of one, the fewer of the other.
+2. It has 10,000 items of either kind, whenever the switch comes; here ``n_train`` is of both.
 """
 
 from typing import Annotated

@@ -122,7 +122,7 @@ class Chore:
         self.seconds = self.ended - began
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """One of the runs that train as a population: its folder, rows, and metrics by epoch."""
 
@@ -200,43 +200,43 @@ class Training:
                 if self._is_due(t.metrics_every):
                     reporter.epoch(pd.concat([member.epochs[-1] for member in self.members]))
                 self._end_stopped(reporter)
-            for member in self.members:
-                self._end(member)
+            self._end(self.members)
         if signals.received is not None:  # too late to stop this, in time to stop what follows
             raise Interrupted("Stopped; this run is finished.", signals.received)
 
     def _end_stopped(self, reporter: Reporter) -> None:
         """End the runs of which early stopping has every row."""
-        stopping = self.stopping
-        for member in [*self.members] if stopping and not self._ended else ():
-            assert stopping is not None
-            last = stopping.last_epoch(member.epochs[-1])
+        if self.stopping is None or self._ended:
+            return
+        ending = []
+        for member in self.members:
+            last = self.stopping.last_epoch(member.epochs[-1])
             if last is None:
                 continue
             if last is not member.epochs[-1]:
                 member.epochs.append(last)
-            epoch = int(last.epoch.iloc[0])
             member.folder.write_metrics(pd.concat(member.epochs, ignore_index=True))
             if self.keep_weights:
-                self._write_checkpoint(member, epoch)
-            self._end(member)
-            self.members.remove(member)
-            if not self.members:
-                reporter.epoch(last)
+                self._write_checkpoint(member, int(last.epoch.iloc[0]))
+            ending.append(member)
+        self._end(ending)
+        self.members = [member for member in self.members if member not in ending]
+        if ending and not self.members:
+            reporter.epoch(pd.concat([member.epochs[-1] for member in ending]))
 
-    def _end(self, member: Member) -> None:
-        """Of a run whose files are up to date: the summary, and how it has ended."""
-        folder, rows = member.folder, member.rows
-        by_class = self._class_accuracy()
-        folder.write_summary(None if by_class is None else by_class[rows])
-        status = {"status": "finished", **folder.metrics_seal()}
-        if self.diverged[rows].all():
-            smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
-            reason = f"every seed diverged (the loss is not finite): try a smaller {smaller}."
-            status |= {"status": "failed", "reason": reason}
-        self._close(folder, **status)
-        if not self.keep_weights:
-            folder.remove_checkpoint()
+    def _end(self, members: Sequence[Member]) -> None:
+        """Of runs whose files are up to date: the summary, and how they have ended."""
+        by_class = self._class_accuracy() if members else None
+        for folder, rows in ((member.folder, member.rows) for member in members):
+            folder.write_summary(None if by_class is None else by_class[rows])
+            status = {"status": "finished", **folder.metrics_seal()}
+            if self.diverged[rows].all():
+                smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
+                reason = f"every seed diverged (the loss is not finite): try a smaller {smaller}."
+                status |= {"status": "failed", "reason": reason}
+            self._close(folder, **status)
+            if not self.keep_weights:
+                folder.remove_checkpoint()
 
     def _close(self, folder: RunFolder, **status: Any) -> None:
         """Note how and when the session that began last ended."""

@@ -151,6 +151,12 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("fig_batch_normalisation", 8, {("bp", "sgd", 3, 10), ("dfa", "sgd", 3, 10)}),
         ("fig_gradient_noise_good", 8, {("bp", "sgd", 3, 5)}),
         ("fig_gradient_noise_large", 6, {("bp", "sgd", 3, 5)}),
+        ("fig_curriculum", 8, {("bp", "sgd", 3, 1)}),
+        ("fig_curriculum_none", 2, {("bp", "sgd", 3, 1)}),
+        ("fig_curriculum_shapes", 2, {("bp", "sgd", 3, 32)}),
+        ("fig_curriculum_shapes_4", 2, {("bp", "sgd", 3, 32)}),
+        ("fig_curriculum_shapes_8", 2, {("bp", "sgd", 3, 32)}),
+        ("fig_curriculum_shapes_16", 2, {("bp", "sgd", 3, 32)}),
     ],
 )
 def test_experiments_list_their_runs(experiment, n, expected):

@@ -67,7 +67,8 @@ def values(annotation: Any, limits: list[Any]) -> st.SearchStrategy[Any]:
         extreme = st.floats(low, high, exclude_max=high is not None, allow_infinity=False)
         drawn = st.one_of(st.sampled_from(usual), extreme)
         return drawn.filter(lambda x: x > low or at.Gt not in map(type, limits))
-    return {bool: st.booleans(), type(None): st.none()}[annotation]
+    names = st.sampled_from(["irrelevant", "margin", "variety"])  # of difficulties
+    return {bool: st.booleans(), type(None): st.none(), str: names}[annotation]
 
 
 def _limit(limits: list[Any], kind: type, default: Any) -> Any:
@@ -157,7 +158,8 @@ def check_folder(folder: Path) -> None:
     due = sorted({*range(0, last + 1, trainer["metrics_every"]), last})
     assert table[["epoch", "seed"]].values.tolist() == [[e, s] for e in due for s in seeds]
     ends = table[table.epoch == last].diverged
-    assert last == trainer["epochs"] or ends.all(), "it ends early"
+    over = ends | table[table.epoch == last].get("stopped", 0)
+    assert last == trainer["epochs"] or over.all(), "it ends early"
     assert ends.all() == (status == "failed")
     assert set(table.diverged) <= {0, 1}
     healthy = table[table.diverged == 0]
