@@ -166,8 +166,8 @@ class Draws:
 class ArrayStatus:
     """One array of a dataset, or its file: ``problem`` is None if its digest is the expected one.
 
-    digest: "sha256 ..." of the array as an uncompressed IDX file, or "md5 ..." of its file; None if
-    it cannot be read.
+    digest: "sha256 ..." of the array as an uncompressed IDX file (CIFAR's: of its bytes), or
+    "md5 ..." of its file; None if it cannot be read.
     """
 
     name: str
@@ -341,13 +341,13 @@ class FileDataset(ImageDataset):
         if not paths:
             where = " or ".join(map(str, searched)) or "a cache: this user has no home"
             return Status(self.name, "missing", f"not in {where}", [])
-        arrays = []
-        for name, path in paths.items():
-            try:
-                arrays.append(ArrayStatus(name, self.archive.verify(name, path), None))
-            except idx.Corrupt as corrupt:
-                arrays.append(ArrayStatus(name, corrupt.digest, str(corrupt)))
-        return self._checked(str(path.parent), arrays)
+        arrays = [
+            ArrayStatus(name, found.digest, str(found))
+            if isinstance(found, idx.Corrupt)
+            else ArrayStatus(name, found, None)
+            for name, found in self.archive.verify(paths).items()
+        ]
+        return self._checked(str(next(iter(paths.values())).parent), arrays)
 
 
 class IdxDataset(FileDataset):

@@ -1,5 +1,7 @@
 """What the classes and the functions behind ``fabench data`` promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -197,8 +199,8 @@ def test_fetch_keeps_it_in_the_cache(archive, arrays, cache, put, monkeypatch):
         download, "from_torchvision", lambda name, root: put(root / name / "raw", arrays)
     )
     row = fetch("mnist")
-    assert (row.state, row.where) == ("present", str(cache))
-    assert status("mnist") == row
+    assert (row.state, row.where) == ("present", f"torchvision's download, kept in {cache}")
+    assert status("mnist") == replace(row, where=str(cache)) == fetch("mnist")
 
 
 @pytest.mark.parametrize("name", DRAWN)
