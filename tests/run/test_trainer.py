@@ -408,7 +408,15 @@ def test_denormals_are_flushed_while_a_run_trains(fabench, monkeypatch):
     assert smallest() > 0
 
 
-@pytest.mark.parametrize("choice", [{"optimizer": "adam"}, {"learning_rule": "local_search"}])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"optimizer": "adam"},
+        {"learning_rule": "local_search"},
+        {"dataset__crop": 2, "dataset__flip": True},
+    ],
+    ids=str,
+)
 def test_a_run_stopped_after_every_batch_arrives(config, uninterrupted, tmp_path, choice):
     def stop(training, batches):
         os.kill(os.getpid(), signal.SIGINT)
