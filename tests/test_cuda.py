@@ -126,8 +126,9 @@ def test_every_compiled_update(config, monkeypatch, optimizer):
         {"task": "classification", "trainer__adversarial": 0.1, "dataset__scaling": "unit"},
         {"task": "regression", "dataset": "linear_teacher", "optimizer__lr": 0.001},
         {"dataset": "sparse_parity", "k": 2},
+        {"dataset__crop": 2, "dataset__flip": True, "dataset__scaling": "standardized_per_channel"},
     ],
-    ids=["convolutions", "dropout", "adversarial", "regression", "drawn vectors"],
+    ids=["convolutions", "dropout", "adversarial", "regression", "drawn vectors", "augmentation"],
 )
 def test_every_kind_of_task_and_layer(config, settings):
     if settings.get("model") == "convnet":

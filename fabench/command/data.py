@@ -1,5 +1,7 @@
 """``fabench data``: which image datasets are here, and fetching one."""
 
+from dataclasses import replace
+
 from fabench.dataset.base import ImageDataset, Status
 from fabench.run import registry
 from fabench.run.interruption import something_to_tidy_up
@@ -17,14 +19,15 @@ def report(data_dir: str | None = None) -> list[Status]:
 
 
 def fetch(name: str, data_dir: str | None = None) -> Status:
-    """Make sure that a dataset is on this machine: fetched into the cache if no folder has it.
+    """Make sure that a dataset is on this machine: fetched into the cache if no folder has it;
+    ``where`` says from where.
 
     Raises UserError: an unknown name, or whatever ``load`` raises.
     """
     dataset = _dataset(name)
     something_to_tidy_up()
-    dataset.load(data_dir)
-    return dataset.status(data_dir)
+    where = dataset.load(data_dir).source
+    return replace(dataset.status(data_dir), where=where)
 
 
 def _dataset(name: str) -> ImageDataset:

@@ -20,12 +20,26 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from fabench.dataset.files import idx, source
+from fabench.dataset.files.source import Arrays
 from fabench.randomness import generator
-from fabench.schema import STRICT, Count, UserError
+from fabench.schema import STRICT, Count, CountFrom0, UserError
 
 Split = Literal["train", "test", "validation"]
-Scaling = Literal["standardized", "unit"]
+Scaling = Literal["standardized", "standardized_per_channel", "unit"]
+
+AUGMENTATION = {"crop": 0, "flip": False}
+"""Settings of image datasets that leave a run's identity alone at these values: as before there
+were such ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How training images of ``shape`` (C, H, W) vary: a crop of their size, at random, out of the
+    image within a margin of ``crop`` black pixels; if ``flip``, mirrored left to right or not."""
+
+    shape: tuple[int, int, int]
+    crop: int
+    flip: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,21 +47,28 @@ class Pool:
     """Items that examples are made of: values [M, P], labels [M] (of a teacher: targets [M, C]).
 
     per_stream: how many each data stream has of its own, one stream's after the other's; None:
-    all streams share the M items. Inputs are (values - mean) / std. difficulties: of training items
-    [M], see ``Dataset.difficulties``.
+    all streams share the M items. Inputs are (values - mean) / std; of several channels, mean and
+    std may be tensors [P]. difficulties: of training items [M], see ``Dataset.difficulties``.
+    augmentation: how items vary; black: values [P] of a black one, None: 0.
     """
 
     values: Tensor
     labels: Tensor
     per_stream: int | None = None
-    mean: float = 0.0
-    std: float = 1.0
+    mean: float | Tensor = 0.0
+    std: float | Tensor = 1.0
     difficulties: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    augmentation: Augmentation | None = None
+    black: Tensor | None = None
 
     def to(self, device: torch.device) -> "Pool":
         """The same on ``device``."""
-        moved = (self.values.to(device), self.labels.to(device))
-        return dataclasses.replace(self, values=moved[0], labels=moved[1])
+        tensors: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return dataclasses.replace(self, **tensors)
 
 
 class Data(Protocol):
@@ -81,8 +102,9 @@ class Images:
     train_images: uint8, averages of pixels float32, [N, H, W] or of several channels [N, C, H, W],
     0 to max_pixel; train_labels: uint8 [N], 0 to n_classes - 1; test_images, test_labels: likewise;
     source: where it comes from, for people; scaling: inputs are standardized by the training
-    pixels' mean and standard deviation, all channels together, or unit: pixels / max_pixel;
-    validation: images and labels, where some are held out.
+    pixels' mean and standard deviation, all channels together or each by its own, or unit:
+    pixels / max_pixel; augmentation: of training images; validation: images and labels, where some
+    are held out.
     """
 
     train_images: Tensor
@@ -93,6 +115,7 @@ class Images:
     n_classes: int
     max_pixel: int
     scaling: Scaling = "standardized"
+    augmentation: Augmentation | None = None
     validation: tuple[Tensor, Tensor] | None = None
     fixed = True
 
@@ -105,8 +128,17 @@ class Images:
         own = splits[split]
         assert own is not None, "nothing is held out"
         images, labels = own
-        mean, std = (0.0, self.max_pixel) if self.scaling == "unit" else self._moments
-        return Pool(images.flatten(1), labels, mean=mean, std=std)
+        augmentation = self.augmentation if split == "train" else None
+        mean, std = self._scale()
+        return Pool(images.flatten(1), labels, mean=mean, std=std, augmentation=augmentation)
+
+    def _scale(self) -> tuple[float | Tensor, float | Tensor]:
+        """What is subtracted from pixels, and what they are then divided by."""
+        if self.scaling == "standardized":
+            return self._moments
+        if self.scaling == "unit":
+            return 0.0, self.max_pixel
+        return self._moments_per_channel
 
     def hold_out(self, as_test: bool = True) -> "Images":
         """Tune or stop without looking at the test set: the last sixth of the training images
@@ -137,14 +169,28 @@ class Images:
 
     @cached_property
     def _moments(self) -> tuple[float, float]:
-        if self.train_images.is_floating_point():
-            std, average = torch.std_mean(self.train_images.double(), correction=0)
-            return average.item(), std.item()
-        # From a histogram: exact, and without a copy of the images as floats.
-        counts = torch.bincount(self.train_images.flatten(), minlength=256).double()
-        values = torch.arange(256, dtype=torch.float64)
-        mean = (counts @ values) / counts.sum()
-        return mean.item(), ((counts @ (values - mean) ** 2) / counts.sum()).sqrt().item()
+        return _moments(self.train_images)
+
+    @cached_property
+    def _moments_per_channel(self) -> tuple[Tensor, Tensor]:
+        """Of every pixel's own channel [P]."""
+        images = self.train_images
+        channels = images.unbind(1) if images.dim() == 4 else (images,)
+        each = zip(*map(_moments, channels), strict=True)
+        mean, std = (torch.tensor(m).repeat_interleave(channels[0][0].numel()) for m in each)
+        return mean, std
+
+
+def _moments(images: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of all pixels, in pixel units."""
+    if images.is_floating_point():
+        std, average = torch.std_mean(images.double(), correction=0)
+        return average.item(), std.item()
+    # From a histogram: exact, and without a copy of the images as floats.
+    counts = torch.bincount(images.flatten(), minlength=256).double()
+    values = torch.arange(256, dtype=torch.float64)
+    mean = (counts @ values) / counts.sum()
+    return mean.item(), ((counts @ (values - mean) ** 2) / counts.sum()).sqrt().item()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,8 +230,8 @@ class Draws:
 class ArrayStatus:
     """One array of a dataset, or its file: ``problem`` is None if its digest is the expected one.
 
-    digest: "sha256 ..." of the array as an uncompressed IDX file, or "md5 ..." of its file; None if
-    it cannot be read.
+    digest: "sha256 ..." of the array as an uncompressed IDX file (CIFAR's: of its bytes), or
+    "md5 ..." of its file; None if it cannot be read.
     """
 
     name: str
@@ -298,13 +344,15 @@ class ImageDataset(Dataset):
     """Labelled images of one size: an example lays k of them side by side.
 
     scaling: of the inputs, see ``Images``; downsample: side of the square of pixels whose average
-    takes their place; file_shape: channels, rows and columns of an image before that. The values
-    of an item are laid out channel after channel, row after row.
+    takes their place; crop, flip: see ``Augmentation``; file_shape: channels, rows and columns of
+    an image as it is stored. An item's values are laid out channel after channel, row after row.
     """
 
     name: str
     scaling: Scaling = "standardized"
     downsample: Count = 1
+    crop: CountFrom0 = 0
+    flip: bool = False
 
     file_shape: ClassVar[tuple[int, int, int]]
     max_pixel: ClassVar[int]
@@ -315,6 +363,12 @@ class ImageDataset(Dataset):
             raise UserError(
                 f"dataset.downsample={self.downsample}: it must divide the {rows} rows and "
                 f"{columns} columns of {self.name}."
+            )
+        _, rows, columns = self.image_shape
+        if self.crop >= min(rows, columns):
+            raise UserError(
+                f"dataset.crop={self.crop}: it must be less than the {rows} rows and {columns} "
+                f"columns of {self.name}."
             )
 
     @property
@@ -338,54 +392,16 @@ class ImageDataset(Dataset):
     def status(self, data_dir: str | None = None) -> Status:
         """What ``load`` would find, fetching nothing. Raises UserError: no such data_dir."""
 
-    def _images(self, arrays: source.Arrays, where: str) -> Images:
+    def _images(self, arrays: Arrays, where: str) -> Images:
         tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if self.downsample > 1:
             for name in ("train_images", "test_images"):
                 tensors[name] = avg_pool2d(tensors[name].float(), self.downsample)
+        changes = Augmentation(self.image_shape, self.crop, self.flip)
         return Images(**tensors, source=where, n_classes=self.n_classes, max_pixel=self.max_pixel,
-                      scaling=self.scaling)  # fmt: skip
+                      scaling=self.scaling,
+                      augmentation=changes if self.crop or self.flip else None)  # fmt: skip
 
     def _checked(self, where: str, arrays: list[ArrayStatus]) -> Status:
         corrupt = any(array.problem for array in arrays)
         return Status(self.name, "corrupt" if corrupt else "present", where, arrays)
-
-
-class FileDataset(ImageDataset):
-    """A dataset kept in files: fabench.dataset.files.source says where they are looked for."""
-
-    archive: ClassVar[source.Archive]
-    max_pixel = 255
-
-    def load(self, data_dir: str | None = None) -> Images:
-        return self._images(*source.load(self.archive, data_dir))
-
-    def status(self, data_dir: str | None = None) -> Status:
-        paths, searched = source.locate(self.archive, data_dir)
-        if not paths:
-            where = " or ".join(map(str, searched)) or "a cache: this user has no home"
-            return Status(self.name, "missing", f"not in {where}", [])
-        arrays = []
-        for name, path in paths.items():
-            try:
-                arrays.append(ArrayStatus(name, self.archive.verify(name, path), None))
-            except idx.Corrupt as corrupt:
-                arrays.append(ArrayStatus(name, corrupt.digest, str(corrupt)))
-        return self._checked(str(path.parent), arrays)
-
-
-class IdxDataset(FileDataset):
-    """Grey images in MNIST's format, of MNIST's sizes."""
-
-    file_shape = (1, *source.IdxArchive.image_shape)
-    n_train = source.IdxArchive.n_train
-    n_test = source.IdxArchive.n_test
-    n_classes = 10
-
-
-class CifarDataset(FileDataset):
-    """Photographs in colour: red, green and blue, 32 rows of 32 pixels each."""
-
-    file_shape = (3, 32, 32)
-    n_train = 50_000
-    n_test = 10_000

@@ -7,8 +7,8 @@ University of Toronto, 2009, chapter 3.
 
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import CifarDataset
-from fabench.dataset.files.source import CifarArchive
+from fabench.dataset.files.cifar import CifarArchive
+from fabench.dataset.files.dataset import CifarDataset
 from fabench.schema import STRICT
 
 

@@ -6,7 +6,7 @@ machine learning algorithms", 2017, arXiv:1708.07747.
 
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import IdxDataset
+from fabench.dataset.files.dataset import IdxDataset
 from fabench.dataset.files.source import IdxArchive
 from fabench.schema import STRICT
 

@@ -6,7 +6,7 @@ recognition", Proceedings of the IEEE 86(11), 1998, section III.A.
 
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import IdxDataset
+from fabench.dataset.files.dataset import IdxDataset
 from fabench.dataset.files.source import IdxArchive
 from fabench.schema import STRICT
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fabench.dataset.base import Data, Pool, Split
+from fabench.population.augmentation import augmented, draw_views
 from fabench.population.order import Order
 from fabench.population.precision import NumberFormat
 from fabench.randomness import generator, streams
@@ -24,24 +25,34 @@ from fabench.task.base import Task
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch's examples, not yet gathered: table [S, N, k] of items of the pool, y [S, N, C]."""
+    """One epoch's examples, not yet gathered: table [S, N, k] of items of the pool, y [S, N, C],
+    and, where items vary, their views [S, N, k]."""
 
     pool: Pool
     table: Tensor
     y: Tensor
+    views: Tensor | None = None
 
     def __len__(self) -> int:
         return self.table.shape[1]
 
     def first(self, n: int) -> "Epoch":
         """The epoch's first n examples."""
-        return replace(self, table=self.table[:, :n], y=self.y[:, :n])
+        return self.part(slice(n))
+
+    def part(self, places: slice) -> "Epoch":
+        """Some of the epoch's examples."""
+        views = None if self.views is None else self.views[:, places]
+        return replace(self, table=self.table[:, places], y=self.y[:, places], views=views)
 
 
 def standardized(pool: Pool, operand: NumberFormat) -> Pool:
     """The pool with inputs, as operands, for its values."""
-    values = operand((pool.values - pool.mean) / pool.std)
-    return replace(pool, values=values, mean=0.0, std=1.0)
+    values, black = (
+        operand((pixels - pool.mean) / pool.std)
+        for pixels in (pool.values, torch.zeros_like(pool.values[0]))
+    )
+    return replace(pool, values=values, black=black, mean=0.0, std=1.0)
 
 
 class Buffers:
@@ -53,7 +64,9 @@ class Buffers:
         n_streams, n_examples, k = index.shape
         shape, device = (n_streams, n_examples, k * pool.values.shape[1]), pool.values.device
         self.operands = torch.empty((kept, *shape), dtype=operand.dtype, device=device)
-        self.are_operands = pool.mean == 0 and pool.std == 1 and pool.values.dtype == operand.dtype
+        by_channel = isinstance(pool.mean, Tensor)
+        unscaled = not by_channel and pool.mean == 0 and pool.std == 1
+        self.are_operands = unscaled and pool.values.dtype == operand.dtype
         if not self.are_operands:
             self.gathered = torch.empty(shape, dtype=pool.values.dtype, device=device)
             self.standardized = (  # what is rounded from it need not be kept
@@ -62,15 +75,17 @@ class Buffers:
                 else self.operands
             )
 
-    def gather(self, index: Tensor, here: int = 0) -> Tensor:
-        """x [S, B, I], an operand, of the items index [S, B, k], in batch ``here``'s memory."""
+    def gather(self, index: Tensor, views: Tensor | None = None, here: int = 0) -> Tensor:
+        """x [S, B, I], an operand, of the items index [S, B, k] in their views [S, B, k] (None: as
+        they are), in batch ``here``'s memory."""
         out = self._part(self.operands[here], index)
         if self.are_operands:
-            self._gather(index, out)
+            self._gather(index, views, out)
             return out
         values, x = self._part(self.gathered, index), self._part(self.standardized[here], index)
-        self._gather(index, values)
-        x.copy_(values).sub_(self.pool.mean).div_(self.pool.std)
+        self._gather(index, views, values)
+        x.copy_(values)
+        self._items(x).sub_(self.pool.mean).div_(self.pool.std)
         return self.operand(x, out)
 
     def _part(self, memory: Tensor, index: Tensor) -> Tensor:
@@ -80,9 +95,17 @@ class Buffers:
         values = memory.view(-1)[: n_streams * n_examples * n_inputs]
         return values.view(n_streams, n_examples, n_inputs)
 
-    def _gather(self, index: Tensor, out: Tensor) -> None:
-        items = out.view(-1, self.pool.values.shape[1])
-        torch.index_select(self.pool.values, 0, index.reshape(-1), out=items)
+    def _items(self, batch: Tensor) -> Tensor:
+        """A batch as its items, [n, P]."""
+        return batch.view(-1, self.pool.values.shape[1])
+
+    def _gather(self, index: Tensor, views: Tensor | None, out: Tensor) -> None:
+        items, pool = self._items(out), self.pool
+        torch.index_select(pool.values, 0, index.reshape(-1), out=items)
+        if views is not None:
+            assert pool.augmentation
+            black = torch.zeros_like(items[0]) if pool.black is None else pool.black
+            items.copy_(augmented(items, views.reshape(-1), pool.augmentation, black))
 
 
 class Examples:
@@ -123,7 +146,12 @@ class Examples:
         table = torch.from_numpy(np.stack(tables)[:, :n_examples]).to(self.device)
         stream = torch.arange(len(self.seeds), device=self.device).view(-1, 1, 1)
         y = self.task.targets(self._labels(pool, split)[stream, table])
-        return Epoch(pool, table + n_items * stream if pool.per_stream else table, y)
+        views = None
+        if pool.augmentation:
+            shape = tables[0].shape
+            own = [draw_views(pool.augmentation, s, epoch, shape) for s in self.seeds]
+            views = torch.from_numpy(np.stack(own)[:, :n_examples]).to(self.device)
+        return Epoch(pool, table + n_items * stream if pool.per_stream else table, y, views)
 
     def _table(self, pool: Pool, stream: int, split: Split, epoch: int) -> NDArray[np.int64]:
         """One stream's examples [N, k]: indices of its items."""
@@ -154,9 +182,10 @@ class Examples:
         buffers = Buffers(epoch.pool, epoch.table[:, :size], self.operand, kept)
         y = epoch.y[self.stream_of_row]
         for begin in range(start * size, len(epoch), size):
-            here = begin // size % kept
-            x = buffers.gather(epoch.table[:, begin : begin + size], here)
-            yield x, y[:, begin : begin + size]
+            batch = slice(begin, begin + size)
+            part = epoch.part(batch)
+            x = buffers.gather(part.table, part.views, here=begin // size % kept)
+            yield x, y[:, batch]
 
 
 class Feed:
@@ -175,6 +204,7 @@ class Feed:
             self._batches(t).clone(memory_format=torch.contiguous_format)
             for t in (epoch.table, epoch.y)
         )
+        self.views = None if epoch.views is None else self._batches(epoch.views).contiguous()
         self.buffers = Buffers(self.pool, self.table[0], examples.operand)
         self.at = torch.zeros(1, dtype=torch.long, device=examples.device)  # the batch's number
         n_batches, _, *shape = self.y.shape
@@ -190,13 +220,16 @@ class Feed:
         """Stand at batch number ``start`` of ``epoch``."""
         self.table.copy_(self._batches(epoch.table))
         self.y.copy_(self._batches(epoch.y))
+        if self.views is not None and epoch.views is not None:
+            self.views.copy_(self._batches(epoch.views))
         if not self.examples.data.fixed:
             self.pool.values.copy_(epoch.pool.values)
         self.at.fill_(start)
 
     def take(self) -> tuple[Tensor, Tensor]:
         """x [S, B, I], an operand, and y [R, B, C] of the batch; the next call overwrites x."""
-        x = self.buffers.gather(self.table.index_select(0, self.at)[0])
+        views = None if self.views is None else self.views.index_select(0, self.at)[0]
+        x = self.buffers.gather(self.table.index_select(0, self.at)[0], views)
         y = self.y.index_select(0, self.at)[0]
         return x, y if self.examples.one_each else y[self.examples.stream_of_row]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from fabench.dataset.base import Dataset, ImageDataset, Teacher, held_out
+from fabench.dataset.base import AUGMENTATION, Dataset, ImageDataset, Teacher, held_out
 from fabench.dataset.encoder import Encoder
 from fabench.dataset.family_trees import FamilyTrees
 from fabench.learning_rule.base.feedback import FeedbackRule
@@ -144,6 +144,9 @@ class Config:
                 name = field.name  # a later setting at its default: as before there was such one
                 if name in science[group] and science[group][name] == field.default:
                     del science[group][name]
+        for name, neutral in AUGMENTATION.items():
+            if science["dataset"].get(name) == neutral:
+                del science["dataset"][name]
         if not self.has_feedback:
             del science["init_of_B"]
         if isinstance(self.schedule, Constant):  # as before there were others

@@ -30,6 +30,7 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.delenv("FABENCH_DATA", raising=False)
     monkeypatch.setattr(download, "from_torchvision", offline)
     monkeypatch.setattr(download, "from_package_index", offline)
+    monkeypatch.setattr(download, "from_npm", offline)
 
 
 @pytest.fixture

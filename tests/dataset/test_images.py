@@ -1,5 +1,7 @@
 """What the classes and the functions behind ``fabench data`` promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -69,7 +71,7 @@ def test_sizes_known_before_loading_are_right(name, real_data):
 
 
 @pytest.mark.parametrize("downsample", [1, 2, 4])
-@pytest.mark.parametrize("scaling", ["standardized", "unit"])
+@pytest.mark.parametrize("scaling", ["standardized", "standardized_per_channel", "unit"])
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("held_out", [False, True])
 def test_inputs_are_averaged_and_scaled_pixels(downsample, scaling, split, held_out):
@@ -113,6 +115,29 @@ def test_squares_are_averaged_within_a_channel():
         assert values[4, 16 * channel + 4 * row + column] == square.mean()
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_each_channel_is_standardized_by_its_own_training_pixels(dtype):
+    """Against NumPy, channel by channel, of channels far apart."""
+    rng = np.random.default_rng(0)
+    low, high = np.array([[0, 100, 30], [50, 250, 33]])[..., None, None]
+    train = rng.integers(low, high, (40, 3, 4, 5)).astype(np.float64)
+    test = rng.integers(0, 256, (9, 3, 4, 5)).astype(np.float64)
+    labels = torch.zeros(40, dtype=torch.uint8)
+    data = base.Images(
+        torch.from_numpy(train).to(dtype), labels, torch.from_numpy(test).to(dtype), labels[:9],
+        "here", 10, 255, "standardized_per_channel",
+    )  # fmt: skip
+    task = Parity(name="parity", k=2)
+    cpu = torch.device("cpu")
+    examples = Examples(data, task, [3], cpu, NumberFormat("fp32", cpu))
+    mean, std = (f(train, (0, 2, 3)).reshape(3, 1, 1) for f in (np.mean, np.std))
+    for split, pixels in (("train", train), ("test", test)):
+        epoch = examples.epoch(split, 1)
+        x, _ = next(examples.batches(epoch, 40))
+        expected = ((pixels - mean) / std)[epoch.table[0]].reshape(len(pixels), -1)
+        np.testing.assert_allclose(x[0], expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_network_has_an_input_for_every_average(make_config):
     config = make_config(dataset="mnist", dataset__downsample=2, k=3)
     assert config.dataset.image_shape == (1, 14, 14)
@@ -125,7 +150,15 @@ def test_the_network_has_an_input_for_every_average(make_config):
         ({"downsample": 8}, "downsample=8: it must divide the 28 rows and 28 columns of mnist."),
         ({"downsample": 0}, "downsample=0: it should be greater than or equal to 1."),
         ({"downsample": 2.0}, "downsample=2.0: it should be a valid integer."),
-        ({"scaling": "none"}, "scaling=none: it should be 'standardized' or 'unit'."),
+        (
+            {"scaling": "none"},
+            "scaling=none: it should be 'standardized', 'standardized_per_channel' or 'unit'.",
+        ),
+        (
+            {"crop": 7, "downsample": 4},
+            "crop=7: it must be less than the 7 rows and 7 columns of mnist.",
+        ),
+        ({"flip": 1}, "flip=1: it should be a valid boolean."),
         ({"scale": "unit"}, "scale is not a setting; did you mean dataset.scaling?"),
     ],
     ids=str,
@@ -197,8 +230,8 @@ def test_fetch_keeps_it_in_the_cache(archive, arrays, cache, put, monkeypatch):
         download, "from_torchvision", lambda name, root: put(root / name / "raw", arrays)
     )
     row = fetch("mnist")
-    assert (row.state, row.where) == ("present", str(cache))
-    assert status("mnist") == row
+    assert (row.state, row.where) == ("present", f"torchvision's download, kept in {cache}")
+    assert status("mnist") == replace(row, where=str(cache)) == fetch("mnist")
 
 
 @pytest.mark.parametrize("name", DRAWN)

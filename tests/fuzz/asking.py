@@ -70,7 +70,7 @@ def ask(*args: str, seconds: int = 60, plots: bool = False) -> Answer:
         stack.enter_context(patch.object(root, "handlers", []))  # a new program has none
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
-        for name in ("from_torchvision", "from_package_index"):
+        for name in ("from_torchvision", "from_package_index", "from_npm"):
             stack.enter_context(patch.object(download, name, _no_network))
         if not plots:
             stack.enter_context(patch.object(Figure, "savefig", _no_pixels))

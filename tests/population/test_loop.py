@@ -158,6 +158,12 @@ def test_a_graph_sees_every_epoch_s_own_items(make_config, loops, dataset):
     assert_same(both, [go(loop, [1, 2, 3], n=64) for loop in both])
 
 
+def test_a_graph_sees_every_epoch_s_own_views(make_config, loops):
+    config = make_config(dataset__crop=2, dataset__flip=True, k=2, optimizer__lr=0.5)
+    both = loops(config)
+    assert_same(both, [go(loop, [1, 2, 3], n=85) for loop in both])
+
+
 def test_a_graph_begins_in_the_middle_of_an_epoch_and_stops_there(make_config, loops):
     """Three batches, stopped; from there to the end, the short one included; the next epoch."""
     both = loops(make_config(k=1, optimizer__lr=0.5))

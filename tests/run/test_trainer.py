@@ -414,7 +414,9 @@ def test_denormals_are_flushed_while_a_run_trains(fabench, monkeypatch):
         {"optimizer": "adam"},
         {"learning_rule": "local_search"},
         {"parallel": "elastic_averaging", "parallel__momentum": 0.5},
+        {"dataset__crop": 2, "dataset__flip": True},
     ],
+    ids=str,
 )
 def test_a_run_stopped_after_every_batch_arrives(config, uninterrupted, tmp_path, choice):
     def stop(training, batches):

