@@ -160,10 +160,10 @@ def _method(
 def _numbers(config: Config) -> list[str]:
     """The learning rate, where there is one, and every number of the rule that is not 0, nor
     switches."""
-    of_rule = [f"learning_rule.{name}" for name in switches(type(config.learning_rule))]
-    groups = ("optimizer.lr", "learning_rule.")
-    numbers = [key for key in config.scalars() if key.startswith(groups) and key not in of_rule]
-    return [key for key in numbers if config.scalars()[key]]
+    groups, numbers = ("optimizer.lr", "learning_rule."), config.scalars()
+    for name in switches(type(config.learning_rule)):
+        del numbers[f"learning_rule.{name}"]
+    return [key for key, value in numbers.items() if key.startswith(groups) and value]
 
 
 def _centre(config: Config, key: str) -> float:
