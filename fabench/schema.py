@@ -45,6 +45,12 @@ Fraction = Annotated[float, Field(ge=0, lt=1), AfterValidator(_below_1_in_float3
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), InFloat32]
 """A smoothing constant or a penalty: finite, not negative."""
 
+Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+"""A number of any sign: finite, in float32, too."""
+
+FourBits = Annotated[float, Field(ge=0, le=15, multiple_of=1)]
+"""Four switches, 8, 4, 2, 1: a whole number, but a float, so that each row has its own."""
+
 Count = Annotated[int, Field(ge=1, lt=2**63)]
 """How many: at least 1."""
 
@@ -60,6 +66,11 @@ def scalars(cls: type) -> list[str]:
     ['lr']
     """
     return [f.name for f in dataclasses.fields(cls) if _plain(f.type) is float]
+
+
+def switches(cls: type) -> list[str]:
+    """Those of ``scalars`` that hold switches, not a size."""
+    return [f.name for f in dataclasses.fields(cls) if f.type is FourBits]
 
 
 def _plain(annotation: Any) -> Any:

@@ -41,7 +41,7 @@ from fabench.run.registry import validated
 from fabench.run.statistics import summarize
 from fabench.run.store import write_text
 from fabench.run.summary import score as score_column
-from fabench.schema import RunFailed, UserError, no_optimizer
+from fabench.schema import RunFailed, UserError, no_optimizer, switches
 
 ALL = "all"
 """The ``tune.key`` of Optuna's search over the rule's numbers."""
@@ -158,9 +158,12 @@ def _method(
 
 
 def _numbers(config: Config) -> list[str]:
-    """The learning rate, where there is one, and every number of the rule that is not 0."""
-    groups = ("optimizer.lr", "learning_rule.")
-    return [key for key, value in config.scalars().items() if key.startswith(groups) and value]
+    """The learning rate, where there is one, and every number of the rule that is not 0, nor
+    switches."""
+    groups, numbers = ("optimizer.lr", "learning_rule."), config.scalars()
+    for name in switches(type(config.learning_rule)):
+        del numbers[f"learning_rule.{name}"]
+    return [key for key, value in numbers.items() if key.startswith(groups) and value]
 
 
 def _centre(config: Config, key: str) -> float:

@@ -35,6 +35,7 @@ COLORS = {
     "linear_features": "#999999",
     "fourier_features": YELLOW,
     "shallow": "#666666",
+    "pblf": "#1B3F8B",
     # The feedback alignment family: Tol's muted palette, and browns for sign symmetry
     "kolen_pollack": "#117733",
     "weight_mirror": "#44AA99",

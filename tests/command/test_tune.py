@@ -15,6 +15,7 @@ import yaml
 from fabench.command import cli
 from fabench.command.search.base import PointScore, Search
 from fabench.command.search.grid import EXTENSIONS, first_grid, next_grid
+from fabench.command.tune import _numbers
 from fabench.command.tune import run_search as start
 from fabench.run.statistics import summarize
 
@@ -192,6 +193,10 @@ def test_all_numbers_of_a_rule_are_searched_beside_its_rate(tune, tmp_path):
     found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
     assert set(found) & {"optimizer.lr", "learning_rule.feedback_rate"} == set(found.columns[:2])
     assert found["learning_rule.feedback_rate"].between(0.25, 4).all()
+
+
+def test_switches_are_no_number_to_search(make_config):
+    assert _numbers(make_config(learning_rule="pblf")) == ["optimizer.lr", "learning_rule.b2"]
 
 
 @pytest.mark.parametrize("swept", ["model.hidden=[2],[3]", "k=1,3"])

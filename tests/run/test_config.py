@@ -416,6 +416,17 @@ WRONG = {
     "learning_rule.parents": [*COUNT, None],
     "learning_rule.elites": [-1, 1.5, "3", True, None],
     "learning_rule.children": [-1, 1.5, "3", True, None],
+    **{
+        f"learning_rule.{key}": [2e30, NAN, -INF, "1", True, None]
+        for key in (
+            "w1",
+            "b1",
+            "w2",
+            "b2",
+        )
+    },
+    "learning_rule.mode": [-1, 16, 1.5, NAN, "1111", True, None],
+    "learning_rule.psi": ["cos", 1, None],
     "schedule.gamma": [*POSITIVE, None],
     "schedule.every": [*COUNT, None],
     "schedule.decay": [-1e-9, NAN, INF, "0", True, None],
@@ -471,6 +482,9 @@ HAS = {  # keys that not every option has, and an option that has them
         "pairs", "sigma", "shaping",
     )},
     "learning_rule.weights": {"learning_rule": "weight_search"},
+    **{f"learning_rule.{key}": {"learning_rule": "pblf"} for key in (
+        "w1", "b1", "w2", "b2", "mode", "psi",
+    )},
     **{f"learning_rule.{key}": {"learning_rule": "genetic_algorithm"} for key in (
         "individuals", "parents", "elites", "children",
     )},

@@ -40,7 +40,7 @@ NEEDS = {
     "local_search": ("loss", False), "weight_search": ("loss", False),
     "genetic_algorithm": ("loss", False), "shallow": (ERROR, False), "ntk": (ERROR, True),
     "relu_features": (ERROR, False), "gaussian_features": (ERROR, False),
-    "linear_features": (ERROR, False), "fourier_features": (ERROR, False),
+    "linear_features": (ERROR, False), "fourier_features": (ERROR, False), "pblf": (ERROR, True),
 }  # fmt: skip
 """What a hidden layer learns from (of lazy rules: what the last one does), and whether a pass goes
 backward through all layers."""

@@ -13,6 +13,7 @@ on. What comes out of a convolution are images, [R, B, C, H, W]: see
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -145,7 +146,7 @@ def source(layers: Sequence[Layer], number: int) -> int:
 
 
 def masked(h: Tensor, mask: Tensor | None) -> Tensor:
-    """What dropout's factors [R, B, units] leave of h [R, B, *shape]."""
+    """h [R, B, *shape] times factors [R, B, units], such as dropout's; None: as it is."""
     return h if mask is None else h * mask.view(h.shape)
 
 
@@ -232,11 +233,17 @@ class ForwardPass:
         """``delta`` sent back through ``layer`` by M [R, O, I], as by its transposed weights."""
         return self.layers[layer].back(delta, M, self.places[layer])
 
-    def carry(self, e: Tensor, backward: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    def carry(
+        self,
+        e: Tensor,
+        backward: Mapping[int, Tensor],
+        factors: Mapping[int, Tensor] = MappingProxyType({}),
+    ) -> dict[int, Tensor]:
         """The teaching signals of the layers that ``e`` [R, B, C] reaches on its way back from the
         output: through layer l by backward[l] [R, O, I], its transposed weights or what stands in
         for them, to the layer that it reads, there through f' and normalisation; and as they are to
-        the layers that are added."""
+        the layers that are added. What has arrived at the sum of layer l is multiplied by
+        factors[l] [R, B, units], if there are any."""
         deltas: dict[int, Tensor] = {len(self.layers) - 1: e}
         shown: dict[int, Tensor] = {}  # signals at what a layer shows
         for layer in reversed(range(len(self.layers))):
@@ -244,6 +251,8 @@ class ForwardPass:
                 _join(deltas, layer, self.pull(layer, shown.pop(layer)))
             if layer not in deltas:
                 continue
+            delta = deltas[layer]
+            deltas[layer] = masked(delta, factors.get(layer)).type_as(delta)
             for added in self.layers[layer].adds:
                 _join(deltas, added, deltas[layer])
             if layer in backward:
