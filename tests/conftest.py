@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from fabench.command.overrides import numbered_override
-from fabench.dataset.base import Images
+from fabench.dataset.base.images import Images
 from fabench.model.layer.network import Layer
 from fabench.run import environment
 from fabench.run.config import parse

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fabench.dataset.base import ImageDataset, Status
+from fabench.dataset.base.images import ImageDataset, Status
 from fabench.run import registry
 from fabench.run.interruption import something_to_tidy_up
 from fabench.schema import UserError

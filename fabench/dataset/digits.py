@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import ArrayStatus, ImageDataset, Images, Status
+from fabench.dataset.base.images import ArrayStatus, ImageDataset, Images, Status
 from fabench.dataset.files import idx
 from fabench.dataset.files.source import Arrays
 from fabench.schema import STRICT, UserError

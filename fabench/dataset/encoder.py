@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import DrawnDataset
+from fabench.dataset.base.drawn import DrawnDataset
 from fabench.schema import STRICT
 
 

@@ -9,7 +9,7 @@ weights support error backpropagation for deep learning", Nature Communications 
 
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import Teacher
+from fabench.dataset.base.drawn import Teacher
 from fabench.schema import STRICT, Count
 
 

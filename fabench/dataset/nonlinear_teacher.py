@@ -13,7 +13,7 @@ Ours: T_l ~ U(-1, 1) without biases, as in the linear problem.
 
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import Teacher
+from fabench.dataset.base.drawn import Teacher
 from fabench.schema import STRICT, Count
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from fabench.dataset.base import DrawnDataset
+from fabench.dataset.base.drawn import DrawnDataset
 from fabench.randomness import generator
 from fabench.schema import STRICT, Count
 

@@ -36,6 +36,7 @@ from fabench.optimizer.adagrad import Adagrad
 from fabench.optimizer.adam import Adam
 from fabench.optimizer.base import Optimizer
 from fabench.optimizer.momentum import Momentum
+from fabench.parallel.serial import Serial
 from fabench.population.population import Population, Row
 from fabench.population.precision import NumberFormat
 from fabench.schedule.constant import Constant
@@ -85,7 +86,7 @@ def population(
     people = Population(
         LAYERS, Pblf("pblf", 0.0, 0.0, 0.0, 1.0, SECOND, "linear"), optimizer, TASK, rows,
         NumberFormat("fp32", torch.device("cpu")), init_of_B=InitOfB("uniform", 1.0),
-        schedule=Constant("constant"), epochs=EPOCHS,
+        schedule=Constant("constant"), parallel=Serial("serial"), epochs=EPOCHS,
     )  # fmt: skip
     drawn = [DATA.draw(seed, "train", 0) for seed in seeds]  # (2)
     x, labels = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fabench.dataset.base import Augmentation
+from fabench.dataset.base.items import Augmentation
 from fabench.randomness import generator
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fabench.dataset.base import Data, Pool, Split
+from fabench.dataset.base.items import Data, Pool, Split
 from fabench.population.augmentation import augmented, draw_views
 from fabench.population.order import Order
 from fabench.population.precision import NumberFormat

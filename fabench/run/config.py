@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 
-from fabench.dataset.base import AUGMENTATION, Dataset, ImageDataset, Teacher, held_out
+from fabench.dataset.base.dataset import Dataset
+from fabench.dataset.base.drawn import Teacher
+from fabench.dataset.base.images import ImageDataset, held_out
+from fabench.dataset.base.items import AUGMENTATION
 from fabench.dataset.encoder import Encoder
 from fabench.dataset.family_trees import FamilyTrees
 from fabench.learning_rule.base.feedback import FeedbackRule

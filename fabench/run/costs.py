@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from fabench.dataset.base import DrawnDataset
+from fabench.dataset.base.drawn import DrawnDataset
 from fabench.parallel.base import WorkerScheme
 from fabench.run.config import Config, resolve_device
 from fabench.schema import UserError

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fabench.dataset.base import Data, Split
+from fabench.dataset.base.items import Data, Split
 from fabench.model.layer.network import largest_weight
 from fabench.population.examples import Epoch, Examples
 from fabench.population.loop import Loop

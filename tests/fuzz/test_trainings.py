@@ -20,7 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
-from fabench.dataset.base import DrawnDataset
+from fabench.dataset.base.drawn import DrawnDataset
 from fabench.model.layer.initialization import InitOfB
 from fabench.run import registry
 from fabench.run.config import Trainer

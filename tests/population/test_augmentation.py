@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fabench.dataset.base import Augmentation, Images
+from fabench.dataset.base.images import Images
+from fabench.dataset.base.items import Augmentation
 from fabench.population.augmentation import draw_views
 from fabench.population.examples import Examples, standardized
 from fabench.population.precision import NumberFormat

@@ -30,7 +30,9 @@ from fabench.command.bench.measure import alternate, bound_of_step, peak_bytes, 
 from fabench.command.bench.networks import beside_others
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import checked
-from fabench.dataset.base import Data, Dataset, ImageDataset
+from fabench.dataset.base.dataset import Dataset
+from fabench.dataset.base.images import ImageDataset
+from fabench.dataset.base.items import Data
 from fabench.figure.table import markdown
 from fabench.population.cuda_graph import Replayed
 from fabench.population.examples import Examples, Feed

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from fabench.dataset.base import ArrayStatus, ImageDataset, Images, Status
+from fabench.dataset.base.images import ArrayStatus, ImageDataset, Images, Status
 from fabench.dataset.files import idx, source
 
 

@@ -42,7 +42,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from fabench.dataset.base import Teacher
+from fabench.dataset.base.drawn import Teacher
 from fabench.figure import style
 from fabench.figure.curves import band
 from fabench.population.population import Population, Row

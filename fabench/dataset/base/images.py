@@ -1,93 +1,26 @@
-"""What every dataset is: labelled images, or vectors with labels or targets that every seed draws
-for itself.
+"""Labelled images, kept in files, of which an example lays k side by side.
 
-Axes: S data streams (distinct seeds), M items (images or vectors), P values an item, N examples,
-C outputs, H rows of pixels, W columns.
+Axes: N images, C channels, H rows of pixels, W columns, P values an image.
 """
 
 import dataclasses
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from fabench.dataset.base.dataset import Dataset
+from fabench.dataset.base.items import Augmentation, Pool, Split
 from fabench.dataset.files.source import Arrays
-from fabench.randomness import generator
 from fabench.schema import STRICT, Count, CountFrom0, UserError
 
-Split = Literal["train", "test", "validation"]
 Scaling = Literal["standardized", "standardized_per_channel", "unit"]
-
-AUGMENTATION = {"crop": 0, "flip": False}
-"""Settings of image datasets that leave a run's identity alone at these values: as before there
-were such ones."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """How training images of ``shape`` (C, H, W) vary: a crop of their size, at random, out of the
-    image within a margin of ``crop`` black pixels; if ``flip``, mirrored left to right or not."""
-
-    shape: tuple[int, int, int]
-    crop: int
-    flip: bool
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pool:
-    """Items that examples are made of: values [M, P], labels [M] (of a teacher: targets [M, C]).
-
-    per_stream: how many each data stream has of its own, one stream's after the other's; None:
-    all streams share the M items. Inputs are (values - mean) / std; of several channels, mean and
-    std may be tensors [P]. difficulties: of training items [M], see ``Dataset.difficulties``.
-    augmentation: how items vary; black: values [P] of a black one, None: 0.
-    """
-
-    values: Tensor
-    labels: Tensor
-    per_stream: int | None = None
-    mean: float | Tensor = 0.0
-    std: float | Tensor = 1.0
-    difficulties: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
-    augmentation: Augmentation | None = None
-    black: Tensor | None = None
-
-    def to(self, device: torch.device) -> "Pool":
-        """The same on ``device``."""
-        tensors: dict[str, Any] = {
-            name: value.to(device)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        return dataclasses.replace(self, **tensors)
-
-
-class Data(Protocol):
-    """What a dataset loads: something to make examples of."""
-
-    @property
-    def source(self) -> str:
-        """Where it comes from, for people."""
-
-    @property
-    def fixed(self) -> bool:
-        """Whether a split's items are the same in every epoch."""
-
-    def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
-        """The items of ``split`` in one epoch."""
-
-    def hold_out(self, as_test: bool = True) -> "Data":
-        """The same with a split of validation data, part of no other; ``as_test``: which also takes
-        the place of the test data."""
 
 
 def held_out(n_train: int) -> int:
@@ -194,39 +127,6 @@ def _moments(images: Tensor) -> tuple[float, float]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
-    """Vectors that every seed draws for itself; ``test`` names the stream of the test data."""
-
-    dataset: "DrawnDataset"
-    test: Literal["test", "validation"] = "test"
-
-    @property
-    def fixed(self) -> bool:
-        return not self.dataset.fresh
-
-    @property
-    def source(self) -> str:
-        return f"drawn from each seed{', validation data' if self.test == 'validation' else ''}"
-
-    def pool(self, split: Split, epoch: int, seeds: Sequence[int]) -> Pool:
-        stream = self.test if split == "test" else split
-        drawn = [self.dataset.draw(seed, stream, epoch) for seed in seeds]
-        vectors, targets = zip(*drawn, strict=True)
-        values, labels = (torch.from_numpy(np.concatenate(part)) for part in (vectors, targets))
-        columns = self.dataset.difficulties if split == "train" else ()
-        difficulties = {
-            by: np.concatenate(
-                [self.dataset.difficulty(by, *own) for own in zip(seeds, vectors, strict=True)]
-            )
-            for by in columns
-        }
-        return Pool(values, labels, len(labels) // len(seeds), difficulties=difficulties)
-
-    def hold_out(self, as_test: bool = True) -> "Draws":
-        return dataclasses.replace(self, test="validation") if as_test else self
-
-
-@dataclasses.dataclass(frozen=True)
 class ArrayStatus:
     """One array of a dataset, or its file: ``problem`` is None if its digest is the expected one.
 
@@ -247,96 +147,6 @@ class Status:
     state: Literal["present", "missing", "corrupt"]
     where: str
     arrays: list[ArrayStatus]
-
-
-class Dataset(ABC):
-    """Labelled items. A subclass is a frozen pydantic dataclass, its sizes known unloaded.
-
-    Labels are 0 to n_classes - 1; a teacher has targets instead, and no classes.
-    """
-
-    name: str
-    n_train: int
-    n_test: int
-    n_classes: ClassVar[int]
-    difficulties: ClassVar[tuple[str, ...]] = ()
-    """What makes an item difficult: what a curriculum may sort training items by."""
-
-    @property
-    @abstractmethod
-    def n_inputs(self) -> int:
-        """How many values an item has."""
-
-    @property
-    def item_shape(self) -> tuple[int, ...]:
-        """(length,) of a vector, (channels, rows, columns) of an image."""
-        return (self.n_inputs,)
-
-    @abstractmethod
-    def load(self, data_dir: str | None = None) -> Data:
-        """The data, verified. Files are looked for in ``data_dir`` first and fetched if need be.
-
-        Raises UserError.
-        """
-
-
-class DrawnDataset(Dataset):
-    """Vectors and labels as functions of the seed: an example is one vector."""
-
-    fresh: ClassVar[bool] = True
-    """Whether every epoch has vectors of its own."""
-
-    @abstractmethod
-    def draw(self, seed: int, stream: str, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Vectors [N, P] and labels [N] of stream train, test or validation in one epoch."""
-
-    def difficulty(self, by: str, seed: int, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How difficult [N] the training items [N, P] are, by one of ``difficulties``."""
-        raise NotImplementedError
-
-    def load(self, data_dir: str | None = None) -> Draws:
-        return Draws(self)
-
-
-class Teacher(DrawnDataset):
-    """Normal vectors and what a random network makes of them, fresh in every epoch.
-
-        x ~ N(0, I)                                           (1)
-        h_l = tanh(h_{l-1} T_l), h_0 = x; the last one linear (2)
-        T_l ~ U(-1, 1), drawn by the seed                     (3)
-
-    ``widths``: of x and of every layer.
-    """
-
-    widths: ClassVar[tuple[int, ...]]
-
-    @property
-    def n_inputs(self) -> int:
-        return self.widths[0]
-
-    @property
-    def n_targets(self) -> int:
-        """C: how many values a target has."""
-        return self.widths[-1]
-
-    def draw(
-        self, seed: int, stream: str, epoch: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vectors [N, P] and targets [N, C]."""
-        n = self.n_train if stream == "train" else self.n_test
-        x = generator(seed, f"teacher {stream}", epoch).standard_normal((n, self.n_inputs))  # (1)
-        *hidden, last = self.weights(seed)
-        h = x
-        for T in hidden:
-            h = np.tanh(h @ T)  # (2)
-        return x.astype(np.float32), (h @ last).astype(np.float32)
-
-    def weights(self, seed: int) -> list[NDArray[np.float64]]:
-        """T_1 [P, O], T_2 [O, O'], ..."""
-        return [
-            generator(seed, f"teacher weights {index}").uniform(-1, 1, shape)  # (3)
-            for index, shape in enumerate(pairwise(self.widths))
-        ]
 
 
 @dataclass(frozen=True, config=STRICT)
