@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fabench.command.data import fetch, report
-from fabench.dataset import base
+from fabench.dataset.base.images import Images
 from fabench.dataset.digits import Digits
 from fabench.dataset.mnist import Mnist
 from fabench.population.examples import Examples
@@ -27,7 +27,7 @@ NAMES, DRAWN = (
 
 def images(train):
     empty = torch.zeros(0, dtype=torch.uint8)
-    return base.Images(train, empty, empty, empty, "here", 10, 255)
+    return Images(train, empty, empty, empty, "here", 10, 255)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (40, 28, 28), (5, 3, 32, 32)])
@@ -123,7 +123,7 @@ def test_each_channel_is_standardized_by_its_own_training_pixels(dtype):
     train = rng.integers(low, high, (40, 3, 4, 5)).astype(np.float64)
     test = rng.integers(0, 256, (9, 3, 4, 5)).astype(np.float64)
     labels = torch.zeros(40, dtype=torch.uint8)
-    data = base.Images(
+    data = Images(
         torch.from_numpy(train).to(dtype), labels, torch.from_numpy(test).to(dtype), labels[:9],
         "here", 10, 255, "standardized_per_channel",
     )  # fmt: skip
