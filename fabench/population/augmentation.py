@@ -39,14 +39,11 @@ def draw_views(
 
 def augmented(items: Tensor, views: Tensor, augmentation: Augmentation, black: Tensor) -> Tensor:
     """The images [n, P] of items [n, P] in their views [n]; black: values [P] of a black one."""
-    (C, H, W), p = augmentation.shape, augmentation.crop
-    crop, mirrored = views[:, None] // 2, views[:, None] % 2
-    v, u = crop // (2 * p + 1) - p, crop % (2 * p + 1) - p
-    j = torch.arange(W, device=items.device)
-    row = torch.arange(H, device=items.device) + v  # (1), [n, H]
-    column = torch.where(mirrored == 1, W - 1 - j, j) + u  # (2), [n, W]
-    inside = ((row >= 0) & (row < H))[:, :, None] & ((column >= 0) & (column < W))[:, None]
-    place = row.clamp(0, H - 1)[:, :, None] * W + column.clamp(0, W - 1)[:, None]
-    shape = (len(items), C, H * W)
-    moved = items.view(shape).gather(2, place.view(-1, 1, H * W).expand(shape))
-    return moved.where(inside.view(-1, 1, H * W), black.view(C, H * W)).view_as(items)
+    (C, H, W), p, n = augmentation.shape, augmentation.crop, len(items)
+    crop, mirrored = views // 2, views % 2 == 1
+    padded = black.view(C, H, W)[:, :1, :1].expand(n, C, H + 2 * p, W + 2 * p).clone()
+    padded[:, :, p : p + H, p : p + W] = items.view(n, C, H, W)
+    crops = padded.unfold(2, H, 1).unfold(3, W, 1)  # every one, as a view [n, C, v, u, H, W]
+    top, left = crop // (2 * p + 1), crop % (2 * p + 1)  # v + p and u + p
+    x = crops[torch.arange(n, device=items.device), :, top, left]  # (1)
+    return torch.where(mirrored.view(n, 1, 1, 1), x.flip(3), x).view_as(items)  # (2)

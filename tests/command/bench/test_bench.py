@@ -91,6 +91,7 @@ def test_jax_is_skipped_with_a_line_where_it_is_missing(monkeypatch, capsys):
         ("bench.rule=[bp]", "bench.rule"),
         ("model.hidden=[4,4]", "one hidden layer"),
         ("model.bias=true", "without biases"),
+        ("dataset.crop=2", "no crop, no flip"),
         ("optimizer=adam", "plain SGD"),
         ("task=classification", "task=parity only"),
     ],
