@@ -196,7 +196,7 @@ def test_all_numbers_of_a_rule_are_searched_beside_its_rate(tune, tmp_path):
 
 
 def test_switches_are_no_number_to_search(make_config):
-    assert _numbers(make_config(learning_rule="pblf")) == ["optimizer.lr", "learning_rule.b2"]
+    assert _numbers(make_config(learning_rule="pblf")) == ["learning_rule.b2", "optimizer.lr"]
 
 
 @pytest.mark.parametrize("swept", ["model.hidden=[2],[3]", "k=1,3"])
