@@ -1,4 +1,4 @@
-"""Gradient noise: does it let a network of twenty hidden layers learn from poor first weights?
+"""Gradient noise in a network of twenty hidden layers, from poor and from good first weights.
 
 A. Neelakantan, L. Vilnis, Q. V. Le, I. Sutskever, L. Kaiser, K. Kurach, J. Martens, "Adding
 gradient noise improves learning for very deep networks", 2015, arXiv:1511.06807: noise of variance

@@ -63,6 +63,7 @@ NORMAL = [
     (WEIGHT_INITS, "gaussian_features", 0, sqrt(6 / (I + O))),
     (WEIGHT_INITS, "fourier_features", 0, 4 / sqrt(I)),
     (FEEDBACK_INITS, "gaussian", 1 / sqrt(I), 1 / sqrt(I)),
+    (WEIGHT_INITS, "standard_gaussian", 0, 1),
     (FEEDBACK_INITS, "standard_gaussian", 0, 1),
 ]
 
