@@ -1,7 +1,9 @@
 """What classification RBMs of three objectives have learned of MNIST: samples and filters.
 
 The machines are those of ``table_rbm``, of the first seed. Samples: x | y, by Gibbs chains from
-random bits, the class held, STEPS times hidden units and inputs; drawn is the last step's p(x | h).
+test images of the class, which is held, STEPS times hidden units and inputs; drawn is the last
+step's p(x | h). Longer chains leave the digits: one step of contrastive divergence shapes the energy
+near the data only, and after 100 steps most samples are blank or one dark blob.
 Filters: the columns of W of the first hidden units, each divided by its largest weight, so that
 grey is 0.
 """
@@ -15,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
 
+from fabench.dataset.base.images import ImageDataset
 from fabench.figure import style
 from fabench.figure.embedding import Array
 from fabench.figure.recipe import table_rbm
@@ -25,7 +28,7 @@ from fabench.run.store import RunFolder
 EXPERIMENTS = table_rbm.EXPERIMENTS
 ON_REQUEST = True  # those of table_rbm
 
-STEPS = 1000
+STEPS = 10
 ROWS, COLUMNS = 6, 10
 
 
@@ -38,16 +41,16 @@ class Machine:
     v: Array
     c: Array
 
-    def samples(self, each: int, steps: int, rng: np.random.Generator) -> Array:
-        """p(x | h) [C, each, I] at the end of so many chains of every class."""
-        given_y = np.repeat(self.U.T, each, axis=0) + self.c
-        p = np.full((len(given_y), len(self.v)), 0.5)
+    def samples(self, x: Array, steps: int, rng: np.random.Generator) -> Array:
+        """p(x | h) [C, N, I] after so many steps of N chains of every class, which begin with bits
+        of the probabilities ``x`` [C, N, I]."""
+        given_y, p = self.U.T[:, None] + self.c, x
         for _ in range(steps):
             x = rng.random(p.shape, np.float32) < p
             p_h = expit(x.astype(np.float32) @ self.W + given_y)
             h = rng.random(p_h.shape, np.float32) < p_h
             p = expit(h.astype(np.float32) @ self.W.T + self.v)
-        return p.reshape(-1, each, len(self.v))
+        return p
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -56,7 +59,8 @@ def draw(frame: pd.DataFrame) -> Figure:
     with style.canvas(2, 2, height=2.3) as (figure, panels):
         samples, *filters = panels.flat
         generative = machine(folders["generative"])
-        drawn = generative.samples(ROWS, STEPS, generator(0, "samples", 0))
+        start = test_images(folders["generative"])
+        drawn = generative.samples(start, STEPS, generator(0, "samples", 0))
         mosaic(samples, drawn, "generative: samples of each class")
         for axes, name in zip(filters, PUBLISHED, strict=True):
             W = machine(folders[name]).W.T[: ROWS * COLUMNS]
@@ -71,6 +75,16 @@ def machine(folder: Path) -> Machine:
     W, U, c = (tensors[name][0].numpy() for name in ("W0", "W1", "b0"))
     v = tensors["v0"][0, 0].numpy() if "v0" in tensors else np.zeros(len(W), np.float32)
     return Machine(W, U, v, c[0])
+
+
+def test_images(folder: Path) -> Array:
+    """The first ROWS test images of every class [C, ROWS, I], in [0, 1]."""
+    config = RunFolder.at(folder).config
+    assert isinstance(config.dataset, ImageDataset)
+    data = config.dataset.load(config.general.data_dir)
+    x = data.test_images.flatten(1).numpy() / data.max_pixel
+    classes = range(data.n_classes)
+    return np.stack([x[data.test_labels.numpy() == label][:ROWS] for label in classes])
 
 
 def mosaic(axes: Axes, images: Array, title: str) -> None:

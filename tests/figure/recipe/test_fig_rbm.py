@@ -68,7 +68,7 @@ def test_samples_follow_the_distribution_of_their_class():
     rng = np.random.default_rng(0)
     m = small(rng)
     X, H = (np.array(list(itertools.product([0, 1], repeat=n))) for n in (4, 3))
-    drawn = m.samples(20_000, 20, rng)
+    drawn = m.samples(np.full((2, 20_000, 4), 0.5), 20, rng)
     assert drawn.shape == (2, 20_000, 4)
     for k in range(2):
         minus_energy = X @ m.W @ H.T + (X @ m.v)[:, None] + H @ (m.c + m.U[:, k])
