@@ -2,8 +2,8 @@
 
 The machines are those of ``table_rbm``, of the first seed. Samples: x | y, by Gibbs chains from
 test images of the class, which is held, STEPS times hidden units and inputs; drawn is the last
-step's p(x | h). Longer chains leave the digits: one step of contrastive divergence shapes the energy
-near the data only, and after 100 steps most samples are blank or one dark blob.
+step's p(x | h). Longer chains leave the digits: one step of contrastive divergence shapes the
+energy near the data only, and after 100 steps most samples are blank or one dark blob.
 Filters: the columns of W of the first hidden units, each divided by its largest weight, so that
 grey is 0.
 """
