@@ -23,7 +23,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     """A panel for each rule: test error against epoch, a colour for each network, a dash for each
     rate; the mean over seeds, and thin lines of every seed: an interval would hide the others."""
     frame = frame.assign(error=100 * (1 - frame.test_accuracy))
-    with style.canvas(columns=len(RULES)) as (figure, [panels]):
+    with style.canvas(columns=len(RULES), height=2.8) as (figure, [panels]):
         for axes, (rule, title) in zip(panels, RULES.items(), strict=True):
             for (normalised, lr), rows in frame[frame.learning_rule == rule].groupby(
                 ["batch_norm", "lr"]
@@ -39,5 +39,6 @@ def draw(frame: pd.DataFrame) -> Figure:
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("")
             epoch_axis(axes, int(frame.epoch.max()))
-            axes.legend(title="mean at the end", title_fontsize=7, frameon=True, edgecolor="none")
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25), "ncols": 2}
+            axes.legend(title="mean at the end", title_fontsize=7, **below)
         return figure
