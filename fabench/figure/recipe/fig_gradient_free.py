@@ -30,7 +30,7 @@ EXPERIMENTS = (
     "fig_gradient_free_local",
     "fig_gradient_free_one_weight",
 )
-ON_REQUEST = True  # 780 short network epochs, and 30,000 steps of local search
+ON_REQUEST = True  # 410 short network epochs, and 15,000 steps of local search
 
 NAMES = {
     "bp": "SGD",

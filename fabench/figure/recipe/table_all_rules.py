@@ -22,7 +22,7 @@ from fabench.run.statistics import holm, paired_p
 from fabench.run.store import RunFolder
 
 EXPERIMENTS = ("table_all_rules", "table_all_rules_search", "table_all_rules_rbm")
-ON_REQUEST = True  # 3,600 network epochs
+ON_REQUEST = True  # 3,800 network epochs
 
 ERROR, TARGET, LABEL = "error", "targets", "label"
 NEEDS = {
