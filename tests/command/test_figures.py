@@ -149,7 +149,7 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("table_lra_scale", 2, {("local_representation_alignment", "sgd", 3, 10)}),
         ("table_lra_scale_bp", 2, {("bp", "sgd", 3, 10)}),
         ("fig_batch_normalisation", 8, {("bp", "sgd", 3, 10), ("dfa", "sgd", 3, 10)}),
-        ("fig_gradient_noise_good", 8, {("bp", "sgd", 3, 5)}),
+        ("fig_gradient_noise_good", 6, {("bp", "sgd", 3, 5)}),
         ("fig_gradient_noise_large", 6, {("bp", "sgd", 3, 5)}),
         ("fig_curriculum", 8, {("bp", "sgd", 3, 1)}),
         ("fig_curriculum_none", 2, {("bp", "sgd", 3, 1)}),

@@ -19,7 +19,7 @@ EXPERIMENTS = (
     "fig_gradient_noise_good",
     "fig_gradient_noise_good_large",
 )
-ON_REQUEST = True  # 420 network epochs
+ON_REQUEST = True  # 360 network epochs
 
 INITS = {"standard_gaussian": "poor first weights", "he_normal": "good first weights"}
 COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE, 1.0: style.RED}
