@@ -73,6 +73,21 @@ def switches(cls: type) -> list[str]:
     return [f.name for f in dataclasses.fields(cls) if f.type is FourBits]
 
 
+def largest(cls: type, name: str) -> float:
+    """The largest value that a configuration class's number takes (of an open interval, to three
+    digits); infinity if it has none.
+
+    >>> from fabench.optimizer.adam import Adam
+    >>> largest(Adam, "beta1"), largest(Adam, "lr")
+    (0.999, inf)
+    """
+    [field] = [f for f in dataclasses.fields(cls) if f.name == name]
+    limits = [m for info in get_args(field.type)[1:] for m in getattr(info, "metadata", ())]
+    closed = [float(getattr(limit, "le", np.inf)) for limit in limits]
+    below = [0.999 * float(getattr(limit, "lt", np.inf)) for limit in limits]
+    return min([*closed, *below, np.inf])
+
+
 def _plain(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 

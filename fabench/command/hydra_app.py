@@ -279,5 +279,7 @@ def _instead(key: str, parent: Container) -> str:
             return f"; did you mean {group}.{name}?"
     beside = [str(other) for other in parent if other not in ("name", "hydra")]
     if not beside:
-        return f": {path} is a value."
+        option = root.get(path)  # of a group, which has no settings
+        name = f"={option['name']} has none" if isinstance(option, dict) else " is a value"
+        return f": {path}{name}."
     return nearest(key, [f"{path}.{other}".lstrip(".") for other in beside])

@@ -41,7 +41,7 @@ from fabench.run.registry import validated
 from fabench.run.statistics import summarize
 from fabench.run.store import write_text
 from fabench.run.summary import score as score_column
-from fabench.schema import RunFailed, UserError, no_optimizer, switches
+from fabench.schema import RunFailed, UserError, largest, no_optimizer, switches
 
 ALL = "all"
 """The ``tune.key`` of Optuna's search over the rule's numbers."""
@@ -132,6 +132,8 @@ def _method(
     raw: dict[str, Any], search: Search, config: Config, folder: Path
 ) -> AbstractContextManager[Method]:
     if search.method == "grid":
+        if search.key == ALL:
+            raise UserError(f"tune.key={ALL} is several numbers: choose tune.method=optuna.")
         return nullcontext(Grid(search, _centre(config, search.key)))
     try:
         from fabench.command.search.optuna import trials
@@ -141,7 +143,10 @@ def _method(
         keys = _numbers(config) if search.key == ALL else [search.key]
         centres = {key: _centre(config, key) for key in keys}
         space = {
-            key: [rounded(centre / search.span), rounded(centre * search.span)]
+            key: [
+                rounded(centre / search.span),
+                min(rounded(centre * search.span), _most(config, key)),
+            ]
             for key, centre in centres.items()
         }
     else:
@@ -157,13 +162,19 @@ def _method(
     return trials(folder / "optuna.db", study, space, search.trials, search.batch)
 
 
+def _most(config: Config, key: str) -> float:
+    """The largest value that a setting takes."""
+    group, _, name = key.partition(".")
+    return largest(type(getattr(config, group, None)), name)
+
+
 def _numbers(config: Config) -> list[str]:
-    """The learning rate, where there is one, and every number of the rule that is not 0, nor
+    """The learning rate, where there is one, and every number of the rule that is positive, but for
     switches."""
     groups, numbers = ("optimizer.lr", "learning_rule."), config.scalars()
     for name in switches(type(config.learning_rule)):
         del numbers[f"learning_rule.{name}"]
-    return [key for key, value in numbers.items() if key.startswith(groups) and value]
+    return [key for key, value in numbers.items() if key.startswith(groups) and value > 0]
 
 
 def _centre(config: Config, key: str) -> float:
@@ -210,14 +221,19 @@ def _scores(
         if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error
         metrics = outcome.folder.metrics()
-        n = 1 if outcome.config.trainer.early_stopping else search.last_epochs  # one's network
-        last_epochs = metrics[metrics.epoch > metrics.epoch.max() - n]
+        n_last = _n_last(outcome.config, search)
+        last_epochs = metrics[metrics.epoch > metrics.epoch.max() - n_last]
         last_epochs = last_epochs[last_epochs.epoch > 0]
         column, sign = score_column(metrics)
         per_seed = sign * last_epochs.groupby("seed")[column].mean()
         diverged = int(metrics.groupby("seed").diverged.max().sum())
         scores.append(PointScore(point, summarize(per_seed.tolist()), diverged))
     return scores
+
+
+def _n_last(config: Config, search: Search) -> int:
+    """How many of the last epochs count: of networks that stop early one, which has gone back."""
+    return 1 if config.trainer.early_stopping else search.last_epochs
 
 
 def table(scores: Sequence[PointScore], search: Search) -> pd.DataFrame:
@@ -252,7 +268,7 @@ def curve(frame: pd.DataFrame, keys: Sequence[str], search: Search, config: Conf
         axes.set_ylabel(f"{search.split} {label}\n(mean ± sd over seeds)")
         axes.set_title(
             f"{config.method}, {config.problem}:\n"
-            f"last {search.last_epochs} of {config.trainer.epochs} epochs",
+            f"last {_n_last(config, search)} of {config.trainer.epochs} epochs",
             fontsize=7,
         )
         return figure
@@ -289,7 +305,7 @@ def _save(file: Path, best: PointScore, search: Search, config: Config, command:
     text = (
         f"# @package _global_\n"
         f"# {', '.join(best.point)} chosen on {search.split} data of {config.problem}.\n"
-        f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {search.last_epochs} of "
+        f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {_n_last(config, search)} of "
         f"{config.trainer.epochs} epochs.\n"
         f"# {command}\n"
         f"{yaml.safe_dump(_put({}, best.point), sort_keys=False)}"

@@ -81,6 +81,13 @@ class FamilyTrees(DrawnDataset):
                 f"{N_FACTS} facts."
             )
 
+    def check_validation(self) -> None:
+        if self.n_train + self.n_test == N_FACTS:
+            raise UserError(
+                f"dataset.n_train={self.n_train} leaves no facts for validation data, which are "
+                "wanted: choose a smaller."
+            )
+
     @property
     def n_inputs(self) -> int:
         return len(PEOPLE) + len(RELATIONS)
@@ -91,10 +98,6 @@ class FamilyTrees(DrawnDataset):
         """Facts: x [N, 36] and y [N, 24]."""
         order = generator(seed, "facts").permutation(N_FACTS)
         test, train, left = np.split(order, [self.n_test, self.n_test + self.n_train])
-        if stream == "validation" and not len(left):
-            raise UserError(
-                f"dataset.n_train={self.n_train} leaves no facts for validation: choose a smaller."
-            )
         x, y = facts()
         own = {"test": test, "train": train, "validation": left}[stream]
         return x[own], y[own]

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from fabench.optimizer.base import State
 from fabench.parallel.base import LocalScheme
-from fabench.schema import STRICT, Count, Fraction
+from fabench.schema import STRICT, Count, Fraction, InFloat32
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,7 +38,7 @@ class ElasticAveraging(LocalScheme):
     name: str
     workers: Count
     period: Count
-    moving_rate: Annotated[float, Field(gt=0, le=1)]
+    moving_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), InFloat32]
     momentum: Fraction
 
     def initial_state(self, x: Tensor) -> State:

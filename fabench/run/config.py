@@ -147,6 +147,8 @@ class Config:
                 name = field.name  # a later setting at its default: as before there was such one
                 if name in science[group] and science[group][name] == field.default:
                     del science[group][name]
+        for name in self.trainer.unused():
+            science["trainer"].pop(name, None)
         for name, neutral in AUGMENTATION.items():
             if science["dataset"].get(name) == neutral:
                 del science["dataset"][name]
@@ -303,6 +305,8 @@ def _check_that_the_rule_can_train(config: Config) -> None:
         if reason:
             raise UserError(f"init_of_B=transported {reason} with learning_rule={rule.name}.")
     t = config.trainer
+    if t.holds_out:
+        config.dataset.check_validation()
     _check_the_order(config)
     if isinstance(rule, SearchRule):
         _check_that_no_gradient_is_asked_for(config)

@@ -16,6 +16,9 @@ from pydantic import ValidationError
 
 from fabench.schema import WrongValue, nearest, short
 
+WORDS = {"None": "null", "True": "true", "False": "false"}
+"""Values as a configuration has them."""
+
 
 def names(group: str) -> list[str]:
     """The names that ``fabench.<group>`` implements, sorted."""
@@ -56,4 +59,5 @@ def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:
             raise WrongValue(f"{key} is missing.") from None
         wanted = re.sub(r"^(Input|Value error,|List|Dictionary|String) *", "", first["msg"])
         wanted = wanted.replace(" after validation", "")
-        raise WrongValue(f"{key}={short(str(first['input']))}: it {wanted}.") from None
+        given = WORDS.get(str(first["input"]), str(first["input"]))
+        raise WrongValue(f"{key}={short(given)}: it {wanted}.") from None

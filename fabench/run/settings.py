@@ -48,6 +48,11 @@ class Trainer:
                 f"trainer.early_stopping_threshold={s:g}: UP counts strips, a whole number of them."
             )
 
+    def unused(self) -> list[str]:
+        """The settings of what is not chosen."""
+        unused = [] if self.early_stopping else ["early_stopping_threshold", "early_stopping_strip"]
+        return unused + ["curriculum_by", "curriculum_epochs"] * (self.curriculum == "none")
+
     @property
     def order(self) -> Order:
         """Of training items."""

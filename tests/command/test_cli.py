@@ -361,6 +361,11 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
         ["learning_rule=local_search", "schedule=cosine"],
         [f"schedule=cosine: {SEARCHES}"],
     ),
+    "workers without a scheme": (
+        [],
+        ["parallel.workers=4"],
+        ["parallel.workers is not a setting: parallel=serial has none"],
+    ),
     "a search's workers": (
         [],
         ["learning_rule=local_search", "parallel=hogwild"],

@@ -199,6 +199,15 @@ def test_switches_are_no_number_to_search(make_config):
     assert _numbers(make_config(learning_rule="pblf")) == ["learning_rule.b2", "optimizer.lr"]
 
 
+def test_all_numbers_stay_within_what_they_may_be(tune, tmp_path):
+    words = ["tune.key=all", "tune.trials=2", "tune.batch=2", "seed=0", "tune.method=optuna"]
+    assert tune(*words, "learning_rule=predictive_coding", "learning_rule.steps=1")[0] == 0
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
+    assert found["learning_rule.dt"].between(0.02, 1).all()
+    code, _, err = tune("tune.key=all")
+    assert (code, "choose tune.method=optuna" in err) == (2, True)
+
+
 @pytest.mark.parametrize("swept", ["model.hidden=[2],[3]", "k=1,3"])
 def test_two_searches_do_not_write_one_file(tune, tmp_path, swept):
     code, _, err = tune("-m", swept)

@@ -86,8 +86,16 @@ def test_a_seed_parts_the_facts_and_draws_them_in_every_epoch():
 def test_there_are_not_more_facts():
     with pytest.raises(UserError, match=r"^dataset\.n_train=101, dataset\.n_test=4: "):
         family_trees(n_train=101)
+
+
+@pytest.mark.parametrize(
+    "wish", [{"trainer__early_stopping": "GL"}, {"trainer__evaluate_on": "validation"}]
+)
+def test_validation_data_have_to_be_left(make_config, wish):
+    own = {"dataset": "family_trees", "task": "multi_label", **wish}
     with pytest.raises(UserError, match=r"^dataset\.n_train=100 leaves no facts for validation"):
-        family_trees().draw(0, "validation", 1)
+        make_config(**own)
+    assert make_config(**own, dataset__n_train=90).trainer.holds_out
 
 
 def test_its_task_is_multi_label_alone(make_config, make_raw):

@@ -192,8 +192,8 @@ SCIENCE = [
     {**CURRICULUM, "trainer__curriculum_by": "irrelevant"},
     {**CURRICULUM, "trainer__curriculum_epochs": 1},
     {"trainer__early_stopping": "GL"},
-    {"trainer__early_stopping_threshold": 3.0},
-    {"trainer__early_stopping_strip": 4},
+    {"trainer__early_stopping": "GL", "trainer__early_stopping_threshold": 3.0},
+    {"trainer__early_stopping": "GL", "trainer__early_stopping_strip": 4},
 ]
 NOT_SCIENCE = [
     {"trainer__device": "auto"},
@@ -204,6 +204,10 @@ NOT_SCIENCE = [
     {"dry_run": True},
     {"workers": 2},
     {"max_jobs": 5},
+    {"trainer__early_stopping_threshold": 3.0},
+    {"trainer__early_stopping_strip": 2},
+    {"trainer__curriculum_by": "variety"},
+    {"trainer__curriculum_epochs": 3},
 ]
 SAME_NUMBERS = [
     {"optimizer__lr": 1},

@@ -29,6 +29,10 @@ class Dataset(ABC):
         """(length,) of a vector, (channels, rows, columns) of an image."""
         return (self.n_inputs,)
 
+    def check_validation(self) -> None:
+        """Raises UserError if there is nothing for validation data."""
+        return
+
     @abstractmethod
     def load(self, data_dir: str | None = None) -> Data:
         """The data, verified. Files are looked for in ``data_dir`` first and fetched if need be.

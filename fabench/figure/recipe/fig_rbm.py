@@ -46,8 +46,8 @@ class Machine:
         of the probabilities ``x`` [C, N, I]."""
         given_y, p = self.U.T[:, None] + self.c, x
         for _ in range(steps):
-            x = rng.random(p.shape, np.float32) < p
-            p_h = expit(x.astype(np.float32) @ self.W + given_y)
+            bits = rng.random(p.shape, np.float32) < p
+            p_h = expit(bits.astype(np.float32) @ self.W + given_y)
             h = rng.random(p_h.shape, np.float32) < p_h
             p = expit(h.astype(np.float32) @ self.W.T + self.v)
         return p
