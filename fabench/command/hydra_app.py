@@ -280,6 +280,6 @@ def _instead(key: str, parent: Container) -> str:
     beside = [str(other) for other in parent if other not in ("name", "hydra")]
     if not beside:
         option = root.get(path)  # of a group, which has no settings
-        name = f"={option['name']} has none" if isinstance(option, dict) else " is a value"
-        return f": {path}{name}."
+        named = isinstance(option, dict) and "name" in option
+        return f": {path}={option['name']} has none." if named else f": {path} is a value."
     return nearest(key, [f"{path}.{other}".lstrip(".") for other in beside])

@@ -361,6 +361,7 @@ WRONG_RUNS = {  # flags, overrides, words of the sentence
         ["learning_rule=local_search", "schedule=cosine"],
         [f"schedule=cosine: {SEARCHES}"],
     ),
+    "a setting of a value": ([], ["data_dir.x="], ["data_dir.x is not a setting"]),
     "workers without a scheme": (
         [],
         ["parallel.workers=4"],
@@ -488,7 +489,7 @@ def test_one_job_that_breaks_leaves_the_sweep_its_table(fabench, monkeypatch, tm
     whole = Training.run
 
     def run(self, reporter):
-        if any(folder.config.general.k == 2 for folder in self.folders):
+        if any(member.folder.config.general.k == 2 for member in self.members):
             raise ZeroDivisionError("one line\nand another")
         whole(self, reporter)
 

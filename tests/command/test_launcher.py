@@ -56,5 +56,6 @@ def test_a_job_is_composed_once(workdir, monkeypatch, overrides, times):
 
 
 def test_of_our_files_only_experiments_say_that_they_are_sweeps():
-    found = {file.parent.name for file in CONF.rglob("*.yaml") if "mode:" in file.read_text()}
+    mode = "hydra:\n  mode:"
+    found = {file.parent.name for file in CONF.rglob("*.yaml") if mode in file.read_text()}
     assert found == {"experiment"}
