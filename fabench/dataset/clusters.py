@@ -53,7 +53,7 @@ class Clusters(DrawnDataset):
     def draw(
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        n = self.n_train if stream == "train" else self.n_test
+        n = self.size(stream)
         rng = generator(seed, f"clusters {stream}")
         cluster = rng.integers(CLUSTERS, size=n)
         centre = RADIUS * (1 + 3 * np.stack([cluster // GRID, cluster % GRID], axis=1)) - 0.5

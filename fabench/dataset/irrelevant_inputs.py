@@ -48,7 +48,7 @@ class IrrelevantInputs(DrawnDataset):
     def draw(
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        n = self.n_train if stream == "train" else self.n_test
+        n = self.size(stream)
         rng = generator(seed, f"irrelevant inputs {stream}")
         x = rng.uniform(self.low, 1, (n, self.n_inputs)).astype(np.float32)  # (1)
         order = rng.random((n, self.n_irrelevant)).argsort(axis=1)

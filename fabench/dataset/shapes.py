@@ -74,7 +74,7 @@ class Shapes(DrawnDataset):
         return round(self.basic * self.n_train)
 
     def draw(self, seed: int, stream: str, epoch: int) -> tuple[Array, NDArray[np.uint8]]:
-        n, n_basic = (self.n_train, self.n_basic) if stream == "train" else (self.n_test, 0)
+        n, n_basic = self.size(stream), self.n_basic if stream == "train" else 0
         rng = generator(seed, f"shapes {stream}")
         labels = rng.integers(3, size=n)
         longer = rng.uniform(*RADIUS, size=n)  # (3)

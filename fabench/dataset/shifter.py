@@ -43,7 +43,7 @@ class Shifter(DrawnDataset):
     def draw(
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        n = self.n_train if stream == "train" else self.n_test
+        n = self.size(stream)
         rng = generator(seed, f"shifter {stream}", epoch)
         v, labels = rng.random((n, self.n)) < self.p, rng.integers(3, size=n)  # (2)
         before = (np.arange(self.n) - (labels[:, None] - 1)) % self.n

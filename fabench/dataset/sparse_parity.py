@@ -43,7 +43,7 @@ class SparseParity(DrawnDataset):
     def draw(
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        n = self.n_train if stream == "train" else self.n_test
+        n = self.size(stream)
         x = 1 - 2 * generator(seed, f"bits {stream}", epoch).integers(2, size=(n, self.n))  # (1)
         return x.astype(np.float32), (x[:, self.relevant(seed)].prod(1) < 0).astype(np.uint8)  # (2)
 

@@ -37,7 +37,7 @@ class TwoGaussians(DrawnDataset):
     def draw(
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        n = self.n_train if stream == "train" else self.n_test
+        n = self.size(stream)
         rng = generator(seed, f"two gaussians {stream}")
         labels = rng.integers(2, size=(n, 1))
         x = 1 - 2 * labels + rng.standard_normal((n, 2))  # (1)

@@ -61,6 +61,10 @@ class DrawnDataset(Dataset):
     def draw(self, seed: int, stream: str, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Vectors [N, P] and labels [N] of stream train, test or validation in one epoch."""
 
+    def size(self, stream: str) -> int:
+        """How many vectors a stream has."""
+        return self.n_train if stream == "train" else self.n_test
+
     def difficulty(self, by: str, seed: int, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """How difficult [N] the training items [N, P] are, by one of ``difficulties``."""
         raise NotImplementedError
@@ -94,7 +98,7 @@ class Teacher(DrawnDataset):
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Vectors [N, P] and targets [N, C]."""
-        n = self.n_train if stream == "train" else self.n_test
+        n = self.size(stream)
         x = generator(seed, f"teacher {stream}", epoch).standard_normal((n, self.n_inputs))  # (1)
         *hidden, last = self.weights(seed)
         h = x
