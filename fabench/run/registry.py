@@ -8,6 +8,7 @@ A group's option, its YAML file, its module and its class share one name: ``opti
 import dataclasses
 import importlib
 import importlib.util
+import json
 import pkgutil
 import re
 from typing import Any
@@ -15,9 +16,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from fabench.schema import WrongValue, nearest, short
-
-WORDS = {"None": "null", "True": "true", "False": "false"}
-"""Values as a configuration has them."""
 
 
 def names(group: str) -> list[str]:
@@ -59,5 +57,9 @@ def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:
             raise WrongValue(f"{key} is missing.") from None
         wanted = re.sub(r"^(Input|Value error,|List|Dictionary|String) *", "", first["msg"])
         wanted = wanted.replace(" after validation", "")
-        given = WORDS.get(str(first["input"]), str(first["input"]))
-        raise WrongValue(f"{key}={short(given)}: it {wanted}.") from None
+        raise WrongValue(f"{key}={short(_written(first['input']))}: it {wanted}.") from None
+
+
+def _written(value: Any) -> str:
+    """A value as a configuration has it: null, true and false are not Python's."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

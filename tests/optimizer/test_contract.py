@@ -304,7 +304,7 @@ def test_wrong_floats_are_refused_by_name(name):
     kinds = fields(name)
     for key in vars(floats(defaults(name))):
         for value in EVERYWHERE + WRONG[kinds[key]]:
-            shown = registry.WORDS.get(str(value), value)
+            shown = {"True": "true", "None": "null"}.get(str(value), value)
             with pytest.raises(UserError, match=rf"^optimizer\.{key}={shown}: "):
                 registry.build("optimizer", defaults(name) | {key: value})
 
