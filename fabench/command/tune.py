@@ -165,7 +165,7 @@ def _method(
 def _most(config: Config, key: str) -> float:
     """The largest value that a setting takes."""
     group, _, name = key.partition(".")
-    return largest(type(getattr(config, group, None)), name)
+    return largest(type(getattr(config, group)), name)
 
 
 def _numbers(config: Config) -> list[str]:

