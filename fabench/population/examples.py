@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fabench.dataset.base.items import Data, Pool, Split
 from fabench.population.augmentation import augmented, draw_views
-from fabench.population.order import Order
+from fabench.population.order import SHUFFLED, Order
 from fabench.population.precision import NumberFormat
 from fabench.randomness import generator, streams
 from fabench.task.base import Task
@@ -118,9 +118,9 @@ class Examples:
         seeds: Sequence[int],
         device: torch.device,
         operand: NumberFormat,
-        order: Order | None = None,
+        order: Order = SHUFFLED,
     ) -> None:
-        """``seeds``: one a row; ``order``: of training items; None: the task's."""
+        """``seeds``: one a row; ``order``: of training items."""
         self.data, self.task, self.device, self.operand = data, task, device, operand
         self.order = order
         self.seeds, stream_of_row = streams(seeds)
@@ -156,7 +156,7 @@ class Examples:
     def _table(self, pool: Pool, stream: int, split: Split, epoch: int) -> NDArray[np.int64]:
         """One stream's examples [N, k]: indices of its items."""
         seed, n_items = self.seeds[stream], pool.per_stream or len(pool.labels)
-        if self.order and split == "train":
+        if split == "train":
             own = slice(stream * n_items, (stream + 1) * n_items)
             difficulties = {by: d[own] for by, d in pool.difficulties.items()}
             items = self.order.items(seed, epoch, n_items, difficulties)

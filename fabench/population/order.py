@@ -58,6 +58,10 @@ class Order:
         return np.concatenate([_sorted(d, rng)[begin:end] for _ in range(passes)])[:n]  # (2)
 
 
+SHUFFLED = Order()
+"""As the task draws its items."""
+
+
 def _sorted(d: NDArray[np.float64], rng: Generator) -> NDArray[np.int64]:
     """Items by difficulty, equal ones in random order."""
     return np.lexsort((rng.random(len(d)), d))  # (1)
