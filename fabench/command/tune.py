@@ -151,15 +151,14 @@ def _method(
         }
     else:
         space = search.space
-        for key in space:
-            _number(config, key, f"tune.space.{key}")
+    start = {key: _number(config, key, f"tune.space.{key}") for key in space}
     lowest, _highest = (
         _changed(raw, dict(zip(space, corner, strict=True)))  # refuses what is out of range
         for corner in zip(*space.values(), strict=True)
     )
     comparable = json.dumps([lowest.identity(), space, search.last_epochs])
     study = hashlib.sha256(comparable.encode()).hexdigest()[:10]
-    return trials(folder / "optuna.db", study, space, search.trials, search.batch)
+    return trials(folder / "optuna.db", study, space, start, search.trials, search.batch)
 
 
 def _most(config: Config, key: str) -> float:

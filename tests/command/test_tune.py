@@ -306,7 +306,7 @@ def test_what_decides_the_scores_names_the_search(tmp_path, make_raw, monkeypatc
     class Stop(Exception):
         pass
 
-    def trials(file, name, space, total, batch):
+    def trials(file, name, space, start, total, batch):
         raise Stop(name, space)
 
     monkeypatch.setattr("fabench.command.search.optuna.trials", trials)

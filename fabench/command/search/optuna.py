@@ -1,6 +1,7 @@
 """``tune.method=optuna``: several settings at once, each log-uniform between two bounds.
 
-Trials are asked for in batches: at random first, then by Optuna's tree-structured Parzen estimator.
+Trials are asked for in batches: the settings as they are, where the bounds hold them, some at
+random, then by Optuna's tree-structured Parzen estimator.
 They are kept in a SQLite file. A search is a study in it, named after all that makes trials
 comparable; the same search, also with more trials, goes on where it was.
 """
@@ -27,7 +28,12 @@ class Trials:
     """A study as a search of ``total`` trials; see ``Method in base.py``."""
 
     def __init__(
-        self, study: optuna.Study, space: Mapping[str, Sequence[float]], total: int, batch: int
+        self,
+        study: optuna.Study,
+        space: Mapping[str, Sequence[float]],
+        start: Point,
+        total: int,
+        batch: int,
     ) -> None:
         self.study, self.space, self.total, self.batch = study, space, total, batch
         self.distributions: dict[str, BaseDistribution] = {
@@ -37,6 +43,9 @@ class Trials:
         for trial in study.get_trials(states=[TrialState.RUNNING]):
             if trial.params.keys() != space.keys():  # killed while it was asked for
                 study.tell(trial.number, state=TrialState.FAIL)
+        begun = self._trials() or study.get_trials(states=[TrialState.WAITING])
+        if not begun and all(low <= start[key] <= high for key, (low, high) in space.items()):
+            study.enqueue_trial(start)
 
     def ask(self) -> list[Point]:
         """The next batch; first, with it, the trials of earlier calls, told and untold."""
@@ -72,11 +81,17 @@ class Trials:
 
 @contextmanager
 def trials(
-    file: Path, name: str, space: Mapping[str, Sequence[float]], total: int, batch: int
+    file: Path,
+    name: str,
+    space: Mapping[str, Sequence[float]],
+    start: Point,
+    total: int,
+    batch: int,
 ) -> Iterator[Trials]:
     """The search ``name`` in the SQLite ``file``, new or continued; at the end the file is closed.
 
-    ``space`` holds every setting's bounds, lower first. Raises UserError if the file is unusable.
+    ``space`` holds every setting's bounds, lower first; ``start`` is the first trial, if it lies
+    within. Raises UserError if the file is unusable.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -91,7 +106,7 @@ def trials(
             "finds the runs of its trials again."
         ) from None
     try:
-        yield Trials(study, space, total, batch)
+        yield Trials(study, space, start, total, batch)
     except StorageInternalError as error:  # a full disk, say
         reason = str(error.__cause__ or error).splitlines()[0]
         raise RunFailed(
