@@ -47,6 +47,12 @@ NEEDS = {
 backward through all layers."""
 
 
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last epoch, with the numbers that a rule keeps of its own."""
+    last = frame[frame.epoch == frame.epoch.max()]
+    return last.assign(own_parameters=last.folder.map(own_parameters))
+
+
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and rule, the least error first."""
     found = list(errors_beside_bp(frame))
@@ -67,7 +73,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
                 "seconds_per_epoch": run.seconds.mean() / len(run),
                 "learns_from": NEEDS[rule][0],
                 "backward_pass": "yes" if NEEDS[rule][1] else "no",
-                "own_parameters": own_parameters(run.folder.iloc[0]),
+                "own_parameters": run.own_parameters.iloc[0],
             }
             for (rule, run, columns), corrected in zip(own, holm(p), strict=True)
         ]

@@ -32,7 +32,8 @@ def test_rules_stand_in_order_beside_bp(make_config, workdir):
             for seed in (0, 1, 2)
             for epoch in (0, 1)
         ]  # fmt: skip
-    table = table_all_rules.tabulate(pd.DataFrame(rows)).set_index("learning_rule")
+    frame = table_all_rules.data(pd.DataFrame(rows))
+    table = table_all_rules.tabulate(frame).set_index("learning_rule")
     assert table.index.tolist() == ["dkp", "bp", "dfa"]
     assert table.seconds_per_epoch.tolist() == [10, 10, 10]
     assert table.own_parameters.bp == 0
