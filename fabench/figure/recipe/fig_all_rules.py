@@ -50,6 +50,8 @@ def draw(frame: pd.DataFrame) -> Figure:
             for name, color in COLORS.items()
         ]
         for face, label in (("0.3", "backward pass"), ("white", "none")):
-            dots.append(Line2D([], [], marker="o", linestyle="", color="0.3", mfc=face, label=label))
+            dots.append(
+                Line2D([], [], marker="o", linestyle="", color="0.3", mfc=face, label=label)
+            )
         panels[1].legend(handles=dots, loc="lower left", title="a hidden layer learns")
         return figure
