@@ -33,10 +33,10 @@ tuned-long: .venv/installed
 	$(TUNE) experiment=fig_3_2 optimizer=sgd,rmsprop
 
 tuned-clusters-sgd: .venv/installed
-	$(TUNE) dataset=clusters trainer=full_batch seed=ten learning_rule=bp,dfa,relu_features optimizer=sgd optimizer.lr=0.5 tune.span=30
+	$(TUNE) dataset=clusters trainer=full_batch learning_rule=bp,dfa,relu_features optimizer=sgd optimizer.lr=0.5 tune.span=30
 
 tuned-clusters-rmsprop: .venv/installed
-	$(TUNE) dataset=clusters trainer=full_batch seed=ten learning_rule=bp,dfa,relu_features optimizer=rmsprop optimizer.lr=0.002 tune.span=30
+	$(TUNE) dataset=clusters trainer=full_batch learning_rule=bp,dfa,relu_features optimizer=rmsprop optimizer.lr=0.002 tune.span=30
 
 tuned-bits: .venv/installed
 	$(TUNE) dataset=sparse_parity dataset.n=40 model.bias=true learning_rule=bp,dfa,ntk,relu_features optimizer=sgd optimizer.lr=0.3

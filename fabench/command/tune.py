@@ -5,7 +5,9 @@ The protocol of D. C. Demirbilek, "The Dynamics of Learning Beyond Stochastic Gr
 epochs, take the highest. Differences from the thesis:
 1. The accuracy is that on validation data (``tune.split=validation``); the thesis used test data.
 2. The grid is refined around the best value, and extended where the best lies at an edge.
-3. Of several values with the highest accuracy (all examples right, say) the middle one wins.
+3. The smallest value within one standard error of the best mean wins (``tune.choose=smallest``); by
+   ``best`` the best, of several with the highest accuracy (all examples right, say) the middle one.
+4. Seeds are five that no result uses.
 
 A regression's score is its normalized squared error, negated. A whole grid trains as one
 population. That is ``search=grid``; the group's other options search several settings at once
@@ -31,7 +33,7 @@ from rich.table import Table
 
 from fabench.command.hydra_app import JobRunner, application, plain
 from fabench.command.overrides import tuned_names
-from fabench.command.search.base.method import PointScore, Search, best_of, shown
+from fabench.command.search.base.method import PointScore, Search, best_of, shown, smallest_near
 from fabench.command.search.base.space import Space, SpaceSearch
 from fabench.command.search.base.subject import Point, Subject, Tuning, Value, put
 from fabench.figure import search_plots, style
@@ -43,6 +45,8 @@ from fabench.run.statistics import Summary, summarize
 from fabench.run.store import write_text
 from fabench.run.summary import score as score_column
 from fabench.schema import RunFailed, UserError
+
+NEAR = "the smallest within one standard error of the best mean"
 
 MOST_SHOWN = 10
 """Points of a search of several settings that are printed."""
@@ -122,23 +126,28 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
                 tried[tuple(point.values())] = PointScore(point, *score)
             scores = list(tried.values())
             method.tell(scores)
-            frame = table(_ascending(scores) or scores, subject, space)
+            best = best_of(scores)
+            if tuning.choose == "smallest" and _ascending(scores):
+                chosen = smallest_near(scores, best)
+            else:
+                chosen = best
+            listed = _ascending(scores) or scores
+            frame = table(listed, subject, space).assign(chosen=[s is chosen for s in listed])
             write_text(folder / "tune.csv", frame.to_csv(index=False))
-    best = best_of(scores)
     if best.mean == -np.inf:
         start = "search.space" if space and tuning.key not in space else tuning.key
         raise RunFailed(
             f"Every value of {', '.join(best.point)} diverged: start lower with {start}=."
         )
     style.save(picture(frame, subject, space), folder / "tune.png")
-    _show(scores, best, subject, folder)
+    _show(scores, best, chosen, subject, folder)
     if reason := search.unsettled(scores):
         raise RunFailed(reason)
     if tuning.save:
-        _save(conf / "tuned" / f"{name}.yaml", best, subject, command)
+        _save(conf / "tuned" / f"{name}.yaml", chosen, chosen is not best, subject, command)
     if tuning.retrain:
         _retrain(scores, subject, command, folder)
-    return best
+    return chosen
 
 
 def _scores(configs: Sequence[Config], tuning: Tuning, command: str) -> list[tuple[Summary, int]]:
@@ -207,18 +216,26 @@ def _text(score: float, config: Config) -> str:
     return f"{score:.4g}" if config.task.score == "nse" else percent(score)
 
 
-def _show(scores: Sequence[PointScore], best: PointScore, subject: Subject, folder: Path) -> None:
+def _show(
+    scores: Sequence[PointScore],
+    best: PointScore,
+    chosen: PointScore,
+    subject: Subject,
+    folder: Path,
+) -> None:
     config, split = subject.config, subject.tuning.split
     label = "-NSE" if config.task.score == "nse" else "accuracy %"
     listed = Table(*best.point, f"{split} {label}", "sd", "")
     highest = sorted(scores, key=lambda s: s.mean, reverse=True)[:MOST_SHOWN]
     for s in _ascending(scores) or highest:
-        note = f"{s.diverged} diverged" if s.diverged else "best" if s is best else ""
+        notes = {f"{s.diverged} diverged": s.diverged, "best": s is best, "chosen": s is chosen}
+        note = ", ".join(note for note, holds in notes.items() if holds)
         mean, sd = (_text(value, config) for value in (s.summary.mean, s.summary.sd))
         listed.add_row(*map(shown, s.values), mean, sd, note)
     console.print(listed)
     which = "validation data" if split == "validation" else "TEST data, as the thesis did"
-    console.print(f"Chosen on {which}: {best}")
+    why = "" if chosen is best else f", {NEAR}"
+    console.print(f"Chosen on {which}: {chosen}{why}")
     console.print(f"Table and picture: {folder}", soft_wrap=True)
 
 
@@ -242,8 +259,11 @@ def _retrain(scores: Sequence[PointScore], subject: Subject, command: str, folde
     )
 
 
-def _save(file: Path, best: PointScore, subject: Subject, command: str) -> None:
-    """Keep the winner as an option of group ``tuned``, unless the runs were shortened ones."""
+def _save(file: Path, best: PointScore, near: bool, subject: Subject, command: str) -> None:
+    """Keep the winner as an option of group ``tuned``, unless the runs were shortened ones.
+
+    ``near``: it is not the best itself, but the smallest near it.
+    """
     config, tuning = subject.config, subject.tuning
     if config.trainer.train_examples is not None:
         console.print("Not kept: trainer.train_examples shortens these runs.")
@@ -253,7 +273,8 @@ def _save(file: Path, best: PointScore, subject: Subject, command: str) -> None:
     score += f" ± {_text(best.summary.sd, config)} {unit} (mean ± sd)" if n > 1 else f" {unit}"
     text = (
         f"# @package _global_\n"
-        f"# {', '.join(best.point)} chosen on {tuning.split} data of {config.problem}.\n"
+        f"# {', '.join(best.point)} chosen on {tuning.split} data of {config.problem}"
+        f"{f', {NEAR}' if near else ''}.\n"
         f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {_n_last(config, tuning)} of "
         f"{config.trainer.epochs} epochs.\n"
         f"# {command}\n"

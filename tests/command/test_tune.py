@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from fabench.command import cli
-from fabench.command.search.base.method import PointScore
+from fabench.command.search.base.method import PointScore, smallest_near
 from fabench.command.search.base.subject import Subject, Tuning
 from fabench.command.search.grid import EXTENSIONS, first_grid, next_grid
 from fabench.command.search.optuna import Optuna
@@ -70,10 +70,30 @@ def test_the_middle_of_equals_wins():
     assert next_grid(found, 1, 4) == [0.001, 0.0001]  # nothing else is known of these
 
 
+def test_the_smallest_near_the_best_wins():
+    def found(of, sd, n=4):
+        points = {}
+        for value, mean in of.items():
+            values = mean + sd * np.array([-1, 1, -1, 1][:n]) * (3 / 4) ** 0.5 if n > 1 else [mean]
+            points[value] = PointScore({"optimizer.lr": value}, summarize(list(values)), 0)
+        return points
+
+    means = {0.01: 0.78, 0.1: 0.79, 0.5: 0.81, 1.0: 0.8}
+    points = found(means, sd=0.03)  # standard error 0.015
+    assert points[0.5].summary.sd == pytest.approx(0.03)
+    assert smallest_near(list(points.values()), points[0.5]) is points[0.5]
+    points = found(means, sd=0.05)
+    assert smallest_near(list(points.values()), points[0.5]) is points[0.1]
+    points = found(means, sd=0.0, n=1)
+    assert smallest_near(list(points.values()), points[0.5]) is points[0.5]
+    diverged = PointScore({"optimizer.lr": 0.001}, points[0.5].summary, 1)
+    assert smallest_near([diverged, *points.values()], points[0.5]) is points[0.5]
+
+
 def tuning(**changes):
     defaults = {
         "key": "optimizer.lr", "span": 10.0, "split": "validation", "last_epochs": 10,
-        "save": True, "retrain": 0, "retrain_seeds": [200],
+        "choose": "best", "save": True, "retrain": 0, "retrain_seeds": [200],
     }  # fmt: skip
     return Tuning(**{**defaults, **changes})
 
@@ -110,10 +130,13 @@ def test_the_score_is_the_mean_of_the_last_epochs_on_held_out_images(tune, tmp_p
         assert row.score_mean == pytest.approx(expected.mean())
         assert row.score_sd == pytest.approx(expected.std())
     fit = found[found.diverged == 0]
-    best = fit.loc[fit.score_mean.idxmax(), "optimizer.lr"]
+    best = fit.loc[fit.score_mean.idxmax()]
+    near = fit.score_mean >= best.score_mean - best.score_sd / best.seeds**0.5
+    chosen = fit["optimizer.lr"][near].min()
+    assert found["optimizer.lr"][found.chosen].tolist() == [chosen]
     kept = tmp_path / "conf/tuned/digits_parity_dfa_sgd_uniform.yaml"
-    assert yaml.safe_load(kept.read_text()) == {"optimizer": {"lr": pytest.approx(best)}}
-    assert "# optimizer.lr chosen on validation data of digits, parity, k=1.\n" in kept.read_text()
+    assert yaml.safe_load(kept.read_text()) == {"optimizer": {"lr": pytest.approx(chosen)}}
+    assert "# optimizer.lr chosen on validation data of digits, parity, k=1" in kept.read_text()
 
 
 def test_runs_start_from_what_was_kept_and_overrides_win(tune, tmp_path, capsys):

@@ -1,8 +1,9 @@
 """``search=optuna``: several settings at once, in a space that Optuna samples.
 
 Trials are asked for in batches: the settings as they are, where the space has them, some at random,
-then by Optuna's tree-structured Parzen estimator. They are kept in a SQLite file. A search is a study in it, named after all that makes trials
-comparable; the same search, also with more trials, goes on where it was.
+then by Optuna's tree-structured Parzen estimator. They are kept in a SQLite file. A search is a
+study in it, named after all that makes trials comparable; the same search, also with more trials,
+goes on where it was.
 """
 
 import hashlib

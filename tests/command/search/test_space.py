@@ -68,6 +68,19 @@ def test_values_are_drawn_alike():
     assert all(value == float(f"{value:.3g}") for value in [*lr, *w1])
 
 
+@pytest.mark.parametrize(
+    "dimension, inside, outside",
+    [
+        (Bounds(0.5, 2, log=True), [0.5, 1.0, 2], [0.4, 2.1, -1.0]),
+        (Bits(1, 15), [1, 15.0], [0.0, 16]),
+        (Choices(("relu", "tanh")), ["relu", "tanh"], ["sigmoid"]),
+    ],
+)
+def test_what_a_dimension_holds(dimension, inside, outside):
+    assert all(map(dimension.holds, inside))
+    assert not any(map(dimension.holds, outside))
+
+
 def test_coordinates():
     points = [
         {"optimizer.lr": 0.001, "learning_rule.w1": 0, "learning_rule.mode": 6.0,

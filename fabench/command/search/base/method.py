@@ -72,6 +72,17 @@ def best_of(scores: Sequence[PointScore]) -> PointScore:
     return sorted(equals, key=lambda s: s.values)[(len(equals) - 1) // 2]
 
 
+def smallest_near(scores: Sequence[PointScore], best: PointScore) -> PointScore:
+    """Of one searched number the smallest whose mean is within one standard error of the best's.
+
+    A mean alone picks learning rates at the edge of stability, where seeds differ most.
+    """
+    summary = best.summary
+    error = summary.sd / summary.n**0.5 if summary.n > 1 else 0.0
+    near = [s for s in scores if s.mean >= best.mean - error]
+    return min(near, key=lambda s: s.values)
+
+
 def shown(value: Value) -> str:
     """A value for people: a number in six digits at most."""
     return f"{value:g}" if isinstance(value, float) else str(value)

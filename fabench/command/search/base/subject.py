@@ -37,6 +37,7 @@ class Tuning:
     span: Annotated[float, Field(gt=1), InFloat32]
     split: Literal["validation", "test"]
     last_epochs: Count
+    choose: Literal["smallest", "best"]
     save: bool
     retrain: CountFrom0
     retrain_seeds: Annotated[list[CountFrom0], Field(min_length=1)]
