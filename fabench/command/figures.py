@@ -101,7 +101,13 @@ def figures(args: Sequence[str], conf: Path) -> int:
             for c in configs:
                 if c.identity() in errors:
                     raise errors[c.identity()]
-            frame = _data(name, known[name], first, None if from_data else configs)
+            experiments = {  # the first that has the run
+                c.identity(): experiment
+                for experiment in reversed(known[name].EXPERIMENTS)
+                for c in composed(experiment)
+            }
+            runs = None if from_data else dataframe(configs, experiments)
+            frame = _data(name, known[name], first, runs)
             for path in make(name, known[name], frame, first, command):
                 console.print(f"{name}: {path}", soft_wrap=True)
         except (UserError, RunFailed) as error:
@@ -184,7 +190,7 @@ def _multiply_adds_per_second(config: Config) -> float:
 
 
 def _data(
-    name: str, module: ModuleType, any_run: Config, configs: Sequence[Config] | None
+    name: str, module: ModuleType, any_run: Config, frame: pd.DataFrame | None
 ) -> pd.DataFrame:
     """What the recipe draws from: of these runs, which is kept; None: what was kept.
 
@@ -193,14 +199,14 @@ def _data(
     file = Path(any_run.general.output_dir) / "data" / f"{name}.csv"
     if not module.EXPERIMENTS:
         frame = dataframe([])
-    elif configs is not None:
-        frame = dataframe(configs)
+    elif frame is not None:
         frame = kept(module.data(frame) if hasattr(module, "data") else frame, file)
     elif hasattr(module, "FROM_RUNS"):
         raise UserError(f"it needs {module.FROM_RUNS} of its runs: leave {FROM_DATA} out.")
     else:
         frame = read(file)
     frame.attrs["data_dir"] = any_run.general.data_dir
+    frame.attrs["output_dir"] = any_run.general.output_dir
     return frame
 
 

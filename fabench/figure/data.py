@@ -1,6 +1,6 @@
 """What figures and tables are made from: the metrics of runs beside their settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +16,14 @@ DIGITS = "%.6g"
 """Of numbers that are kept."""
 
 
-def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
-    """The metrics of all runs, one under the other, with their settings.
+def dataframe(
+    configs: Sequence[Config], experiments: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """The metrics of all runs, one under the other, with their settings and, by identity, their
+    experiments.
 
     A row is one of a metrics.csv. Beside the metrics there are columns learning_rule, optimizer,
-    parallel, dataset, init_of_B, k and folder, and every other setting of the rule, optimizer,
+    parallel, dataset, init_of_B, k, experiment and folder, and every other setting of the rule, optimizer,
     scheme, dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale, epochs,
     ...; a list as text: [800, 800]).
     """
@@ -42,6 +45,7 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
             "parallel": config.parallel.name,
             "dataset": config.dataset.name,
             "init_of_B": config.init_of_B.name if config.has_feedback else None,
+            "experiment": (experiments or {}).get(config.identity()),
             "folder": str(folder.path),
         }
         metrics = folder.metrics()

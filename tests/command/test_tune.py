@@ -398,3 +398,61 @@ def test_wrong_requests_of_optuna(tune, override, key, tmp_path):
     assert key in err
     assert err.count("\n") == 1 and "Traceback" not in err
     assert not (tmp_path / "outputs").exists()
+
+
+# -- Spaces, and the best trained again --------------------------------------------------------
+
+PBLF = [
+    "learning_rule=pblf", "search=random", "search.batch=2", "seed=[0,1]", "trainer.epochs=2",
+    "search.space={learning_rule.w1:[-1,1],learning_rule.b2:{linear:[0.5,1]},"
+    "learning_rule.mode:{bits:[1,15]}}",
+]  # fmt: skip
+
+
+def test_a_search_goes_on_and_its_best_are_trained_again_with_new_seeds(tune, tmp_path):
+    assert tune(*PBLF, "search.trials=2")[0] == 0
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/metrics.csv")}
+    code, out, _ = tune(*PBLF, "search.trials=4", "tune.retrain=2", "tune.retrain_seeds=[7,8,9]")
+    assert code == 0
+    assert out.count("population 1 of 1: 2 jobs") == 2  # the new points, and the best
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    [folder] = tmp_path.glob("outputs/tune/*")
+    found = pd.read_csv(folder / "tune.csv")
+    assert len(found) == 4 and not found["learning_rule.w1"].is_monotonic_increasing
+    bits = [[int(bit) for bit in f"{int(mode):04b}"] for mode in found["learning_rule.mode"]]
+    squares = (found["learning_rule.w1"] / 2) ** 2 + (2 - 2 * found["learning_rule.b2"]) ** 2
+    expected = np.sqrt(squares + (1 - np.array(bits)).sum(axis=1))
+    np.testing.assert_allclose(found.distance_to_bp, expected)
+    assert (folder / "tune.png").exists()
+
+    again = pd.read_csv(folder / "retrain.csv")
+    assert (again.split == "test").all() and (again.seeds == 3).all()
+    best = found.sort_values("score_mean", ascending=False)[:2]
+    for (_, tested), (_, searched) in zip(again.iterrows(), best.iterrows(), strict=True):
+        assert tested["learning_rule.w1"] == searched["learning_rule.w1"]
+        assert tested.validation_score == pytest.approx(searched.score_mean)
+    runs = {path.parent: pd.read_csv(path) for path in tmp_path.glob("outputs/runs/*/metrics.csv")}
+    tests = {
+        metrics.test_accuracy[metrics.epoch == 2].mean()
+        for folder, metrics in runs.items()
+        if set(metrics.seed) == {7, 8, 9}
+        and yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["evaluate_on"] == "test"
+    }
+    assert sorted(tests) == pytest.approx(sorted(again.score_mean))
+
+
+def test_seeds_of_the_search_are_no_new_ones(tune, tmp_path):
+    code, _, err = tune(*PBLF, "tune.retrain=1", "tune.retrain_seeds=[1,2]")
+    assert (code, "seed=1 is no new one" in err) == (2, True)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_gaussian_process_searches_choices_too(tune, tmp_path):
+    space = "search.space={optimizer.lr:[0.01,1],model.activation:{choices:[relu,tanh]}}"
+    words = ["search=gaussian_process", "search.random_points=2", "search.trials=4"]
+    assert tune(space, *words, "search.batch=2", "search.random_beside=0", "seed=0")[0] == 0
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
+    assert len(found) == 4 and set(found["model.activation"]) <= {"relu", "tanh"}
+    kept = yaml.safe_load(next(tmp_path.glob("conf/tuned/*.yaml")).read_text())
+    best = found.loc[found.score_mean.idxmax()]
+    assert kept["model"]["activation"] == best["model.activation"]
