@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from fabench.command.overrides import numbered_override
 from fabench.population.precision import fastest
-from fabench.run import registry
+from fabench.run import plugins, registry
 from fabench.run.config import GROUPS, parse
 from fabench.schema import UserError
 
@@ -26,6 +26,11 @@ PARTNERS = {  # an option that not everything goes with, and one that does
     "task=regression": ["dataset=linear_teacher"],
     "task=reconstruction": ["dataset=encoder"],
 }
+
+
+@pytest.fixture(autouse=True)
+def a_plugin_is_named(monkeypatch):
+    monkeypatch.setitem(plugins.USED, "named", plugins.Plugin("named", Path("named"), {}))
 
 
 def composed(*overrides):
@@ -204,6 +209,7 @@ NOT_SCIENCE = [
     {"dry_run": True},
     {"workers": 2},
     {"max_jobs": 5},
+    {"plugins": ["named"]},  # and nothing chosen from it
     {"trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping_strip": 2},
     {"trainer__curriculum_by": "variety"},
@@ -332,6 +338,7 @@ WRONG = {
     "dry_run": [1, "yes", None],
     "workers": COUNT,
     "max_jobs": COUNT,
+    "plugins": [3, "named", ["other"], [3]],
     "trainer.epochs": [*COUNT, None],
     "trainer.batch_size": [*COUNT, None],
     "trainer.clip_norm": POSITIVE,
