@@ -24,6 +24,7 @@ usage: fabench VERB ...
   bench             speed, side by side with other ways to train
   list [GROUP]      the groups of settings and their options
   data [DATASET]    the datasets that are here; with a name, fetch it
+  new GROUP NAME    files of a rule, an optimizer or a dataset of your own
   env               versions, hardware, commit: what a manifest records
   --version         print the version
   --help            print this
@@ -55,6 +56,18 @@ usage: fabench figures [NAME ...] [OVERRIDES]
   fabench figures all                   those without [not in all] in the list
 
 They go to outputs/figures and outputs/tables.
+"""
+
+
+NEW_HELP = """\
+usage: fabench new GROUP NAME [PACKAGE]
+
+  fabench new learning_rule my_rule             into the folder my_package
+  fabench new optimizer my_step here/my_things  into another package
+  fabench new dataset my_data
+
+It writes a module, its YAML and a test that passes, and says how to run them.
+A package has no need of fabench's source: plugins=[my_package] names it.
 """
 
 
@@ -237,6 +250,13 @@ def env(args: list[str]) -> int:
     return 0
 
 
+def new(args: list[str]) -> int:
+    """``fabench new``: the files of a new option."""
+    from fabench.command.new import new
+
+    return new(args)
+
+
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "tune": tune,
@@ -244,8 +264,9 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "bench": bench,
     "list": list_options,
     "data": data,
+    "new": new,
     "env": env,
 }
 
-HELPS = {"data": DATA_HELP, "figures": FIGURES_HELP}
+HELPS = {"data": DATA_HELP, "figures": FIGURES_HELP, "new": NEW_HELP}
 """Of verbs whose arguments Hydra does not see."""
