@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -21,6 +22,7 @@ from omegaconf import OmegaConf
 
 from fabench.command.overrides import numbered_override
 from fabench.dataset.base.images import Images
+from fabench.dataset.digits import Digits
 from fabench.model.layer.network import Layer
 from fabench.run import environment
 from fabench.run.config import parse
@@ -156,6 +158,27 @@ def make_images():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def own_data(tmp_path_factory):
+    """A user's own data by the dataset that takes them: digits as an .npz file, 12 coloured images
+    of three classes in train/ and test/."""
+    folder = tmp_path_factory.mktemp("own")
+    images = Digits("digits").load()
+    arrays = {
+        f"{split}_{of}": getattr(images, f"{split}_{name}").numpy()
+        for split in ("train", "test")
+        for of, name in (("x", "images"), ("y", "labels"))
+    }
+    np.savez(folder / "x.npz", **arrays)  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 7, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        split = "train" if number < 9 else "test"
+        file = folder / "images" / split / "abc"[number % 3] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(file)
+    return {"arrays": folder / "x.npz", "folder": folder / "images"}
 
 
 @pytest.fixture(scope="session")

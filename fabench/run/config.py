@@ -14,6 +14,7 @@ import torch
 
 from fabench.dataset.base.dataset import Dataset
 from fabench.dataset.base.drawn import Teacher
+from fabench.dataset.base.given import GivenDataset
 from fabench.dataset.base.images import ImageDataset, held_out
 from fabench.dataset.base.items import AUGMENTATION
 from fabench.dataset.encoder import Encoder
@@ -145,6 +146,9 @@ class Config:
         """The settings that decide the results."""
         science = self.resolved()
         del science["k"]  # the task or the dataset has it
+        if isinstance(self.dataset, GivenDataset):
+            for key in self.dataset.reading:  # what was read counts, by its SHA-256
+                del science["dataset"][key]
         for key in NOT_SCIENCE:
             del science[key]
         if self.plugins:

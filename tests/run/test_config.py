@@ -43,9 +43,10 @@ def composed(*overrides):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes_and_parses(option):
+def test_every_option_composes_and_parses(option, own_data, workdir):
     group, name = option.split("=")
-    raw = composed(f"{group}='{name}'", *PARTNERS.get(option, []))
+    own = [f"dataset.path={own_data[name]}"] if name in own_data else []
+    raw = composed(f"{group}='{name}'", *PARTNERS.get(option, []), *own)
     config = parse(raw)
     if group in GROUPS and group != "trainer":
         chosen = getattr(config, group).name
