@@ -111,6 +111,7 @@ def _read(path: str, key: str, size: int, colour: bool) -> Given:
             return Given.of(checked(arrays, path), classes)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             log.warning("%s is damaged; reading %s again.", kept, path)
+    shape = (3 if colour else 1, size, size)
     *_, stats = json.loads(key)
     classes = sorted({name for _, name, *_ in stats})
     arrays = {}
@@ -118,7 +119,7 @@ def _read(path: str, key: str, size: int, colour: bool) -> Given:
         files = [(file, classes.index(name)) for part, name, file, *_ in stats if part == split]
         log.info("Reading %s %s images of %s.", f"{len(files):,}", split, path)
         order = generator(0, f"folder {split}").permutation(len(files))
-        pixels = np.stack([_pixels(path, files[i][0], size, colour) for i in order])
+        pixels = np.stack([read_image(path, files[i][0], shape) for i in order])
         arrays[f"{split}_images"] = pixels
         arrays[f"{split}_labels"] = np.array([files[i][1] for i in order], np.int64)
     if kept:
@@ -129,14 +130,15 @@ def _read(path: str, key: str, size: int, colour: bool) -> Given:
     return Given.of(checked(arrays, path), classes)
 
 
-def _pixels(path: str, file: str, size: int, colour: bool) -> NDArray[np.uint8]:
-    """uint8 [C, H, W], or [H, W] of a grey image. Raises UserError."""
+def read_image(path: str, file: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """An image as uint8 pixels [C, H, W] of a shape with one channel or three. Raises UserError."""
     from PIL import Image
 
+    channels, rows, columns = shape
     try:
         with Image.open(file) as image:
-            mode = image.convert("RGB" if colour else "L")
-            pixels = np.asarray(mode.resize((size, size), Image.Resampling.BILINEAR))
+            mode = image.convert("L" if channels == 1 else "RGB")
+            pixels = np.asarray(mode.resize((columns, rows), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise wrong(path, f"{file} cannot be read as an image") from error
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1) if colour else pixels)
+    return np.ascontiguousarray(pixels.reshape(rows, columns, channels).transpose(2, 0, 1))

@@ -45,7 +45,7 @@ def test_images_are_pillows_and_labels_torchvisions(own_data, size, colour):
         for file, label in ImageFolder(own_data["folder"] / split).samples:
             image = PIL.Image.open(file).convert("RGB" if colour else "L")
             pixels = np.asarray(image.resize((size, size), PIL.Image.Resampling.BILINEAR))
-            pixels = pixels.transpose(2, 0, 1) if colour else pixels
+            pixels = pixels.transpose(2, 0, 1) if colour else pixels[None]
             expected.append((label, np.ascontiguousarray(pixels).tobytes()))
         assert images_of(images, labels) == sorted(expected)
     assert data.train_labels.tolist() != sorted(data.train_labels.tolist())  # for what is held out
@@ -84,7 +84,7 @@ def test_what_was_read_is_kept_until_a_file_changes(tmp_path, monkeypatch, caplo
     [kept] = (tmp_path / "cache/fabench/folder").iterdir()
     folder._read.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_pixels", None)
+        patch.setattr(folder, "read_image", None)
         assert make(tmp_path / "all").sha256 == first.sha256
     kept.write_bytes(kept.read_bytes()[:-50])
     folder._read.cache_clear()

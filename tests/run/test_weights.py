@@ -1,0 +1,152 @@
+"""Networks out of run folders. Oracle: the population that the trainer restores, on the test set;
+files are read back by their own libraries."""
+
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import fabench
+from fabench.population.examples import Examples
+from fabench.run import weights
+from fabench.run.execute import execute
+from fabench.run.store import RunFolder
+from fabench.run.trainer import data_of, trained
+from fabench.schema import UserError
+
+CPU = torch.device("cpu")
+ONE = {"task": "classification", "k": 1}
+
+
+@pytest.fixture
+def run(make_config, workdir):
+    """The folder of a run of two seeds after one short epoch."""
+
+    def train(**settings):
+        settings = {"seed": [3, 1], "trainer__epochs": 1, "output_dir": "out"} | settings
+        config = make_config(**settings)
+        [outcome] = execute([config], "test")
+        assert outcome.error is None
+        return RunFolder(config)
+
+    return train
+
+
+def answers(folder):
+    """Of both seeds: examples of the test set, items as stored, and what the population says."""
+    config, people = folder.config, trained(folder)
+    examples = Examples(data_of(config), config.task, config.seeds, CPU, people.operand)
+    epoch = examples.epoch("test", 1, config.trainer.test_examples)
+    [(x, _)] = examples.batches(epoch, 10_000)
+    outputs = people.outputs(x)
+    for row, seed in enumerate(config.seeds):
+        table = epoch.table[examples.stream_of_row[row]]
+        yield seed, epoch.pool.values[table], outputs[row]
+
+
+MODELS = {
+    "mlp": {"model__hidden": [6, 5], "model__bias": True, "learning_rule": "fa"},
+    "normalised": {"model__batch_norm": True, "model__hidden_dropout": 0.3, "learning_rule": "bp"},
+    "convnet": {"model": "convnet", **ONE},
+    "lenet": {"model": "lenet", **ONE},
+    "residual_mlp": {"model": "residual_mlp"},
+    "wide_resnet": {"model": "wide_resnet", "model__depth": 10, "model__width": 1,
+                    "model__hidden": [], **ONE},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_answers_as_in_its_run(run, model):
+    folder = run(**MODELS[model])
+    for seed, x, expected in answers(folder):
+        network = fabench.load(folder.path, seed)
+        torch.testing.assert_close(network(x), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(network(x[:2]), expected[:2], rtol=0, atol=1e-6)
+    assert not torch.allclose(fabench.load(folder.path)(x), expected, atol=1e-3)  # the first seed's
+
+
+SMALL = {"model__activation": "sigmoid", **ONE}
+RULES = {
+    "ntk": {}, "relu_features": {}, "dkp": {}, "pepita": ONE, "forward_forward": ONE,
+    "generec": SMALL, "equilibrium_propagation": SMALL, "predictive_coding": ONE,
+    "contrastive_divergence": SMALL, "local_search": {}, "difference_target_propagation": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_kind_of_rule_answers_as_in_its_run(run, rule):
+    folder = run(learning_rule=rule, **RULES[rule])
+    for seed, x, expected in answers(folder):
+        found = weights.load(folder.path, seed)(x)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dataset": "xor", "task": "parity"},
+        {"dataset": "two_gaussians", "dataset__n_train": 40, "dataset__n_test": 24, **ONE},
+        {"k": 2, "dataset__downsample": 2, "dataset__scaling": "unit"},
+    ],
+    ids=str,
+)
+def test_inputs_are_the_datasets_own(run, settings):
+    folder = run(**settings)
+    for seed, x, expected in answers(folder):
+        torch.testing.assert_close(weights.load(folder.path, seed)(x), expected, rtol=0, atol=1e-6)
+
+
+def test_it_is_a_module_that_torch_trains(run):
+    """Its gradient at the output's weights, by hand; what does not learn is no parameter."""
+    folder = run(learning_rule="dfa", trainer__frozen_layers=[1])
+    network = weights.load(folder.path, 1)
+    assert {name for name, _ in network.named_parameters()} == {"W1"}
+    assert {name for name, _ in network.named_buffers()} >= {"W0", "B0"}
+    _, x, _ = next(answers(folder))
+    network(x).sum().backward()
+    h = ((x.flatten(1) - network.input_mean) / network.input_std @ network.W0[0]).relu()
+    torch.testing.assert_close(network.W1.grad[0], h.sum(0)[:, None])
+
+
+# -- Files -----------------------------------------------------------------------------------
+
+
+def test_safetensors_hold_all_weights(run, tmp_path):
+    folder = run(learning_rule="ntk", model__batch_norm=False, model__bias=True)
+    weights.export(folder.path, 1, tmp_path / "x.safetensors")
+    found, people = load_file(tmp_path / "x.safetensors"), trained(folder)
+    assert found.keys() == people.tensors.keys() | {"input_mean", "input_std"}
+    assert found.keys() >= {"W0", "W1", "b0", "G0"}
+    for name, tensor in people.tensors.items():
+        assert torch.equal(found[name], tensor[1:])
+
+
+@pytest.mark.parametrize("model", ["normalised", "lenet"])
+def test_a_program_answers_alike_for_every_batch(run, tmp_path, model):
+    folder = run(**MODELS[model])
+    weights.export(folder.path, 1, tmp_path / "x.pt2")
+    program = torch.export.load(tmp_path / "x.pt2").module()
+    *_, (_, x, expected) = answers(folder)
+    for n in (len(x), 5):
+        found = program(x[:n].flatten(1).float())
+        torch.testing.assert_close(found, expected[:n], rtol=0, atol=1e-6)
+
+
+# -- Refusals --------------------------------------------------------------------------------
+
+
+def test_refusals(run, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no run's folder"):
+        weights.load(tmp_path)
+    folder = run()
+    with pytest.raises(UserError, match=r"seed=7 is not in this run; it has \[3, 1\]"):
+        weights.load(folder.path, 7)
+    with pytest.raises(UserError, match="ends in .safetensors"):
+        weights.export(folder.path, 1, tmp_path / "x.onnx")
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(UserError, match=r"pip install 'fabench\[safetensors\]'"):
+        weights.export(folder.path, 1, tmp_path / "x.safetensors")
+    folder.remove_checkpoint()
+    with pytest.raises(UserError, match="checkpoint.pt is missing"):
+        weights.load(folder.path)
