@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fabench.dataset.base.dataset import Dataset
 from fabench.dataset.base.drawn import Teacher
@@ -25,6 +26,7 @@ from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.base import Model
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer
+from fabench.model.layer.weights_file import digest, weights_of, wrong
 from fabench.optimizer.base import Optimizer
 from fabench.parallel.base import ParallelScheme
 from fabench.parallel.serial import Serial
@@ -114,6 +116,16 @@ class Config:
             for number, layer in enumerate(layers, 1)
         )
 
+    def weights(self) -> dict[str, Tensor]:
+        """What every network begins with that is not drawn, by name. Raises UserError."""
+        path, expected = self.model.weights, self.model.weights_sha256
+        if path is None:
+            return {}
+        weights = weights_of(path, self.layers())
+        if expected not in (None, digest(weights)):
+            raise wrong(path, f"it holds other weights than SHA-256 {expected}")
+        return weights
+
     def steps(self, epochs: int) -> int:
         """Steps of so many epochs of training."""
         t, n_train = self.trainer, self.dataset.n_train
@@ -146,6 +158,7 @@ class Config:
         """The settings that decide the results."""
         science = self.resolved()
         del science["k"]  # the task or the dataset has it
+        del science["model"]["weights"]  # the file: its SHA-256 is there
         if isinstance(self.dataset, GivenDataset):
             for key in self.dataset.reading:  # what was read counts, by its SHA-256
                 del science["dataset"][key]
@@ -272,6 +285,9 @@ def parse(raw: dict[str, Any]) -> Config:
         raise UserError(f"trainer.frozen_layers={frozen}: the network has {n_layers} layers.")
     if not any(layer.trained for layer in config.layers()):
         raise UserError(f"trainer.frozen_layers={frozen} leaves no layer to train.")
+    if config.model.weights and config.model.weights_sha256 is None:
+        model = dataclasses.replace(config.model, weights_sha256=digest(config.weights()))
+        config = dataclasses.replace(config, model=model)
     if config.trainer.precision != "auto":
         return config
     precision = fastest(device_of(config.trainer), config.layers())

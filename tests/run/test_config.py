@@ -5,6 +5,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from safetensors.torch import save_file
 
 from fabench.command.overrides import numbered_override
 from fabench.population.precision import fastest
@@ -29,7 +30,10 @@ PARTNERS = {  # an option that not everything goes with, and one that does
 
 
 @pytest.fixture(autouse=True)
-def a_plugin_is_named(monkeypatch):
+def a_plugin_is_named_and_weights_are_there(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    weights = {"W0": torch.ones(1, 192, 5), "W1": torch.ones(1, 5, 1)}
+    save_file(weights, tmp_path / "w.safetensors")
     monkeypatch.setitem(plugins.USED, "named", plugins.Plugin("named", Path("named"), {}))
 
 
@@ -176,6 +180,7 @@ SCIENCE = [
     {"model__input_dropout": 0.1},
     {"model__hidden_dropout": 0.5},
     {"model__batch_norm": True},
+    {"model__weights": "w.safetensors"},
     {"model": "lenet"},
     {"model": "lenet", "model__channels": [3, 4]},
     {"trainer__adversarial": 0.1},

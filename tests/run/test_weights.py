@@ -2,17 +2,20 @@
 files are read back by their own libraries."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import fabench
 from fabench.population.examples import Examples
+from fabench.population.population import Row
 from fabench.run import weights
+from fabench.run.config import parse
 from fabench.run.execute import execute
 from fabench.run.store import RunFolder
-from fabench.run.trainer import data_of, trained
+from fabench.run.trainer import data_of, population_of, trained
 from fabench.schema import UserError
 
 CPU = torch.device("cpu")
@@ -150,3 +153,79 @@ def test_refusals(run, tmp_path, monkeypatch):
     folder.remove_checkpoint()
     with pytest.raises(UserError, match="checkpoint.pt is missing"):
         weights.load(folder.path)
+
+
+# -- To begin with ---------------------------------------------------------------------------
+
+LIKE = {"learning_rule": "ntk", "model__bias": True, "trainer__epochs": 2}
+
+
+@pytest.fixture
+def written(run):
+    """A file of the weights that seed 1 of a run ended with, and these."""
+    folder = run(**LIKE)
+    weights.export(folder.path, 1, Path("w.safetensors"))
+    return {name: tensor[1] for name, tensor in trained(folder).tensors.items()}
+
+
+@pytest.mark.parametrize("frozen", [[], [1]])
+def test_every_network_begins_with_a_files_weights(run, make_config, written, frozen):
+    """Also what does not learn, gates and frozen layers, whose operands are cast once."""
+    config = make_config(**LIKE, model__weights="w.safetensors", trainer__frozen_layers=frozen)
+    rows = [Row(seed, config.scalars()) for seed in (7, 8)]
+    people = population_of(config, rows, CPU)
+    assert written.keys() == people.tensors.keys() == {"W0", "W1", "b0", "b1", "G0"}
+    for name, tensor in people.tensors.items():
+        for row in tensor:
+            assert torch.equal(row, written[name])
+    for name in ("W0", "G0"):
+        assert torch.equal(people.part(slice(0, 1)).operand(name)[0], written[name])
+
+
+def test_such_a_run_starts_where_the_other_ended_and_draws_its_own_feedback(run):
+    settings = {"learning_rule": "fa", "trainer__test_examples": None, **ONE}
+    first = run(trainer__epochs=2, seed=[1], **settings)
+    weights.export(first.path, 1, Path("w.safetensors"))
+    second = run(model__weights="w.safetensors", seed=[5], **settings)
+    before, after = first.metrics().iloc[-1], second.metrics().iloc[0]
+    assert after.test_loss == pytest.approx(before.test_loss, rel=1e-6)
+    assert after.test_loss != pytest.approx(first.metrics().iloc[0].test_loss, rel=1e-4)
+    own, drawn = trained(second).tensors["B0"], trained(run(seed=[5], **settings)).tensors["B0"]
+    assert torch.equal(own, drawn)
+
+
+def test_identity_follows_the_weights(make_config, written, tmp_path):
+    def identity(**changes):
+        return make_config(**LIKE, **changes).identity()
+
+    first = identity(model__weights="w.safetensors")
+    (tmp_path / "w.safetensors").rename(tmp_path / "other.safetensors")
+    assert identity(model__weights="other.safetensors") == first != identity()
+    config = make_config(**LIKE, model__weights="other.safetensors")
+    found = load_file("other.safetensors")
+    save_file(found | {"W0": found["W0"] + 1}, "other.safetensors")
+    assert identity(model__weights="other.safetensors") != first
+    with pytest.raises(UserError, match="holds other weights"):
+        config.weights()
+    (tmp_path / "other.safetensors").unlink()
+    assert parse(config.resolved()).identity() == first  # what has finished can be shown
+
+
+NO_WEIGHTS = {
+    "no file": (None, "No such file"),
+    "another file": (b"x" * 100, "no .safetensors file"),
+    "a matrix is missing": ({"W0": torch.ones(1, 192, 5)}, "no W1 for this network"),
+    "another shape": ({"W0": torch.ones(192, 5)}, r"W0 is \[192, 5\], not \[1, 192, 5\]"),
+    "whole numbers": ({"W0": torch.ones(1, 192, 5, dtype=torch.int64)}, "W0 is"),
+}
+
+
+@pytest.mark.parametrize("case", NO_WEIGHTS)
+def test_what_are_no_weights_is_refused(make_config, workdir, case):
+    content, words = NO_WEIGHTS[case]
+    if isinstance(content, bytes):
+        Path("w.safetensors").write_bytes(content)
+    elif content is not None:
+        save_file(content, "w.safetensors")
+    with pytest.raises(UserError, match=words):
+        make_config(learning_rule="bp", model__weights="w.safetensors")
