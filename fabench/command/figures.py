@@ -28,12 +28,12 @@ from rich.table import Table
 
 from fabench.command.bench.measure import alternate, repeated
 from fabench.command.hydra_app import composing, plain
-from fabench.command.overrides import check_number_of_jobs, checked
+from fabench.command.overrides import check_number_of_jobs, checked, plugin_names
 from fabench.figure import recipe, style
 from fabench.figure.data import dataframe, kept, read
 from fabench.figure.table import markdown
 from fabench.population.precision import NumberFormat
-from fabench.run import environment
+from fabench.run import environment, plugins
 from fabench.run.config import Config, parse, resolve_device
 from fabench.run.costs import multiply_adds
 from fabench.run.execute import execute, find, populations
@@ -81,6 +81,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
     for name in names:
         if name not in known:
             raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
+    plugins.use(plugin_names(overrides))
     composed = functools.cache(lambda experiment: _configs([experiment], overrides, conf))
     needed = {
         name: _distinct(c for experiment in known[name].EXPERIMENTS for c in composed(experiment))

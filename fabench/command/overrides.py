@@ -75,6 +75,18 @@ def checked(arg: str, conf: Path) -> str:
     return numbered_override(arg, conf)
 
 
+def plugin_names(overrides: Sequence[str]) -> list[str]:
+    """The packages that a command line names by ``plugins=[my_package]``. Raises UserError."""
+    names: list[str] = []
+    for override in overrides:
+        if override.partition("=")[0].strip("+") == "plugins":
+            value = _parsed(override).value()
+            if not isinstance(value, list):
+                raise UserError(f"{short(override)}: write plugins=[my_package].")
+            names = [str(name) for name in value]
+    return names
+
+
 def groups(conf: Path) -> list[str]:
     """The groups of settings, sorted."""
     return sorted(folder.name for folder in conf.iterdir() if folder.is_dir())

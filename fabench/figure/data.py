@@ -23,9 +23,9 @@ def dataframe(
     experiments.
 
     A row is one of a metrics.csv. Beside the metrics there are columns learning_rule, optimizer,
-    parallel, dataset, init_of_B, k, experiment and folder, and every other setting of the rule, optimizer,
-    scheme, dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale, epochs,
-    ...; a list as text: [800, 800]).
+    parallel, dataset, init_of_B, k, experiment and folder, and every other setting of the rule,
+    optimizer, scheme, dataset, task, model and trainer under its own name (gamma, lr, p,
+    weight_scale, epochs, ...; a list as text: [800, 800]).
     """
     if not configs:
         return pd.DataFrame({"seed": []})

@@ -6,12 +6,12 @@ own seed and its own scalar hyper-parameters; rows never mix.
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TypeVar
 
 import torch
@@ -119,10 +119,12 @@ class Population:
         gradient_noise: tuple[float, float] = (0.0, 0.0),
         steps_an_epoch: int = 1,
         epochs: int = 1,
+        weights: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         """Draw R networks; seeds and numbers come from ``rows``.
 
-        ``optimizer``: None for a rule that searches; ``epochs``: of the whole run.
+        ``optimizer``: None for a rule that searches; ``epochs``: of the whole run; ``weights``:
+        what some parameters of every row [1, ...] begin with, instead.
         """
         optimizer = parallel.optimizer(optimizer) if optimizer else None
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
@@ -138,6 +140,8 @@ class Population:
         self.tensors = {
             name: draws.parameter(p, self._scale(p)) for name, p in self.parameters.items()
         }
+        for name, tensor in weights.items():
+            self.tensors[name].copy_(tensor)
         if isinstance(rule, FeedbackRule) and init_of_B.name == "transported":
             for number, b in enumerate(rule.transported(self.matrices("W"))):
                 self.tensors[f"B{number}"] = b * self._scale(self.parameters[f"B{number}"])

@@ -11,9 +11,11 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fabench.dataset.base.dataset import Dataset
 from fabench.dataset.base.drawn import Teacher
+from fabench.dataset.base.given import GivenDataset
 from fabench.dataset.base.images import ImageDataset, held_out
 from fabench.dataset.base.items import AUGMENTATION
 from fabench.dataset.encoder import Encoder
@@ -24,11 +26,13 @@ from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.base import Model
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer
+from fabench.model.layer.weights_file import digest, weights_of, wrong
 from fabench.optimizer.base import Optimizer
 from fabench.parallel.base import ParallelScheme
 from fabench.parallel.serial import Serial
 from fabench.population.precision import Precision, fastest
-from fabench.run import registry
+from fabench.run import plugins, registry
+from fabench.run.plugins import Plugin
 from fabench.run.settings import General, Trainer
 from fabench.schedule.base import Schedule, WholeRunSchedule
 from fabench.schedule.constant import Constant
@@ -46,10 +50,15 @@ GROUPS = (
     "trainer",
 )  # fmt: skip
 
+NOT_SCIENCE = (
+    "output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "plugins",
+)  # fmt: skip
+"""The keys of no group that leave results alone; of plugins, those that are chosen from count."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A checked configuration: one object per group."""
+    """A checked configuration: one object per group; plugins: that these come from, by name."""
 
     learning_rule: LearningRule
     optimizer: Optimizer | None  # a SearchRule has none
@@ -61,6 +70,7 @@ class Config:
     init_of_B: InitOfB
     trainer: Trainer
     general: General
+    plugins: dict[str, Plugin]
 
     @property
     def seeds(self) -> list[int]:
@@ -106,6 +116,16 @@ class Config:
             for number, layer in enumerate(layers, 1)
         )
 
+    def weights(self) -> dict[str, Tensor]:
+        """What every network begins with that is not drawn, by name. Raises UserError."""
+        path, expected = self.model.weights, self.model.weights_sha256
+        if path is None:
+            return {}
+        weights = weights_of(path, self.layers())
+        if expected not in (None, digest(weights)):
+            raise wrong(path, f"it holds other weights than SHA-256 {expected}")
+        return weights
+
     def steps(self, epochs: int) -> int:
         """Steps of so many epochs of training."""
         t, n_train = self.trainer, self.dataset.n_train
@@ -138,8 +158,14 @@ class Config:
         """The settings that decide the results."""
         science = self.resolved()
         del science["k"]  # the task or the dataset has it
-        for key in ("output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs"):
+        del science["model"]["weights"]  # the file: its SHA-256 is there
+        if isinstance(self.dataset, GivenDataset):
+            for key in self.dataset.reading:  # what was read counts, by its SHA-256
+                del science["dataset"][key]
+        for key in NOT_SCIENCE:
             del science[key]
+        if self.plugins:
+            science["plugins"] = {name: plugin.digest for name, plugin in self.plugins.items()}
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
         for group in ("trainer", "learning_rule", "model"):
@@ -204,6 +230,10 @@ def parse(raw: dict[str, Any]) -> Config:
     before = {"schedule": {"name": "constant"}, "parallel": {"name": "serial"}}
     raw = before | raw  # folders from before there were others
     raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
+    named = raw.get("plugins")
+    for name in named if isinstance(named, list) else []:
+        if name not in plugins.USED:
+            raise UserError(f"plugins=[{name}] is code: only the command line can name it.")
     rule = registry.build("learning_rule", _group(raw, "learning_rule"))
     searches = isinstance(rule, SearchRule)
     if searches and "optimizer" in raw:
@@ -237,24 +267,27 @@ def parse(raw: dict[str, Any]) -> Config:
         task["n_inputs"] = dataset.n_inputs
     else:
         task["n_classes"] = dataset.n_classes
-    config = Config(
-        learning_rule=rule,
-        optimizer=None if searches else registry.build("optimizer", raw["optimizer"]),
-        schedule=registry.build("schedule", raw["schedule"]),
-        parallel=registry.build("parallel", raw["parallel"]),
-        dataset=dataset,
-        task=registry.build("task", task),
-        model=registry.build("model", raw["model"]),
-        init_of_B=registry.validated(InitOfB, raw["init_of_B"], prefix="init_of_B."),
-        trainer=registry.validated(Trainer, raw["trainer"], prefix="trainer."),
-        general=general,
-    )
+    chosen = {
+        "learning_rule": rule,
+        "optimizer": None if searches else registry.build("optimizer", raw["optimizer"]),
+        "schedule": registry.build("schedule", raw["schedule"]),
+        "parallel": registry.build("parallel", raw["parallel"]),
+        "dataset": dataset,
+        "task": registry.build("task", task),
+        "model": registry.build("model", raw["model"]),
+        "init_of_B": registry.validated(InitOfB, raw["init_of_B"], prefix="init_of_B."),
+        "trainer": registry.validated(Trainer, raw["trainer"], prefix="trainer."),
+    }
+    config = Config(**chosen, general=general, plugins=plugins.of(list(chosen.values())))
     _check_that_the_rule_can_train(config)
     frozen, n_layers = config.trainer.frozen_layers, len(config.layers())
     if any(number > n_layers for number in frozen):
         raise UserError(f"trainer.frozen_layers={frozen}: the network has {n_layers} layers.")
     if not any(layer.trained for layer in config.layers()):
         raise UserError(f"trainer.frozen_layers={frozen} leaves no layer to train.")
+    if config.model.weights and config.model.weights_sha256 is None:
+        model = dataclasses.replace(config.model, weights_sha256=digest(config.weights()))
+        config = dataclasses.replace(config, model=model)
     if config.trainer.precision != "auto":
         return config
     precision = fastest(device_of(config.trainer), config.layers())

@@ -1,6 +1,7 @@
 """The settings of a run that belong to no option: how it trains, and the keys of no group."""
 
 import os
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -78,6 +79,7 @@ class General:
     dry_run: bool
     workers: Count | None = None
     max_jobs: Count = 10_000
+    plugins: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if len(set(self.seed)) < len(self.seed):

@@ -6,6 +6,7 @@
     summary.json     final mean, standard deviation and 95 % interval of every metric
     checkpoint.pt    weights, feedback and optimizer state to continue from
     plots/
+    plugins/         the text of the modules of own rules, ...: see fabench.run.plugins
 
 Files are written whole or not at all, and checked before they are believed: fabench.run.checks.
 """
@@ -138,7 +139,11 @@ class RunFolder:
     def at(cls, path: Path) -> RunFolder:
         """The folder <output_dir>/runs/<name> of a run that has begun, from its config.yaml."""
         raw = yaml.safe_load((path / "config.yaml").read_text())
-        return cls(parse(raw | {"output_dir": str(path.parents[1])}))
+        folder = cls(parse(raw | {"output_dir": str(path.parents[1])}))
+        if folder.config.plugins and folder.path.name != path.name:
+            names = ", ".join(folder.config.plugins)
+            raise UserError(f"{path} is a run of another version of {names}, kept in its plugins/.")
+        return folder
 
     def unusable(self, name: str, fault: str) -> UserError:
         """What to say of a file with a fault."""
@@ -247,9 +252,14 @@ class RunFolder:
     # -- Content -----------------------------------------------------------------------------
 
     def write_config(self) -> None:
-        """config.yaml: ``fabench run`` with these settings gives this run."""
+        """config.yaml: ``fabench run`` with these settings gives this run; plugins/."""
         text = yaml.safe_dump(self.config.resolved(), sort_keys=False)
         write_text(self.path / "config.yaml", text)
+        for plugin in self.config.plugins.values():
+            for path, source in plugin.sources.items():
+                file = self.path / "plugins" / plugin.name / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_text(file, source)
 
     def has_metrics(self) -> bool:
         """Whether there are metrics yet."""

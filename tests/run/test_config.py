@@ -5,10 +5,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from safetensors.torch import save_file
 
 from fabench.command.overrides import numbered_override
 from fabench.population.precision import fastest
-from fabench.run import registry
+from fabench.run import plugins, registry
 from fabench.run.config import GROUPS, parse
 from fabench.schema import UserError
 
@@ -28,6 +29,14 @@ PARTNERS = {  # an option that not everything goes with, and one that does
 }
 
 
+@pytest.fixture(autouse=True)
+def a_plugin_is_named_and_weights_are_there(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    weights = {"W0": torch.ones(1, 192, 5), "W1": torch.ones(1, 5, 1)}
+    save_file(weights, tmp_path / "w.safetensors")
+    monkeypatch.setitem(plugins.USED, "named", plugins.Plugin("named", Path("named"), {}))
+
+
 def composed(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [numbered_override(override, CONF) for override in overrides])
@@ -38,9 +47,10 @@ def composed(*overrides):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes_and_parses(option):
+def test_every_option_composes_and_parses(option, own_data, workdir):
     group, name = option.split("=")
-    raw = composed(f"{group}='{name}'", *PARTNERS.get(option, []))
+    own = [f"dataset.path={own_data[name]}"] if name in own_data else []
+    raw = composed(f"{group}='{name}'", *PARTNERS.get(option, []), *own)
     config = parse(raw)
     if group in GROUPS and group != "trainer":
         chosen = getattr(config, group).name
@@ -170,6 +180,7 @@ SCIENCE = [
     {"model__input_dropout": 0.1},
     {"model__hidden_dropout": 0.5},
     {"model__batch_norm": True},
+    {"model__weights": "w.safetensors"},
     {"model": "lenet"},
     {"model": "lenet", "model__channels": [3, 4]},
     {"trainer__adversarial": 0.1},
@@ -204,6 +215,7 @@ NOT_SCIENCE = [
     {"dry_run": True},
     {"workers": 2},
     {"max_jobs": 5},
+    {"plugins": ["named"]},  # and nothing chosen from it
     {"trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping_strip": 2},
     {"trainer__curriculum_by": "variety"},
@@ -332,6 +344,7 @@ WRONG = {
     "dry_run": [1, "yes", None],
     "workers": COUNT,
     "max_jobs": COUNT,
+    "plugins": [3, "named", ["other"], [3]],
     "trainer.epochs": [*COUNT, None],
     "trainer.batch_size": [*COUNT, None],
     "trainer.clip_norm": POSITIVE,
