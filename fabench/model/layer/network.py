@@ -145,6 +145,11 @@ def source(layers: Sequence[Layer], number: int) -> int:
     return number - 1 if reads is None else reads
 
 
+def readers(layers: Sequence[Layer], number: int) -> list[int]:
+    """The layers that read a layer, in order."""
+    return [n for n in range(len(layers)) if source(layers, n) == number]
+
+
 def masked(h: Tensor, mask: Tensor | None) -> Tensor:
     """h [R, B, *shape] times factors [R, B, units], such as dropout's; None: as it is."""
     return h if mask is None else h * mask.view(h.shape)
@@ -324,9 +329,9 @@ def forward(
     for number, layer in enumerate(layers):
         below = source(layers, number)
         h = passed.f[below] if below >= 0 else x
-        readers = passed.readers.setdefault(below, [])
-        readers.append(number)
-        mask = passed.masks[readers[0]]
+        together = passed.readers.setdefault(below, [])
+        together.append(number)
+        mask = passed.masks[together[0]]
         if mask is not None:
             h = operand(h * mask.view(h.shape))
         h = layer.taken(h)
