@@ -28,7 +28,12 @@ def test_command(command, workdir, monkeypatch, capsys):
         own = {"experiment=encoder_contrastive_hebbian", "dataset=shapes"} & set(args)
         args += [] if own else ["dataset=digits"]
         args += ["model.depth=10", "model.width=1"] if "model=wide_resnet" in args else []
-        args += ["tune.trials=6"] if args[0] == "tune" else []
+        searches = "search=gaussian_process" in args
+        args += ["search.trials=4", "search.random_points=2"] if searches else []
+        evolves = "search=evolution" in args
+        args += (
+            ["search.trials=3", "search.random_formulas=2", "search.rates=[1]"] if evolves else []
+        )
     elif args[0] == "data":
         monkeypatch.setattr("fabench.command.data.fetch", lambda name: registry.build(
             "dataset", {"name": name}).status())  # fmt: skip

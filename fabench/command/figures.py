@@ -3,7 +3,8 @@
 A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps in conf/experiment
 whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their
 dataframe: the rows of every metrics.csv and, beside the metrics, the columns learning_rule,
-optimizer, parallel, dataset, init_of_B, k and folder, and every other setting of the rule,
+optimizer, parallel, dataset, init_of_B, k, experiment (the first that has the run) and folder, and
+every other setting of the rule,
 optimizer, scheme, dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale,
 epochs, ...; a list as text: 800-800). Intervals are those of the mean over seeds, unless the recipe
 says so: INTERVAL.
@@ -14,7 +15,7 @@ import importlib
 import json
 import pkgutil
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -97,7 +98,12 @@ def figures(args: Sequence[str], conf: Path) -> int:
             for c in configs:
                 if c.identity() in errors:
                     raise errors[c.identity()]
-            for path in make(name, known[name], configs, first, command):
+            experiments = {
+                c.identity(): experiment
+                for experiment in reversed(known[name].EXPERIMENTS)
+                for c in composed(experiment)
+            }
+            for path in make(name, known[name], configs, first, command, experiments):
                 console.print(f"{name}: {path}", soft_wrap=True)
         except (UserError, RunFailed) as error:
             console.print(f"{name}: not made: {error}", soft_wrap=True)
@@ -178,8 +184,11 @@ def _multiply_adds_per_second(config: Config) -> float:
 # -- The figures -----------------------------------------------------------------------------
 
 
-def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
-    """The metrics of all runs, one under the other, with their settings."""
+def dataframe(
+    configs: Sequence[Config], experiments: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """The metrics of all runs, one under the other, with their settings and, by identity, their
+    experiments."""
     if not configs:
         return pd.DataFrame({"seed": []})
     parts = []
@@ -198,23 +207,31 @@ def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
             "parallel": config.parallel.name,
             "dataset": config.dataset.name,
             "init_of_B": config.init_of_B.name if config.has_feedback else None,
+            "experiment": (experiments or {}).get(config.identity()),
             "folder": str(folder.path),
         }
         metrics = folder.metrics()
         parts.append(pd.concat([metrics, pd.DataFrame(settings, index=metrics.index)], axis=1))
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["data_dir"] = configs[0].general.data_dir
+    frame.attrs["output_dir"] = configs[0].general.output_dir
     return frame
 
 
 def make(
-    name: str, module: ModuleType, configs: Sequence[Config], any_run: Config, command: str
+    name: str,
+    module: ModuleType,
+    configs: Sequence[Config],
+    any_run: Config,
+    command: str,
+    experiments: Mapping[str, str],
 ) -> list[Path]:
     """Draw or tabulate, and write the files with their caption data. Returns their paths.
 
-    ``configs``: the runs that it needs; ``any_run`` says where files go, and what computes.
+    ``configs``: the runs that it needs, ``experiments``: whose they are, by identity; ``any_run``
+    says where files go, and what computes.
     """
-    frame = dataframe(configs)
+    frame = dataframe(configs, experiments)
     caption = {
         "Title": (module.__doc__ or "").splitlines()[0],
         "command": command,

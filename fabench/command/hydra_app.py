@@ -82,7 +82,8 @@ class JobRunner(ABC):
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A composed configuration as plain containers, without Hydra's own part. Raises UserError."""
+    """A composed configuration as plain containers, without Hydra's own part and the scale's
+    numbers, to which experiments refer. Raises UserError."""
     with refusals():
         raw = OmegaConf.to_container(cfg, resolve=False)
         assert isinstance(raw, dict)
@@ -91,7 +92,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
             raise UserError(f"More than {MOST_INTERPOLATIONS} interpolations are no configuration.")
         raw = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items() if key != "hydra"}
+    return {str(key): value for key, value in raw.items() if key not in ("hydra", "scale")}
 
 
 @contextmanager

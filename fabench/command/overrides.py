@@ -57,6 +57,8 @@ def checked(arg: str, conf: Path) -> str:
         arg = f"{key}={QuotedString(text, Quote.single).with_quotes()}"
     override = _parsed(arg)
     key = override.key_or_group
+    if key == "tune.method":
+        raise UserError(f"{short(arg)}: tune.method= is now search=, search=optuna, say.")
     if not re.match(r"\w", key):
         raise UserError(f"{arg} names no setting: write key=value.")
     if re.search(r"\b_target_\b", arg):  # the word: difference_target_propagation is a rule

@@ -27,9 +27,9 @@ def names(group: str) -> list[str]:
 
 def find(group: str, name: str) -> type:
     """The class behind an option's name. Raises WrongValue if there is none."""
-    known = names(group)
+    known, of = names(group), group.rpartition(".")[2]
     if name not in known:
-        raise WrongValue(f"{group}.name={name} is unknown{nearest(name, known)}")
+        raise WrongValue(f"{of}.name={name} is unknown{nearest(name, known)}")
     module = importlib.import_module(f"fabench.{group}.{name}")
     found: type = getattr(module, name.title().replace("_", ""))
     return found
@@ -40,7 +40,8 @@ def build(group: str, config: dict[str, Any]) -> Any:
 
     Raises WrongValue naming the key, the value and what is allowed.
     """
-    return validated(find(group, str(config.get("name"))), config, prefix=f"{group}.")
+    prefix = group.rpartition(".")[2] + "."  # command.search is group search
+    return validated(find(group, str(config.get("name"))), config, prefix)
 
 
 def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:

@@ -10,6 +10,7 @@ family beside this module, or in a function.
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,6 +26,9 @@ class LearningRule(ABC):
     its own of the float ones: there a rule sees a float, or a tensor [R, 1, 1]."""
 
     name: str
+
+    backpropagation: ClassVar[dict[str, float]] = {}
+    """Values of settings with which the rule is backpropagation, where there are any."""
 
     @property
     def has_feedback(self) -> bool:

@@ -6,12 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fabench.command.search.base import PointScore
+from fabench.command.search.base.method import PointScore
+from fabench.command.search.base.space import Bounds, Space
 from fabench.command.search.optuna import trials
 from fabench.run.statistics import summarize
 from fabench.schema import UserError
 
-SPACE = {"optimizer.lr": [0.00123456, 10.0], "optimizer.beta1": [0.5, 0.9999]}
+SPACE = Space(
+    {
+        "optimizer.lr": Bounds(0.00123456, 10.0, log=True),
+        "optimizer.beta1": Bounds(0.5, 0.9999, log=False),
+    }
+)
 PEAK = 0.05
 
 
@@ -54,7 +60,7 @@ def test_points_come_in_batches_within_bounds_in_three_digits(uninterrupted):
     for point in points(uninterrupted):
         assert list(point) == list(SPACE)
         for key, value in point.items():
-            low, high = SPACE[key]
+            low, high = SPACE[key].ends()
             assert low <= value <= high
             assert value in (low, high, float(f"{value:.3g}"))
 
