@@ -31,6 +31,10 @@ def test_command(command, with_own_things, monkeypatch, capsys):
         args += ["model.depth=10", "model.width=1"] if "model=wide_resnet" in args else []
         searches = "search=gaussian_process" in args
         args += ["search.trials=4", "search.random_points=2"] if searches else []
+        evolves = "search=evolution" in args
+        args += (
+            ["search.trials=3", "search.random_formulas=2", "search.rates=[1]"] if evolves else []
+        )
     elif args[0] == "data":
         monkeypatch.setattr("fabench.command.data.fetch", lambda name: registry.build(
             "dataset", {"name": name}).status())  # fmt: skip

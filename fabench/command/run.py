@@ -159,7 +159,9 @@ def _plots_are_due(outcome: Outcome) -> bool:
     metrics = outcome.folder.path / "metrics.csv"
     with metrics.open() as file:
         columns = file.readline().strip().split(",")
-    names = [outcome.config.task.score, *(["alignment"] if "weight_alignment" in columns else [])]
+    config = outcome.config
+    names = [config.task.score, *(["alignment"] if "weight_alignment" in columns else [])]
+    names += ["formula"] if config.learning_rule.name == "formula" else []
     plots = [outcome.folder.path / "plots" / f"{name}.png" for name in names]
     written = metrics.stat().st_mtime_ns
     return not all(plot.exists() and plot.stat().st_mtime_ns >= written for plot in plots)

@@ -126,14 +126,15 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
                 tried[tuple(point.values())] = PointScore(point, *score)
             scores = list(tried.values())
             method.tell(scores)
-            best = best_of(scores)
-            if tuning.choose == "smallest" and _ascending(scores):
-                chosen = smallest_near(scores, best)
-            else:
-                chosen = best
-            listed = _ascending(scores) or scores
-            frame = table(listed, subject, space).assign(chosen=[s is chosen for s in listed])
+            frame = table(_ascending(scores) or scores, subject, space)
             write_text(folder / "tune.csv", frame.to_csv(index=False))
+    scores = search.finished(scores)
+    best = best_of(scores)
+    numbers = _ascending(scores)
+    chosen = smallest_near(numbers, best) if numbers and tuning.choose == "smallest" else best
+    if numbers:
+        frame["chosen"] = [s is chosen for s in numbers]
+        write_text(folder / "tune.csv", frame.to_csv(index=False))
     if best.mean == -np.inf:
         start = "search.space" if space and tuning.key not in space else tuning.key
         raise RunFailed(

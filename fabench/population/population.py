@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import LearningRule, NoisyRule
+from fabench.learning_rule.base.rule import LearningRule
 from fabench.learning_rule.base.settling import SettlingRule
 from fabench.learning_rule.base.signal import dense_only
 from fabench.model.layer.initialization import InitOfB
@@ -81,7 +81,7 @@ def takes_threads(layers: Sequence[Layer]) -> bool:
 
 def is_a_graph(device: torch.device, rule: LearningRule, layers: Sequence[Layer]) -> bool:
     """Whether a step is the same kernels each time: on a GPU, where nothing is drawn in it."""
-    draws = isinstance(rule, NoisyRule) or any(layer.input_dropout for layer in layers)
+    draws = rule.draws_in_steps or any(layer.input_dropout for layer in layers)
     return device.type == "cuda" and not draws
 
 

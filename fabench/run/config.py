@@ -84,7 +84,7 @@ class Config:
 
     @property
     def has_feedback(self) -> bool:
-        return isinstance(self.learning_rule, FeedbackRule)
+        return self.learning_rule.has_feedback
 
     @property
     def uses_k(self) -> bool:

@@ -43,7 +43,7 @@ def build(name, **settings):
 RULES = {name: build(name) for name in NAMES}
 DESCENT = [name for name in NAMES if isinstance(RULES[name], DescentRule)]
 SIGNAL = [name for name in NAMES if isinstance(RULES[name], SignalRule)]
-FEEDBACK = [name for name in NAMES if isinstance(RULES[name], FeedbackRule)]
+FEEDBACK = [name for name in NAMES if RULES[name].has_feedback]
 SETTLING = [name for name in NAMES if isinstance(RULES[name], SettlingRule)]
 FEATURES = [name for name in NAMES if name.endswith("_features") or name == "shallow"]
 LEARNED = [

@@ -444,6 +444,7 @@ WRONG = {
     },
     "learning_rule.mode": [-1, 16, 1.5, NAN, "1111", True, None],
     "learning_rule.psi": ["cos", 1, None],
+    "learning_rule.formula": ["", "g.T", "g / f(g)", 1, None],
     "schedule.gamma": [*POSITIVE, None],
     "schedule.every": [*COUNT, None],
     "schedule.decay": [-1e-9, NAN, INF, "0", True, None],
@@ -502,6 +503,7 @@ HAS = {  # keys that not every option has, and an option that has them
     **{f"learning_rule.{key}": {"learning_rule": "pblf"} for key in (
         "w1", "b1", "w2", "b2", "mode", "psi",
     )},
+    "learning_rule.formula": {"learning_rule": "formula"},
     **{f"learning_rule.{key}": {"learning_rule": "genetic_algorithm"} for key in (
         "individuals", "parents", "elites", "children",
     )},

@@ -5,7 +5,7 @@ a classification RBM has one hidden layer of sigmoid units. The learning rate an
 the rule's own were chosen by Optuna, 12 trials each, in 2 epochs of three other seeds, on
 validation data: conf/tuned/table_all_rules*. So few epochs and trials favour rules that learn fast,
 and whose defaults suit the network. PBLF begins as BP, so its b2 alone is searched. Recirculation,
-which learns no labels, is left out.
+which learns no labels, is left out, as is a formula, which is BP until another is given.
 
 Differences to BP are paired over seeds (same data, same first weights where a rule has such); p
 values of Student's paired test carry Holm's correction for all rules of a dataset.

@@ -30,6 +30,16 @@ class LearningRule(ABC):
     backpropagation: ClassVar[dict[str, float]] = {}
     """Values of settings with which the rule is backpropagation, where there are any."""
 
+    @property
+    def has_feedback(self) -> bool:
+        """Whether it has feedback matrices, as ``init_of_B`` says."""
+        return False
+
+    @property
+    def draws_in_steps(self) -> bool:
+        """Whether it draws noise in a step: on the CPU, so its step is no CUDA graph."""
+        return False
+
     def parameters(self, layers: tuple[Layer, ...], init_of_B: InitOfB) -> dict[str, Parameter]:
         """The rule's own parameters, by name."""
         return {}
@@ -62,7 +72,11 @@ class SearchRule(LearningRule):
 
 
 class NoisyRule(LearningRule):
-    """A rule that draws noise in a step: on the CPU, so its step is no CUDA graph."""
+    """A rule that draws noise in a step."""
+
+    @property
+    def draws_in_steps(self) -> bool:
+        return True
 
 
 class LazyRule(LearningRule):

@@ -58,6 +58,10 @@ class Search(ABC):
         Raises UserError for a request that does not fit the subject.
         """
 
+    def finished(self, scores: Sequence[PointScore]) -> list[PointScore]:
+        """The scores among which the best is: those of whole trainings."""
+        return list(scores)
+
     def unsettled(self, scores: Sequence[PointScore]) -> str | None:
         """Why the best of the scores is none, after the search, in a sentence; None if it is."""
         return None
