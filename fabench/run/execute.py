@@ -97,9 +97,10 @@ Numbered = dict[int, Group]
 Train = Callable[[Group, "Reporter"], UserError | RunFailed | None]
 
 
-def find(config: Config) -> Outcome:
-    """The run as it stands: where its training is, or why it cannot be trained."""
-    outcome = Outcome(config, RunFolder(config))
+def find(config: Config, folder: RunFolder | None = None) -> Outcome:
+    """The run as it stands: where its training is, or why it cannot be trained. ``folder``: its
+    own, where it is locked."""
+    outcome = Outcome(config, folder or RunFolder(config))
     try:
         resolve_device(config)
         outcome.place = outcome.folder.place()
@@ -132,7 +133,7 @@ def execute(configs: Sequence[Config], command: str, keep_weights: bool = True) 
                     locks.enter_context(folder.locked())
                     if overwrite:
                         folder.clear()
-                    outcome = find(config)
+                    outcome = find(config, folder)
                 except UserError as error:
                     outcome.error = error
                 except OSError as error:
@@ -256,7 +257,7 @@ def _train(
             lines = plan([o.config for o in group], training.population.n_parameters())
             reporter.introduce(len(group), lines)
             training.run(reporter)
-    except UserError as error:
+    except (UserError, RunFailed) as error:
         return error
     except OSError as error:
         return _unwritable(next((o.folder for o in group if not o.finished), folders[0]), error)
