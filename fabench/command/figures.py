@@ -33,9 +33,10 @@ from fabench.figure import recipe, style
 from fabench.figure.table import markdown
 from fabench.population.precision import NumberFormat
 from fabench.run import environment
+from fabench.run.cluster import carry_out
 from fabench.run.config import Config, parse, resolve_device
 from fabench.run.costs import multiply_adds
-from fabench.run.execute import execute, find, populations
+from fabench.run.execute import find, populations
 from fabench.run.progress import console
 from fabench.run.store import RunFolder, now, write_json, write_text
 from fabench.schema import RunFailed, UserError, nearest
@@ -90,7 +91,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
     _show_plan(needed)
     if first.general.dry_run:
         return 0
-    errors = {o.config.identity(): o.error for o in execute(every, command) if o.error}
+    errors = {o.config.identity(): o.error for o in carry_out(every, command) if o.error}
     failed = 0
     for name, configs in needed.items():
         try:

@@ -34,8 +34,8 @@ from fabench.command.overrides import tuned_names
 from fabench.command.search.base import Method, Point, PointScore, Search, best_of, rounded
 from fabench.command.search.grid import EXTENSIONS, Grid
 from fabench.figure import style
+from fabench.run.cluster import carry_out
 from fabench.run.config import Config, parse
-from fabench.run.execute import execute
 from fabench.run.progress import console, percent
 from fabench.run.registry import validated
 from fabench.run.statistics import summarize
@@ -216,7 +216,7 @@ def _scores(
 ) -> list[PointScore]:
     configs = [_changed(raw, point) for point in points]
     scores = []
-    outcomes = execute(configs, command, keep_weights=False)
+    outcomes = carry_out(configs, command, keep_weights=False)
     for point, outcome in zip(points, outcomes, strict=True):
         if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error

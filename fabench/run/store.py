@@ -2,6 +2,7 @@
 
     config.yaml      every setting, resolved
     metrics.csv      one row per seed and epoch (epoch 0: before training)
+    job.json         of a run that a scheduler's job trains: which one, and what ended it
     manifest.json    status, command, versions, hardware, timings
     summary.json     final mean, standard deviation and 95 % interval of every metric
     checkpoint.pt    weights, feedback and optimizer state to continue from
@@ -246,6 +247,18 @@ class RunFolder:
         return columns
 
     # -- Content -----------------------------------------------------------------------------
+
+    def job(self) -> dict[str, Any]:
+        """job.json: the job of a scheduler that the run was last submitted as; {} if there is none
+        (that can be read)."""
+        with suppress(OSError, ValueError):
+            note = json.loads((self.path / "job.json").read_text())
+            return note if isinstance(note, dict) else {}
+        return {}
+
+    def note_job(self, **note: Any) -> None:
+        """Write job.json."""
+        write_json(self.path / "job.json", note)
 
     def write_config(self) -> None:
         """config.yaml: ``fabench run`` with these settings gives this run."""

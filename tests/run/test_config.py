@@ -204,6 +204,7 @@ NOT_SCIENCE = [
     {"dry_run": True},
     {"workers": 2},
     {"max_jobs": 5},
+    {"cluster": "local"},
     {"trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping_strip": 2},
     {"trainer__curriculum_by": "variety"},
