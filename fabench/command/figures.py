@@ -34,9 +34,10 @@ from fabench.figure.data import dataframe, kept, read
 from fabench.figure.table import markdown
 from fabench.population.precision import NumberFormat
 from fabench.run import environment, plugins
+from fabench.run.cluster import carry_out
 from fabench.run.config import Config, parse, resolve_device
 from fabench.run.costs import multiply_adds
-from fabench.run.execute import execute, find, populations
+from fabench.run.execute import find, populations
 from fabench.run.progress import console
 from fabench.run.store import RunFolder, now, write_json, write_text
 from fabench.schema import RunFailed, UserError, nearest
@@ -95,7 +96,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
         return 0
     errors = {}
     if not from_data:
-        errors = {o.config.identity(): o.error for o in execute(every, command) if o.error}
+        errors = {o.config.identity(): o.error for o in carry_out(every, command) if o.error}
     failed = 0
     for name, configs in needed.items():
         try:

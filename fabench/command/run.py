@@ -42,7 +42,8 @@ class Runner(JobRunner):
 
     def job(self, cfg: DictConfig) -> Job:
         """Execute one job, unless ``prepare`` has."""
-        from fabench.run.execute import Job, execute, find
+        from fabench.run.cluster import carry_out
+        from fabench.run.execute import Job, find
         from fabench.run.store import RunFolder
 
         try:
@@ -52,7 +53,7 @@ class Runner(JobRunner):
         outcome = self.prepared.get(RunFolder(config).path)
         if outcome is None:
             dry = config.general.dry_run
-            outcome = find(config) if dry else execute([config], self.command)[0]
+            outcome = find(config) if dry else carry_out([config], self.command)[0]
             if not dry:
                 draw(outcome)
         return Job(_words(), outcome)
@@ -75,7 +76,7 @@ class Runner(JobRunner):
 
     def prepare(self, cfgs: Sequence[DictConfig]) -> None:
         """Train all jobs of a sweep that can be trained, in as few populations as possible."""
-        from fabench.run.execute import execute
+        from fabench.run.cluster import carry_out
 
         configs = []
         for cfg in cfgs:
@@ -86,7 +87,7 @@ class Runner(JobRunner):
         if configs:
             Path(configs[0].general.output_dir, "sweeps").mkdir(parents=True, exist_ok=True)
         try:
-            for outcome in execute(configs, self.command):
+            for outcome in carry_out(configs, self.command):
                 self.prepared[outcome.folder.path] = outcome
                 draw(outcome)
         except Exception as error:
@@ -121,7 +122,7 @@ def _show(jobs: Sequence[Job]) -> None:
         sweep.report(jobs, outcomes[0].config.general.output_dir)
     else:
         for outcome in outcomes:
-            if outcome.folder.has_metrics() and not isinstance(outcome.error, UserError):
+            if outcome.finished and not isinstance(outcome.error, UserError):
                 show_results(outcome.folder, outcome.trained)
 
 

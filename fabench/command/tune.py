@@ -37,8 +37,8 @@ from fabench.command.search.base.method import PointScore, Search, best_of, show
 from fabench.command.search.base.space import Space, SpaceSearch
 from fabench.command.search.base.subject import Point, Subject, Tuning, Value, put
 from fabench.figure import search_plots, style
+from fabench.run.cluster import carry_out
 from fabench.run.config import Config
-from fabench.run.execute import execute
 from fabench.run.progress import console, percent
 from fabench.run.registry import build, validated
 from fabench.run.statistics import Summary, summarize
@@ -154,7 +154,7 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
 def _scores(configs: Sequence[Config], tuning: Tuning, command: str) -> list[tuple[Summary, int]]:
     """Train; of each configuration the score, and how many seeds diverged."""
     scores = []
-    outcomes = execute(configs, command, keep_weights=False)
+    outcomes = carry_out(configs, command, keep_weights=False)
     for outcome in outcomes:
         if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error

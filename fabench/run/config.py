@@ -33,7 +33,7 @@ from fabench.parallel.serial import Serial
 from fabench.population.precision import Precision, fastest
 from fabench.run import plugins, registry
 from fabench.run.plugins import Plugin
-from fabench.run.settings import General, Trainer
+from fabench.run.settings import Cluster, General, Trainer
 from fabench.schedule.base import Schedule, WholeRunSchedule
 from fabench.schedule.constant import Constant
 from fabench.schema import UserError, no_optimizer, scalars
@@ -149,10 +149,12 @@ class Config:
         }
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting as plain containers: what config.yaml holds."""
+        """Every setting but the scheduler's as plain containers: what config.yaml holds."""
         chosen = {group: getattr(self, group) for group in GROUPS}
         groups = {g: dataclasses.asdict(option) for g, option in chosen.items() if option}
-        return {**groups, **dataclasses.asdict(self.general)}
+        general = dataclasses.asdict(self.general)
+        del general["cluster"]
+        return {**groups, **general}
 
     def science(self) -> dict[str, Any]:
         """The settings that decide the results."""
@@ -227,7 +229,8 @@ class Config:
 
 def parse(raw: dict[str, Any]) -> Config:
     """Check a composed configuration (plain containers). Raises UserError naming the key."""
-    before = {"schedule": {"name": "constant"}, "parallel": {"name": "serial"}}
+    neutral = {"schedule": "constant", "parallel": "serial", "cluster": "none"}
+    before = {group: {"name": name} for group, name in neutral.items()}
     raw = before | raw  # folders from before there were others
     raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
     named = raw.get("plugins")
@@ -243,7 +246,9 @@ def parse(raw: dict[str, Any]) -> Config:
     for group in GROUPS:
         if group != "optimizer" or not searches:
             _group(raw, group)
-    general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
+    cluster = registry.validated(Cluster, _group(raw, "cluster"), prefix="cluster.")
+    of_no_group = {key: value for key, value in raw.items() if key not in GROUPS}
+    general = registry.validated(General, of_no_group | {"cluster": cluster})
     task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k
@@ -290,7 +295,7 @@ def parse(raw: dict[str, Any]) -> Config:
         config = dataclasses.replace(config, model=model)
     if config.trainer.precision != "auto":
         return config
-    precision = fastest(device_of(config.trainer), config.layers())
+    precision = fastest(device_of(config), config.layers())
     trainer = dataclasses.replace(config.trainer, precision=precision)
     return dataclasses.replace(config, trainer=trainer)
 
@@ -303,18 +308,20 @@ def _group(raw: dict[str, Any], group: str) -> dict[str, Any]:
     return settings
 
 
-def device_of(trainer: Trainer) -> torch.device:
-    """Where a run trains; auto takes a GPU where there is one."""
-    use_gpu = trainer.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
+def device_of(config: Config) -> torch.device:
+    """Where a run trains; auto takes a GPU where there is one: in a job of Slurm if it asks."""
+    cluster = config.general.cluster
+    there = bool(cluster.gpus_per_node) if cluster.name == "slurm" else torch.cuda.is_available()
+    return torch.device("cuda" if there and config.trainer.device != "cpu" else "cpu")
 
 
 def resolve_device(config: Config) -> torch.device:
-    """The device that ``trainer.device`` names; auto takes a GPU where there is one."""
-    wanted = config.trainer.device
-    if wanted == "cuda" and not torch.cuda.is_available():
+    """The device that ``trainer.device`` names; auto takes a GPU where there is one. UserError if
+    it is not here, unless a job of Slurm is to find it elsewhere."""
+    wanted, here = config.trainer.device, config.general.cluster.name != "slurm"
+    if here and wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
-    device = device_of(config.trainer)
+    device = device_of(config)
     if config.trainer.precision == "tf32" and device.type == "cpu":
         raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
     return device

@@ -216,6 +216,7 @@ NOT_SCIENCE = [
     {"workers": 2},
     {"max_jobs": 5},
     {"plugins": ["named"]},  # and nothing chosen from it
+    {"cluster": "local"},
     {"trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping_strip": 2},
     {"trainer__curriculum_by": "variety"},
