@@ -40,7 +40,9 @@ def a_plugin_is_named_and_weights_are_there(monkeypatch, tmp_path):
 def composed(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [numbered_override(override, CONF) for override in overrides])
-    return OmegaConf.to_container(cfg, resolve=True)
+    raw = OmegaConf.to_container(cfg, resolve=True)
+    raw.pop("scale", None)  # numbers to which experiments refer
+    return raw
 
 
 # -- Composition -----------------------------------------------------------------------------
