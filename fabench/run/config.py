@@ -247,8 +247,8 @@ def parse(raw: dict[str, Any]) -> Config:
         if group != "optimizer" or not searches:
             _group(raw, group)
     cluster = registry.validated(Cluster, _group(raw, "cluster"), prefix="cluster.")
-    of_no_group = {key: value for key, value in raw.items() if key not in GROUPS}
-    general = registry.validated(General, of_no_group | {"cluster": cluster})
+    others = {k: v for k, v in raw.items() if k not in (*GROUPS, "scale")}  # to which others refer
+    general = registry.validated(General, others | {"cluster": cluster})
     task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k

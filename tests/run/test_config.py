@@ -15,7 +15,9 @@ from fabench.schema import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
 FOLDERS = [
-    folder for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "search"
+    folder
+    for folder in sorted(CONF.iterdir())
+    if folder.is_dir() and folder.name != "search"  # of fabench tune: test_tune.py
 ]
 OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted(d.glob("*.yaml"))]
 PARTNERS = {  # an option that not everything goes with, and one that does
@@ -42,9 +44,7 @@ def a_plugin_is_named_and_weights_are_there(monkeypatch, tmp_path):
 def composed(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [numbered_override(override, CONF) for override in overrides])
-    raw = OmegaConf.to_container(cfg, resolve=True)
-    raw.pop("scale", None)  # numbers to which experiments refer
-    return raw
+    return OmegaConf.to_container(cfg, resolve=True)
 
 
 # -- Composition -----------------------------------------------------------------------------
