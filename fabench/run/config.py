@@ -290,7 +290,7 @@ def parse(raw: dict[str, Any]) -> Config:
         raise UserError(f"trainer.frozen_layers={frozen}: the network has {n_layers} layers.")
     if not any(layer.trained for layer in config.layers()):
         raise UserError(f"trainer.frozen_layers={frozen} leaves no layer to train.")
-    if config.model.weights and config.model.weights_sha256 is None:
+    if config.model.weights is not None and config.model.weights_sha256 is None:
         model = dataclasses.replace(config.model, weights_sha256=digest(config.weights()))
         config = dataclasses.replace(config, model=model)
     if config.trainer.precision != "auto":
