@@ -312,16 +312,24 @@ def device_of(config: Config) -> torch.device:
     """Where a run trains; auto takes a GPU where there is one: in a job of Slurm if it asks."""
     cluster = config.general.cluster
     there = bool(cluster.gpus_per_node) if cluster.name == "slurm" else torch.cuda.is_available()
-    return torch.device("cuda" if there and config.trainer.device != "cpu" else "cpu")
+    wanted = config.trainer.device.replace("auto", "cuda")
+    return torch.device(wanted if there else "cpu")
 
 
 def resolve_device(config: Config) -> torch.device:
     """The device that ``trainer.device`` names; auto takes a GPU where there is one. UserError if
     it is not here, unless a job of Slurm is to find it elsewhere."""
     wanted, here = config.trainer.device, config.general.cluster.name != "slurm"
-    if here and wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
+    if here and wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"trainer.device={wanted}: no CUDA GPU is available; use trainer.device=cpu."
+        )
     device = device_of(config)
+    if here and (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise UserError(
+            f"trainer.device={wanted}: the last of the GPUs here is "
+            f"cuda:{torch.cuda.device_count() - 1}."
+        )
     if config.trainer.precision == "tf32" and device.type == "cpu":
         raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
     return device

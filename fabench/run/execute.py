@@ -220,7 +220,8 @@ def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
         key = (config.architecture(), shared, outcome.place, outcome.beginning is None, kernel)
         chunks = groups.setdefault(key, [[]])
         if config.general.cluster.name == "none":
-            memory = memory_of(resolve_device(config)) // (config.general.workers or 1)
+            share = math.ceil((config.general.workers or 1) / max(1, torch.cuda.device_count()))
+            memory = memory_of(resolve_device(config)) // share
             most = max(1, memory // row_bytes(config))
         else:
             most = math.ceil(networks / (config.general.cluster.array_parallelism or 1))
@@ -286,9 +287,13 @@ def _train(
     folders = [outcome.folder for outcome in group]
     # Small networks take one, in a process of their own or not, so that sums round alike.
     threads = 1 if _is_small(group[0].config) else torch.get_num_threads()
+    device = resolve_device(group[0].config)
     try:
         _go_on(group)
-        with threads_an_operation(threads):
+        with (
+            threads_an_operation(threads),
+            torch.cuda.device(device if device.type == "cuda" else -1),
+        ):
             training = Training(folders, command, keep_weights)
             lines = plan([o.config for o in group], training.population.n_parameters())
             reporter.introduce(len(group), lines)
