@@ -113,7 +113,7 @@ class RunFolder:
             if file.is_symlink():  # what it leads to is not ours to write
                 file.unlink()
             lock = filelock.FileLock(file)
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=0.1, poll_interval=0.02)  # fabench ls holds it for a moment
         except filelock.Timeout:
             raise UserError(
                 f"Another process is working on {self.path}: wait for it, or stop it."
