@@ -50,7 +50,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     owners = importlib.metadata.packages_distributions()
     needed = {name.lower() for module in foreign for name in owners[module]}
     extras = PROJECT["optional-dependencies"]
-    optional = [*extras["optuna"], *extras["bench"]]
+    optional = [*extras["optuna"], *extras["bench"], *extras["wandb"], extras["mlflow"][0]]
     declared = {Requirement(r).name.lower() for r in [*PROJECT["dependencies"], *optional]}
     assert needed == declared
 

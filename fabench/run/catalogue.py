@@ -23,7 +23,7 @@ import yaml
 from fabench.run.statistics import summarize
 from fabench.schema import UserError, nearest
 
-ASIDE = ("output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs")
+ASIDE = ("output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "logger")
 """Settings of a command, not of the run that it gave."""
 
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")

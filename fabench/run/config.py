@@ -138,7 +138,15 @@ class Config:
         """The settings that decide the results."""
         science = self.resolved()
         del science["k"]  # the task or the dataset has it
-        for key in ("output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs"):
+        for key in (
+            "output_dir",
+            "data_dir",
+            "overwrite",
+            "dry_run",
+            "workers",
+            "max_jobs",
+            "logger",
+        ):
             del science[key]
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]

@@ -21,6 +21,7 @@ from fabench.population.population import takes_threads
 from fabench.population.precision import flushed_denormals
 from fabench.run.config import Config, resolve_device
 from fabench.run.costs import check_memory, cost, memory_of, row_bytes, sizes
+from fabench.run.logger import base as logger
 from fabench.run.progress import plan, shown
 from fabench.run.store import RunFolder
 from fabench.run.workers import side_by_side
@@ -102,6 +103,7 @@ def find(config: Config) -> Outcome:
     outcome = Outcome(config, RunFolder(config))
     try:
         resolve_device(config)
+        logger.check(config)
         outcome.place = outcome.folder.place()
         if not outcome.finished:
             check_memory(config)
@@ -128,6 +130,7 @@ def execute(configs: Sequence[Config], command: str, keep_weights: bool = True) 
             if overwrite or (outcome.error is None and not outcome.finished):
                 try:
                     resolve_device(config)  # before there is a folder
+                    logger.check(config)
                     check_memory(config)
                     locks.enter_context(folder.locked())
                     if overwrite:

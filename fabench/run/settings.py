@@ -4,11 +4,19 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from fabench.population.order import Order
 from fabench.schema import STRICT, Count, NonNegative, Rate, WrongValue, short
+
+LoggerName = Literal["tensorboard", "mlflow", "wandb"]
+
+
+def _listed(value: object) -> object:
+    """A single word as a list of one."""
+    return [value] if isinstance(value, str) else value
+
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -78,6 +86,7 @@ class General:
     dry_run: bool
     workers: Count | None = None
     max_jobs: Count = 10_000
+    logger: Annotated[list[LoggerName], BeforeValidator(_listed)] = Field(default_factory=list)
 
     def __post_init__(self) -> None:
         if len(set(self.seed)) < len(self.seed):
