@@ -20,7 +20,7 @@ def test_readme_has_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command, workdir, monkeypatch, capsys):
+def test_command(command, workdir, monkeypatch, capsys, put_run):
     args = shlex.split(command, comments=True)[1:]
     if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
         args += ["debug=smoke", "trainer.train_examples=128", "trainer.epochs=2"]
@@ -29,6 +29,9 @@ def test_command(command, workdir, monkeypatch, capsys):
         args += [] if own else ["dataset=digits"]
         args += ["model.depth=10", "model.width=1"] if "model=wide_resnet" in args else []
         args += ["tune.trials=6"] if args[0] == "tune" else []
+        args = [arg for arg in args if not arg.startswith("logger=")]  # see test_loggers.py
+    elif args[0] == "report":
+        put_run(k=3)
     elif args[0] == "data":
         monkeypatch.setattr("fabench.command.data.fetch", lambda name: registry.build(
             "dataset", {"name": name}).status())  # fmt: skip

@@ -23,6 +23,7 @@ usage: fabench VERB ...
   figures [NAME]    compute what is missing and draw; figures --list names them
   ls [FILTERS]      the runs that are here; show, compare, rm: fabench ls --help
   watch             those that are at work
+  report [RUNS]     one page of them, or of an experiment: report.html
   bench             speed, side by side with other ways to train
   list [GROUP]      the groups of settings and their options
   data [DATASET]    the datasets that are here; with a name, fetch it
@@ -70,6 +71,15 @@ usage: fabench ls|watch|rm|show|compare [FILTER or RUN ...]
 show has all of one RUN; compare of two: settings that differ, and metrics,
 paired over common seeds. A RUN is a folder, or a part of its name, as the hash
 in ls. output_dir=DIR says where runs lie.
+"""
+REPORT_HELP = """\
+usage: fabench report [EXPERIMENT [OVERRIDE ...] | RUN or FILTER ...] [-o FILE]
+
+  fabench report fig_3_1 -o fig_3_1.html   an experiment's runs
+  fabench report learning_rule=bp,dfa k=1  or those that fit
+
+The page needs no other file: settings, results with paired tests, curves that a
+click hides, classes, failures, commands, versions.
 """
 
 
@@ -201,6 +211,13 @@ def watch(args: list[str]) -> int:
     return watch(args)
 
 
+def report(args: list[str]) -> int:
+    """``fabench report``: a page of runs."""
+    from fabench.command.report import report
+
+    return report(args, conf_dir())
+
+
 def complete(args: list[str]) -> int:
     """Shell completion: Hydra's, with the verb taken out of the command line."""
     from fabench.command.overrides import numbered_override
@@ -296,13 +313,14 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "compare": compare,
     "rm": rm,
     "watch": watch,
+    "report": report,
     "bench": bench,
     "list": list_options,
     "data": data,
     "env": env,
 }
 
-HELPS = {"data": DATA_HELP, "figures": FIGURES_HELP} | dict.fromkeys(
+HELPS = {"data": DATA_HELP, "figures": FIGURES_HELP, "report": REPORT_HELP} | dict.fromkeys(
     ("ls", "show", "compare", "rm", "watch"), RUNS_HELP
 )
 """Of verbs whose arguments Hydra does not see."""

@@ -34,12 +34,11 @@ def _usual(settings: Mapping[str, Any], conf: Path) -> tuple[list[str], dict[str
     """The options that are not the defaults, and all settings as they are with these."""
     with composing(conf):
         usual = flat(plain(compose("config")))
-        chosen = [
-            key for key in groups(conf) if key in settings and usual.get(key) != settings[key]
-        ]
-        options = [f"{key}={written(settings[key])}" for key in chosen]
-        named = [checked(option, conf) for option in options]
-        return options, flat(plain(compose("config", named)))
+        options = set(groups(conf))
+        chosen = [key for key in settings if key in options and usual.get(key) != settings[key]]
+        words = [f"{key}={written(settings[key])}" for key in chosen]
+        named = [checked(word, conf) for word in words]
+        return words, flat(plain(compose("config", named)))
 
 
 def written(value: Any) -> str:

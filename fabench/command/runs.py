@@ -80,10 +80,11 @@ def compare(args: Sequence[str]) -> int:
         settings.add_row(key, *(str(side.get(key, "-")) for side in (first, second)))
     console.print(settings if keys else "All settings are equal.")
     metrics = Table("metric", *(entry.identity for entry in runs), "difference", "p")
-    a, b = (entry.summary["final"] for entry in runs)
+    one, other = (entry.summary for entry in runs)
+    a, b = one["final"], other["final"]
     for name, (title, text) in METRICS.items():
         if name in a and name in b:
-            differences = paired(a[name], b[name])
+            differences = paired(one, other, name)
             s = summarize(differences)
             shown = interval({"mean": s.mean, "ci95": [s.low]}, text)
             p = significant(paired_p(differences))
@@ -97,13 +98,15 @@ def compare(args: Sequence[str]) -> int:
     return 0
 
 
-def paired(a: dict[str, Any], b: dict[str, Any]) -> list[float]:
-    """Of a metric's statistics in two runs: the second minus the first, of every seed that both
-    have, and that has not diverged in either."""
-    first, second = (
-        {seed: v for seed, v in side["per_seed"].items() if v is not None} for side in (a, b)
+def paired(first: dict[str, Any], second: dict[str, Any], name: str) -> list[float]:
+    """Of a metric in the summaries of two runs: the second minus the first, of every seed that both
+    have and that has diverged in neither."""
+    a, b = (
+        {s: v for s, v in of["final"][name]["per_seed"].items() if s not in of["diverged"]}
+        for of in (first, second)
     )
-    return [second[seed] - first[seed] for seed in first if seed in second]
+    pairs = ((a[seed], b[seed]) for seed in a if seed in b)
+    return [y - x for x, y in pairs if x is not None and y is not None]
 
 
 def rm(args: Sequence[str]) -> int:

@@ -69,7 +69,7 @@ def test_a_verbs_help_is_short_and_shows_commands(fabench, verb, flag):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_in_a_help_works(fabench, monkeypatch, command):
+def test_a_command_in_a_help_works(fabench, monkeypatch, put_run, command):
     monkeypatch.setattr("fabench.command.data.fetch", lambda name: registry.build(
         "dataset", {"name": name}).status())  # fmt: skip
     monkeypatch.setattr(figures, "_multiply_adds_per_second", lambda config: 1e9)
@@ -77,6 +77,9 @@ def test_a_command_in_a_help_works(fabench, monkeypatch, command):
     monkeypatch.setattr(figures, "recipes", lambda: small)  # composed within seconds
     monkeypatch.setattr("fabench.command.tune.run_search", lambda *args: print("tuned"))
     args = command.split()[1:]
+    if args[0] == "report":
+        put_run(k=1)
+        args = [arg for arg in args if arg != "fig_3_1"]  # whose runs are not there
     if args[0] in ("run", "figures") and not {"--help", "--list", "--cfg"} & set(args):
         args.append("dry_run=true")
     code, out, err = fabench(*args)
@@ -197,6 +200,8 @@ WRONG_REQUESTS = {
     "no run": (["show", "nosuch"], ["nosuch", "fabench ls"]),
     "show without a run": (["show"], ["one run"]),
     "one run to compare": (["compare", "nosuch"], ["2 different runs"]),
+    "a report without runs": (["report", "learning_rule=bp"], ["None of these runs"]),
+    "a report into nothing": (["report", "-o"], ["-o report.html"]),
     "nothing to remove": (["rm", "--yes"], ["filters", "rm status=interrupted"]),
     "a shell's question": (["run", "-sc", "query=bash", "k=1"], ["query=", "COMP_LINE"]),
     "a shell's later question": (["tune", "k=1", "-sc", "query=bash"], ["query=", "COMP_LINE"]),

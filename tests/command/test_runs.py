@@ -119,6 +119,15 @@ def test_compare_pairs_common_seeds(fabench, two):
     assert p == pytest.approx(ttest_rel(b, a).pvalue, rel=0.01)
 
 
+def test_a_seed_that_has_diverged_is_in_no_pair():
+    def summary(diverged, **values):
+        return {"diverged": diverged, "final": {"test_loss": {"per_seed": values}}}
+
+    first = summary({"2": 1}, **{"0": 1.0, "1": 2.0, "2": 3.0, "3": None})
+    second = summary({}, **{"1": 5.0, "2": 9.0, "3": 9.0, "4": 9.0})
+    assert runs.paired(first, second, "test_loss") == [3.0]
+
+
 def _numbers(row):
     mean, half = row[2].split(" ± ")
     return mean, float(mean) - float(half), float(mean) + float(half), row[3]

@@ -2,8 +2,8 @@
 output folder; ``mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db``. MLflow's own telemetry
 is off, unless $MLFLOW_DISABLE_TELEMETRY says otherwise.
 
-The experiment is $MLFLOW_EXPERIMENT_NAME, else fabench. A run goes on where its last epoch is: of an
-epoch that is measured again after a kill it keeps the first times.
+The experiment is $MLFLOW_EXPERIMENT_NAME, else fabench. A run goes on where its last epoch is, and
+keeps the first times of an epoch that is measured again after a kill.
 """
 
 import logging
