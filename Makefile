@@ -33,24 +33,28 @@ tuned-long: .venv/installed
 	$(TUNE) experiment=fig_3_2 optimizer=sgd,rmsprop
 
 tuned-clusters-sgd: .venv/installed
-	$(TUNE) dataset=clusters trainer=full_batch seed=ten learning_rule=bp,dfa,relu_features optimizer=sgd optimizer.lr=0.5 tune.span=30
+	$(TUNE) dataset=clusters trainer=full_batch learning_rule=bp,dfa,relu_features optimizer=sgd optimizer.lr=0.5 tune.span=30
 
 tuned-clusters-rmsprop: .venv/installed
-	$(TUNE) dataset=clusters trainer=full_batch seed=ten learning_rule=bp,dfa,relu_features optimizer=rmsprop optimizer.lr=0.002 tune.span=30
+	$(TUNE) dataset=clusters trainer=full_batch learning_rule=bp,dfa,relu_features optimizer=rmsprop optimizer.lr=0.002 tune.span=30
 
 tuned-bits: .venv/installed
 	$(TUNE) dataset=sparse_parity dataset.n=40 model.bias=true learning_rule=bp,dfa,ntk,relu_features optimizer=sgd optimizer.lr=0.3
 
 # One thread a worker: two workers with two threads each would wait for each other.
-test test-full fuzz: export OMP_NUM_THREADS = 1
+test test-full test-slurm fuzz: export OMP_NUM_THREADS = 1
 # Tests start many processes: bytecode is kept, whatever the environment says.
-test test-full fuzz: export PYTHONDONTWRITEBYTECODE =
+test test-full test-slurm fuzz: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/installed-test  ## run the test suite
 	$(BIN)/python -m pytest -q -n 2
 
 test-full: .venv/installed-test  ## run the suite with the slow tests
 	$(BIN)/python -m pytest -q -n 2 -m ''
+
+test-slurm: .venv/installed-test  ## run what needs a Slurm; on Debian, as root, start one
+	tests/slurm/start
+	$(BIN)/python -m pytest -q -m '' tests/slurm
 
 fuzz: .venv/installed-test  ## 5,000 random command lines, 2,000 trainings, 500 damaged run folders
 	FUZZ=1 $(BIN)/python -m pytest -q -n 3 tests/fuzz
@@ -74,5 +78,5 @@ clean:  ## remove .venv and caches; results stay
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[test]'
 	touch $@ .venv/installed
 
-.PHONY: help run figures tuned test test-full fuzz lint clean
+.PHONY: help run figures tuned test test-full test-slurm fuzz lint clean
 .PHONY: $(TUNED)

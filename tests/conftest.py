@@ -14,16 +14,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
+from tiny import TINY as TINY_RUN
 
+from fabench.command import cli
 from fabench.command.overrides import numbered_override
 from fabench.dataset.base.images import Images
+from fabench.dataset.digits import Digits
 from fabench.model.layer.network import Layer
-from fabench.run import environment
+from fabench.run import environment, plugins
 from fabench.run.config import parse
 from fabench.run.store import RunFolder
 from fabench.schema import UserError
@@ -192,6 +196,47 @@ def make_images():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def own_data(tmp_path_factory):
+    """A user's own data by the dataset that takes them: digits as an .npz file, 12 coloured images
+    of three classes in train/ and test/."""
+    folder = tmp_path_factory.mktemp("own")
+    images = Digits("digits").load()
+    arrays = {
+        f"{split}_{of}": getattr(images, f"{split}_{name}").numpy()
+        for split in ("train", "test")
+        for of, name in (("x", "images"), ("y", "labels"))
+    }
+    np.savez(folder / "x.npz", **arrays, x=arrays["test_x"])  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 7, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        split = "train" if number < 9 else "test"
+        file = folder / "images" / split / "abc"[number % 3] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(file)
+    return {"arrays": folder / "x.npz", "folder": folder / "images"}
+
+
+@pytest.fixture
+def with_own_things(workdir, own_data, tmp_path):
+    """Of a command's arguments: make my_package, x.npz, images and outputs/runs/NAME (its name put
+    in), as far as they ask for them."""
+
+    def prepare(args):
+        for name, path in (("x.npz", own_data["arrays"]), ("images", own_data["folder"])):
+            (tmp_path / name).symlink_to(path)
+        if "plugins=[my_package]" in args:
+            assert cli.main(["new", "learning_rule", "my_rule"]) == 0
+        if "outputs/runs/NAME" not in args:
+            return args
+        assert cli.main(["run", *TINY_RUN, "k=1", "seed=[0,1]"]) == 0
+        [run] = (tmp_path / "outputs/runs").iterdir()
+        return [str(run) if arg == "outputs/runs/NAME" else arg for arg in args]
+
+    yield prepare
+    plugins.USED.clear()
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from fabench.command import cli
-from fabench.command.search.base import PointScore
-from fabench.run.config import parse
+from fabench.command.search.base.method import PointScore
 from fabench.run.statistics import summarize
 
 ROOT = Path(__file__).parents[1]
@@ -108,10 +107,10 @@ def test_make_tuned_chooses_every_rate_of_the_figures(make, stamps, monkeypatch,
     """Each of its searches is a valid request, and together they write the files in conf/tuned."""
     found = []
 
-    def note(raw, search, name, command, conf):
-        raw["trainer"]["evaluate_on"] = search.split
-        assert parse(raw).seeds in ([0, 1, 2], list(range(10)))
-        assert (search.method, search.points, search.save) == ("grid", 7, True)
+    def note(subject, search, name, command, conf):
+        subject.raw["trainer"]["evaluate_on"] = subject.tuning.split
+        assert subject.config.seeds == [100, 101, 102, 103, 104]
+        assert (search.name, search.points, subject.tuning.save) == ("grid", 7, True)
         found.append(name)
         return PointScore({"optimizer.lr": 1.0}, summarize([0.5]), 0)
 

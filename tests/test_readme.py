@@ -20,16 +20,22 @@ def test_readme_has_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command, workdir, monkeypatch, capsys, put_run):
-    args = shlex.split(command, comments=True)[1:]
+def test_command(command, with_own_things, monkeypatch, capsys, put_run):
+    args = with_own_things(shlex.split(command, comments=True)[1:])
     if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
         args += ["debug=smoke", "trainer.train_examples=128", "trainer.epochs=2"]
         args += ["dry_run=true"] if "workers=2" in args else []  # see test_workers.py
         own = {"experiment=encoder_contrastive_hebbian", "dataset=shapes"} & set(args)
+        own |= {"dataset=arrays", "dataset=folder"} & set(args)
         args += [] if own else ["dataset=digits"]
         args += ["model.depth=10", "model.width=1"] if "model=wide_resnet" in args else []
-        args += ["tune.trials=6"] if args[0] == "tune" else []
         args = [arg for arg in args if not arg.startswith("logger=")]  # see test_loggers.py
+        searches = "search=gaussian_process" in args
+        args += ["search.trials=4", "search.random_points=2"] if searches else []
+        evolves = "search=evolution" in args
+        args += (
+            ["search.trials=3", "search.random_formulas=2", "search.rates=[1]"] if evolves else []
+        )
     elif args[0] == "report":
         put_run(k=3)
     elif args[0] == "data":

@@ -27,6 +27,9 @@ usage: fabench VERB ...
   bench             speed, side by side with other ways to train
   list [GROUP]      the groups of settings and their options
   data [DATASET]    the datasets that are here; with a name, fetch it
+  export RUN        trained weights in a file: --to model.safetensors
+  predict RUN DATA  what a run says of images, or of an array x in an .npz file
+  new GROUP NAME    files of a rule, an optimizer or a dataset of your own
   env               versions, hardware, commit: what a manifest records
   --version         print the version
   --help            print this
@@ -56,6 +59,7 @@ usage: fabench figures [NAME ...] [OVERRIDES]
   fabench figures fig_3_1 table_parity  train what is missing, then draw
   fabench figures fig_3_1 seed=ten      with another setting
   fabench figures all                   those without [not in all] in the list
+  fabench figures fig_3_1 --from-data   drawn again from outputs/data, without any run
 
 They go to outputs/figures and outputs/tables.
 """
@@ -80,6 +84,39 @@ usage: fabench report [EXPERIMENT [OVERRIDE ...] | RUN or FILTER ...] [-o FILE]
 
 The page needs no other file: settings, results with paired tests, curves that a
 click hides, classes, failures, commands, versions.
+"""
+
+
+EXPORT_HELP = """\
+usage: fabench export RUN --to FILE [--seed SEED] [plugins=[...]]
+
+  fabench export outputs/runs/NAME --to model.safetensors   all weights, by name
+  fabench export outputs/runs/NAME --to model.pt2 --seed 1  a program of torch
+
+In Python, fabench.load("outputs/runs/NAME", seed=1) is a torch.nn.Module. Both
+take items as the dataset has them (pixels), k side by side, and answer the
+outputs before softmax or sigmoid, in float32.
+"""
+
+PREDICT_HELP = """\
+usage: fabench predict RUN DATA [--to FILE] [--seed SEED] [plugins=[...]]
+
+  fabench predict outputs/runs/NAME images            every image in a folder
+  fabench predict outputs/runs/NAME x.npz --to p.csv  an array x [N, ...]
+
+It prints CSV: a line for each example, a probability for each class (of
+regression, values).
+"""
+
+NEW_HELP = """\
+usage: fabench new GROUP NAME [PACKAGE]
+
+  fabench new learning_rule my_rule             into the folder my_package
+  fabench new optimizer my_step here/my_things  into another package
+  fabench new dataset my_data
+
+It writes a module, its YAML and a test that passes, and says how to run them.
+A package has no need of fabench's source: plugins=[my_package] names it.
 """
 
 
@@ -304,6 +341,27 @@ def env(args: list[str]) -> int:
     return 0
 
 
+def new(args: list[str]) -> int:
+    """``fabench new``: the files of a new option."""
+    from fabench.command.new import new
+
+    return new(args)
+
+
+def export(args: list[str]) -> int:
+    """``fabench export``: weights out of a run."""
+    from fabench.command.export import export_run
+
+    return export_run(args)
+
+
+def predict(args: list[str]) -> int:
+    """``fabench predict``: a run's answers."""
+    from fabench.command.export import predict
+
+    return predict(args)
+
+
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "tune": tune,
@@ -317,10 +375,18 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "bench": bench,
     "list": list_options,
     "data": data,
+    "export": export,
+    "predict": predict,
+    "new": new,
     "env": env,
 }
 
-HELPS = {"data": DATA_HELP, "figures": FIGURES_HELP, "report": REPORT_HELP} | dict.fromkeys(
-    ("ls", "show", "compare", "rm", "watch"), RUNS_HELP
-)
+HELPS = {
+    "data": DATA_HELP,
+    "figures": FIGURES_HELP,
+    "export": EXPORT_HELP,
+    "predict": PREDICT_HELP,
+    "new": NEW_HELP,
+    "report": REPORT_HELP,
+} | dict.fromkeys(("ls", "show", "compare", "rm", "watch"), RUNS_HELP)
 """Of verbs whose arguments Hydra does not see."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fabench.dataset.base.given import GivenDataset
 from fabench.dataset.base.images import ImageDataset, Status
 from fabench.run import registry
 from fabench.run.interruption import something_to_tidy_up
@@ -10,11 +11,11 @@ from fabench.schema import UserError
 
 def report(data_dir: str | None = None) -> list[Status]:
     """Every image dataset's status, by name; nothing is fetched. UserError: no such data_dir."""
-    names = registry.names("dataset")
+    found = {name: registry.find("dataset", name) for name in registry.names("dataset")}
     return [
         _dataset(name).status(data_dir)
-        for name in names
-        if issubclass(registry.find("dataset", name), ImageDataset)
+        for name, cls in found.items()
+        if issubclass(cls, ImageDataset) and not issubclass(cls, GivenDataset)
     ]
 
 
@@ -34,5 +35,7 @@ def _dataset(name: str) -> ImageDataset:
     found = registry.find("dataset", name)
     if not issubclass(found, ImageDataset):
         raise UserError(f"dataset={name} is drawn from the seed: there is nothing to fetch.")
+    if issubclass(found, GivenDataset):
+        raise UserError(f"dataset={name} is your own, at dataset.path: there is nothing to fetch.")
     dataset: ImageDataset = registry.build("dataset", {"name": name})
     return dataset

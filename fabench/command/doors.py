@@ -20,14 +20,19 @@ from unittest.mock import patch
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fabench.command.overrides import PATHS, check_number_of_jobs, checked, groups, tuned_names
+from fabench.run import plugins
 from fabench.schema import UserError, short
+
+USERS = ("command-line", "plugin")
+"""Who provides options that are not fabench's: --config-dir, and plugins in their folder conf."""
 
 MOST_NODES, MOST_LEVELS, MOST_BYTES = 10_000, 50, 2**20
 """Of a user's file, aliases written out."""
@@ -66,6 +71,26 @@ class Repository(ConfigRepository):
         super().__init__(config_search_path)
         self.loaded: dict[str, ConfigResult] = {}
 
+    def initialize_sources(self, config_search_path: Any) -> None:
+        super().initialize_sources(config_search_path)
+        for plugin in plugins.USED.values():
+            self._add(plugin)
+
+    def _add(self, plugin: plugins.Plugin) -> None:
+        """The options in a plugin's folder conf, before Hydra's schemas, which stand last."""
+        self.sources.insert(-1, FileConfigSource("plugin", f"file://{plugin.folder / 'conf'}"))
+
+    def _find_object_source(
+        self, config_path: str, object_type: ObjectType | None
+    ) -> ConfigSource | None:
+        found = super()._find_object_source(config_path, object_type)
+        if found is None and object_type == ObjectType.CONFIG:
+            plugin = plugins.use_installed(*config_path.rpartition("/")[::2])
+            if plugin is not None:
+                self._add(plugin)
+                found = super()._find_object_source(config_path, object_type)
+        return found
+
     def __deepcopy__(self, memo: Any) -> "Repository":
         return copy(self)  # Hydra composes every job with a copy
 
@@ -78,7 +103,7 @@ class Repository(ConfigRepository):
         if ({"", ".", ".."} & set(parts) and name) or name.endswith((".yaml", ".yml")):
             raise UserError(f"{group}={name} is no option's name: fabench list {group} has them.")
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        if source is not None and source.provider == "command-line":
+        if source is not None and source.provider in USERS:
             check_file(Path(source.path, f"{config_path}.yaml"))
         result = super().load_config(config_path)
         if result is not None:
@@ -153,7 +178,7 @@ class Loader(ConfigLoaderImpl):
     def _may_have_mode(self, overrides: list[str]) -> bool:
         """Whether hydra.mode may be set: if not, nothing is composed to see it. Of fabench's own
         files experiments have it; where Hydra finds none, flags decide."""
-        users = any(source.provider == "command-line" for source in self.get_sources())
+        users = any(source.provider in USERS for source in self.get_sources())
         return users or any(re.search(r"experiment|hydra\.mode", o) for o in overrides)
 
     def _check_tuned(self, choices: Mapping[str, Any]) -> None:
@@ -175,7 +200,7 @@ class Loader(ConfigLoaderImpl):
 
     def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
         result = super()._load_single_config(default, repo)
-        path, users = str(default.config_path), result.provider == "command-line"
+        path, users = str(default.config_path), result.provider in USERS
         where = str(Path(result.path.removeprefix("file://"), path)) + ".yaml" if users else path
         group, _, _ = path.partition("/")
         if result.provider == "main" and group == path and not default.package:
@@ -187,6 +212,10 @@ class Loader(ConfigLoaderImpl):
         if group not in groups(self.conf):
             raise UserError(f"{where}: {group} is no group of fabench; see fabench list.")
         settings = OmegaConf.to_container(result.config)
+        if users and isinstance(settings, dict) and "plugins" in settings:
+            raise UserError(
+                f"{where} sets plugins: they are code, and only the command line can name them."
+            )
         hydra = settings.get("hydra") if isinstance(settings, dict) else None
         for key in _keys(hydra):
             if not re.fullmatch(r"hydra\.mode|hydra\.sweeper\.params(\..+)?", key):

@@ -1,12 +1,12 @@
 """``fabench figures``: compute what a figure or table needs and is missing, then draw it.
 
 A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps in conf/experiment
-whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their
-dataframe: the rows of every metrics.csv and, beside the metrics, the columns learning_rule,
-optimizer, parallel, dataset, init_of_B, k and folder, and every other setting of the rule,
-optimizer, scheme, dataset, task, model and trainer under its own name (gamma, lr, p, weight_scale,
-epochs, ...; a list as text: 800-800). Intervals are those of the mean over seeds, unless the recipe
-says so: INTERVAL.
+whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their dataframe
+(figure/data.py), or from what the recipe's ``data`` makes of that. Intervals are those of the mean
+over seeds, unless the recipe says so: INTERVAL.
+
+What it is made from is kept as outputs/data/<name>.csv, and ``--from-data`` makes it from that file
+alone, but for recipes that need more of the runs than their metrics: FROM_RUNS says what.
 """
 
 import functools
@@ -28,14 +28,16 @@ from rich.table import Table
 
 from fabench.command.bench.measure import alternate, repeated
 from fabench.command.hydra_app import composing, plain
-from fabench.command.overrides import check_number_of_jobs, checked
+from fabench.command.overrides import check_number_of_jobs, checked, plugin_names
 from fabench.figure import recipe, style
+from fabench.figure.data import dataframe, kept, read
 from fabench.figure.table import markdown
 from fabench.population.precision import NumberFormat
-from fabench.run import environment
+from fabench.run import environment, plugins
+from fabench.run.cluster import carry_out
 from fabench.run.config import Config, parse, resolve_device
 from fabench.run.costs import multiply_adds
-from fabench.run.execute import execute, find, populations
+from fabench.run.execute import find, populations
 from fabench.run.progress import console
 from fabench.run.store import RunFolder, now, write_json, write_text
 from fabench.schema import RunFailed, UserError, nearest
@@ -43,8 +45,7 @@ from fabench.schema import RunFailed, UserError, nearest
 INTERVAL = "Student-t 95 % interval of the mean over seeds"
 """What a recipe's intervals are, if it does not say otherwise."""
 
-SETTINGS = ("parallel", "learning_rule", "optimizer", "dataset", "task", "model", "trainer")
-"""The groups whose settings are columns; where names meet (momentum), the later group's."""
+FROM_DATA = "--from-data"
 
 PRODUCTS = 0.5
 """The part of a plan's time that matrix products take, roughly."""
@@ -70,8 +71,9 @@ def figures(args: Sequence[str], conf: Path) -> int:
             mark = " [not in all]" if hasattr(module, "ON_REQUEST") else ""
             console.print(f"{name:<{width}} {title}{mark}", soft_wrap=True)
         return 0
+    from_data = FROM_DATA in args
     overrides = [arg for arg in args if "=" in arg]
-    names = [arg for arg in args if "=" not in arg] or ["all"]
+    names = [arg for arg in args if "=" not in arg and arg != FROM_DATA] or ["all"]
     for override in overrides:
         if override.split("=")[0].strip("+~") == "experiment":
             raise UserError(f"{override}: a figure's experiments are its own; fabench run has it.")
@@ -80,6 +82,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
     for name in names:
         if name not in known:
             raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
+    plugins.use(plugin_names(overrides))
     composed = functools.cache(lambda experiment: _configs([experiment], overrides, conf))
     needed = {
         name: _distinct(c for experiment in known[name].EXPERIMENTS for c in composed(experiment))
@@ -87,17 +90,27 @@ def figures(args: Sequence[str], conf: Path) -> int:
     }
     every = [config for configs in needed.values() for config in configs]
     first = every[0] if every else composed("")[0]  # a recipe may need no runs
-    _show_plan(needed)
+    if not from_data:
+        _show_plan(needed)
     if first.general.dry_run:
         return 0
-    errors = {o.config.identity(): o.error for o in execute(every, command) if o.error}
+    errors = {}
+    if not from_data:
+        errors = {o.config.identity(): o.error for o in carry_out(every, command) if o.error}
     failed = 0
     for name, configs in needed.items():
         try:
             for c in configs:
                 if c.identity() in errors:
                     raise errors[c.identity()]
-            for path in make(name, known[name], configs, first, command):
+            experiments = {  # the first that has the run
+                c.identity(): experiment
+                for experiment in reversed(known[name].EXPERIMENTS)
+                for c in composed(experiment)
+            }
+            runs = None if from_data else dataframe(configs, experiments)
+            frame = _data(name, known[name], first, runs)
+            for path in make(name, known[name], frame, first, command):
                 console.print(f"{name}: {path}", soft_wrap=True)
         except (UserError, RunFailed) as error:
             console.print(f"{name}: not made: {error}", soft_wrap=True)
@@ -178,47 +191,38 @@ def _multiply_adds_per_second(config: Config) -> float:
 # -- The figures -----------------------------------------------------------------------------
 
 
-def dataframe(configs: Sequence[Config]) -> pd.DataFrame:
-    """The metrics of all runs, one under the other, with their settings."""
-    if not configs:
-        return pd.DataFrame({"seed": []})
-    parts = []
-    for config in configs:
-        folder, resolved = RunFolder(config), config.resolved()
-        settings = {
-            key: "-".join(map(str, value)) if isinstance(value, list) else value
-            for group in SETTINGS
-            for key, value in resolved.get(group, {}).items()
-            if key != "name" and value is not None
-        }
-        settings |= {
-            "k": config.general.k,
-            "learning_rule": config.learning_rule.name,
-            "optimizer": config.optimizer.name if config.optimizer else None,
-            "parallel": config.parallel.name,
-            "dataset": config.dataset.name,
-            "init_of_B": config.init_of_B.name if config.has_feedback else None,
-            "folder": str(folder.path),
-        }
-        metrics = folder.metrics()
-        parts.append(pd.concat([metrics, pd.DataFrame(settings, index=metrics.index)], axis=1))
-    frame = pd.concat(parts, ignore_index=True)
-    frame.attrs["data_dir"] = configs[0].general.data_dir
+def _data(
+    name: str, module: ModuleType, any_run: Config, frame: pd.DataFrame | None
+) -> pd.DataFrame:
+    """What the recipe draws from: of these runs, which is kept; None: what was kept.
+
+    ``any_run`` says where files are. Raises UserError if there is none.
+    """
+    file = Path(any_run.general.output_dir) / "data" / f"{name}.csv"
+    if not module.EXPERIMENTS:
+        frame = dataframe([])
+    elif frame is not None:
+        frame = kept(module.data(frame) if hasattr(module, "data") else frame, file)
+    elif hasattr(module, "FROM_RUNS"):
+        raise UserError(f"it needs {module.FROM_RUNS} of its runs: leave {FROM_DATA} out.")
+    else:
+        frame = read(file)
+    frame.attrs["data_dir"] = any_run.general.data_dir
+    frame.attrs["output_dir"] = any_run.general.output_dir
     return frame
 
 
 def make(
-    name: str, module: ModuleType, configs: Sequence[Config], any_run: Config, command: str
+    name: str, module: ModuleType, frame: pd.DataFrame, any_run: Config, command: str
 ) -> list[Path]:
     """Draw or tabulate, and write the files with their caption data. Returns their paths.
 
-    ``configs``: the runs that it needs; ``any_run`` says where files go, and what computes.
+    ``any_run`` says where files go, and what computes.
     """
-    frame = dataframe(configs)
     caption = {
         "Title": (module.__doc__ or "").splitlines()[0],
         "command": command,
-        "runs": [RunFolder(config).path.name for config in configs],
+        "runs": [Path(folder).name for folder in frame.get("folder", frame.seed).unique()],
         "seeds": sorted(set(frame.seed.tolist())),
         "interval": getattr(module, "INTERVAL", INTERVAL),
         "commit": environment.commit(),

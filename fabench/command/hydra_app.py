@@ -31,7 +31,8 @@ from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fabench.command.doors import closed
-from fabench.command.overrides import NUMBERED, checked
+from fabench.command.overrides import NUMBERED, checked, plugin_names
+from fabench.run import plugins
 from fabench.schema import UserError, no_optimizer, refused, short
 
 MOST_INTERPOLATIONS = 20
@@ -49,10 +50,13 @@ class JobRunner(ABC):
         self.command, self.mailbox, self.process = command, mailbox, os.getpid()
         self.results: list[Any] = []
         self.crash: Exception | None = None
+        self.plugins: list[str] = []
 
     def __call__(self, cfg: DictConfig) -> None:
         """Do one job."""
         try:
+            if os.getpid() != self.process:
+                plugins.use(self.plugins)
             self.results.append(self.job(cfg))
         except Exception as error:
             self.crash = self.crash or error
@@ -82,7 +86,8 @@ class JobRunner(ABC):
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A composed configuration as plain containers, without Hydra's own part. Raises UserError."""
+    """A composed configuration as plain containers, without Hydra's own part and the scale's
+    numbers, to which experiments refer. Raises UserError."""
     with refusals():
         raw = OmegaConf.to_container(cfg, resolve=False)
         assert isinstance(raw, dict)
@@ -91,7 +96,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
             raise UserError(f"More than {MOST_INTERPOLATIONS} interpolations are no configuration.")
         raw = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items() if key != "hydra"}
+    return {str(key): value for key, value in raw.items() if key not in ("hydra", "scale")}
 
 
 @contextmanager
@@ -124,6 +129,8 @@ def application(
         try:
             with closed(task.check), _hydra_as_we_like_it(program), ExitStack() as stack:
                 arguments, asks = (args, True) if completes else _arguments(args, conf)
+                task.plugins = plugin_names(arguments)
+                plugins.use(task.plugins)
                 if asks:
                     stack.enter_context(_own_log())
                     stack.enter_context(_one_sentence())

@@ -35,6 +35,10 @@ MOST_NUMBERS = 10_000
 PATHS = ("output_dir", "data_dir")
 """Settings that name a folder; ``~`` is the user's home."""
 
+TEXTS = ("learning_rule.formula",)
+"""Settings whose text has a grammar of its own: where Hydra cannot read it, it is taken as it is
+written."""
+
 REMOVABLE = ("tuned", "debug")
 """Groups that a command may leave out: ``~tuned``."""
 
@@ -48,10 +52,13 @@ HYDRA = re.compile(r"hydra/launcher|hydra\.mode|hydra\.launcher\.\w+|hydra\.swee
 def checked(arg: str, conf: Path) -> str:
     """An override as Hydra can take it. Raises UserError naming it if fabench does not."""
     key, _, text = arg.partition("=")
-    if key in PATHS and re.fullmatch(r"~[^,]*", text):  # in Hydra's grammar ~ means removal
+    path = key in PATHS and re.fullmatch(r"~[^,]*", text)  # in Hydra's grammar ~ means removal
+    if path or (key in TEXTS and not _is_hydras(arg)):
         arg = f"{key}={QuotedString(text, Quote.single).with_quotes()}"
     override = _parsed(arg)
     key = override.key_or_group
+    if key == "tune.method":
+        raise UserError(f"{short(arg)}: tune.method= is now search=, search=optuna, say.")
     if not re.match(r"\w", key):
         raise UserError(f"{arg} names no setting: write key=value.")
     if re.search(r"\b_target_\b", arg):  # the word: difference_target_propagation is a rule
@@ -73,6 +80,18 @@ def checked(arg: str, conf: Path) -> str:
     return numbered_override(arg, conf)
 
 
+def plugin_names(overrides: Sequence[str]) -> list[str]:
+    """The packages that a command line names by ``plugins=[my_package]``. Raises UserError."""
+    names: list[str] = []
+    for override in overrides:
+        if override.partition("=")[0].strip("+") == "plugins":
+            value = _parsed(override).value()
+            if not isinstance(value, list):
+                raise UserError(f"{short(override)}: write plugins=[my_package].")
+            names = [str(name) for name in value]
+    return names
+
+
 def groups(conf: Path) -> list[str]:
     """The groups of settings, sorted."""
     return sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
@@ -83,6 +102,15 @@ def tuned_names(choices: Mapping[str, Any]) -> dict[str, str]:
     of the run and, where there is an experiment, of the run within it."""
     name = "_".join(str(choices.get(group)) for group in TUNED_GROUPS)
     return {"tuned": name, "tuned@_global_": f"{choices['experiment']}/{name}"}
+
+
+def _is_hydras(arg: str) -> bool:
+    """Whether Hydra can read an override."""
+    try:
+        OverridesParser.create().parse_override(arg)
+    except HydraException:
+        return False
+    return True
 
 
 def _parsed(arg: str) -> Override:

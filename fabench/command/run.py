@@ -43,7 +43,8 @@ class Runner(JobRunner):
 
     def job(self, cfg: DictConfig) -> Job:
         """Execute one job, unless ``prepare`` has."""
-        from fabench.run.execute import Job, execute, find
+        from fabench.run.cluster import carry_out
+        from fabench.run.execute import Job, find
         from fabench.run.store import RunFolder
 
         try:
@@ -53,7 +54,7 @@ class Runner(JobRunner):
         outcome = self.prepared.get(RunFolder(config).path)
         if outcome is None:
             dry = config.general.dry_run
-            outcome = find(config) if dry else execute([config], self.command)[0]
+            outcome = find(config) if dry else carry_out([config], self.command)[0]
             if not dry:
                 finish(outcome)
         return Job(_words(), outcome)
@@ -76,7 +77,7 @@ class Runner(JobRunner):
 
     def prepare(self, cfgs: Sequence[DictConfig]) -> None:
         """Train all jobs of a sweep that can be trained, in as few populations as possible."""
-        from fabench.run.execute import execute
+        from fabench.run.cluster import carry_out
 
         configs = []
         for cfg in cfgs:
@@ -87,7 +88,7 @@ class Runner(JobRunner):
         if configs:
             Path(configs[0].general.output_dir, "sweeps").mkdir(parents=True, exist_ok=True)
         try:
-            for outcome in execute(configs, self.command):
+            for outcome in carry_out(configs, self.command):
                 self.prepared[outcome.folder.path] = outcome
                 finish(outcome)
         except Exception as error:
@@ -122,7 +123,7 @@ def _show(jobs: Sequence[Job]) -> None:
         sweep.report(jobs, outcomes[0].config.general.output_dir)
     else:
         for outcome in outcomes:
-            if outcome.folder.has_metrics() and not isinstance(outcome.error, UserError):
+            if outcome.finished and not isinstance(outcome.error, UserError):
                 show_results(outcome.folder, outcome.trained)
 
 
@@ -177,7 +178,9 @@ def _plots_are_due(outcome: Outcome) -> bool:
     metrics = outcome.folder.path / "metrics.csv"
     with metrics.open() as file:
         columns = file.readline().strip().split(",")
-    names = [outcome.config.task.score, *(["alignment"] if "weight_alignment" in columns else [])]
+    config = outcome.config
+    names = [config.task.score, *(["alignment"] if "weight_alignment" in columns else [])]
+    names += ["formula"] if config.learning_rule.name == "formula" else []
     plots = [outcome.folder.path / "plots" / f"{name}.png" for name in names]
     written = metrics.stat().st_mtime_ns
     return not all(plot.exists() and plot.stat().st_mtime_ns >= written for plot in plots)

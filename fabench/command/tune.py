@@ -5,18 +5,20 @@ The protocol of D. C. Demirbilek, "The Dynamics of Learning Beyond Stochastic Gr
 epochs, take the highest. Differences from the thesis:
 1. The accuracy is that on validation data (``tune.split=validation``); the thesis used test data.
 2. The grid is refined around the best value, and extended where the best lies at an edge.
-3. Of several values with the highest accuracy (all examples right, say) the middle one wins.
+3. The smallest value within one standard error of the best mean wins (``tune.choose=smallest``); by
+   ``best`` the best, of several with the highest accuracy (all examples right, say) the middle one.
+4. Seeds are five that no result uses.
 
 A regression's score is its normalized squared error, negated. A whole grid trains as one
-population. With ``tune.method=optuna``, Optuna searches several settings at once instead
-(search/optuna.py).
+population. That is ``search=grid``; the group's other options search several settings at once
+(``fabench.command.search``). With ``tune.retrain=N`` the best N are trained again in the end, with
+new seeds on all training data, and tested: what the search saw of them says too much, for they are
+the best of many.
 """
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,20 +33,23 @@ from rich.table import Table
 
 from fabench.command.hydra_app import JobRunner, application, plain
 from fabench.command.overrides import tuned_names
-from fabench.command.search.base import Method, Point, PointScore, Search, best_of, rounded
-from fabench.command.search.grid import EXTENSIONS, Grid
-from fabench.figure import style
-from fabench.run.config import Config, parse
-from fabench.run.execute import execute
+from fabench.command.search.base.method import PointScore, Search, best_of, shown, smallest_near
+from fabench.command.search.base.space import Space, SpaceSearch
+from fabench.command.search.base.subject import Point, Subject, Tuning, Value, put
+from fabench.figure import search_plots, style
+from fabench.run.cluster import carry_out
+from fabench.run.config import Config
 from fabench.run.progress import console, percent
-from fabench.run.registry import validated
-from fabench.run.statistics import summarize
+from fabench.run.registry import build, validated
+from fabench.run.statistics import Summary, summarize
 from fabench.run.store import write_text
 from fabench.run.summary import score as score_column
-from fabench.schema import RunFailed, UserError, largest, no_optimizer, switches
+from fabench.schema import RunFailed, UserError
 
-ALL = "all"
-"""The ``tune.key`` of Optuna's search over the rule's numbers."""
+NEAR = "the smallest within one standard error of the best mean"
+
+MOST_SHOWN = 10
+"""Points of a search of several settings that are printed."""
 
 
 def tune(args: list[str], conf: Path) -> int:
@@ -77,9 +82,13 @@ class Tuner(JobRunner):
     def job(self, cfg: DictConfig) -> PointScore:
         """Search, given the composed configuration."""
         raw = plain(cfg)
-        search = validated(Search, raw.pop("tune"), prefix="tune.")
+        tuning = validated(Tuning, raw.pop("tune"), prefix="tune.")
+        try:
+            search = build("command.search", raw.pop("search"))
+        except ModuleNotFoundError:  # the one method whose library is an extra
+            raise UserError("search=optuna needs Optuna: pip install 'fabench[optuna]'.") from None
         name = tuned_name(HydraConfig.get().runtime.choices)
-        return run_search(raw, search, name, self.command, self.conf)
+        return run_search(Subject(raw, tuning), search, name, self.command, self.conf)
 
 
 def tuned_name(choices: Mapping[str, Any]) -> str:
@@ -87,191 +96,120 @@ def tuned_name(choices: Mapping[str, Any]) -> str:
     return tuned_names(choices)["tuned" if choices["experiment"] is None else "tuned@_global_"]
 
 
-def run_search(
-    raw: dict[str, Any], search: Search, name: str, command: str, conf: Path
-) -> PointScore:
-    """Search, write table and curve, and keep the winner. Returns its score.
+def run_search(subject: Subject, search: Search, name: str, command: str, conf: Path) -> PointScore:
+    """Search, write table and picture, and keep the winner. Returns its score.
 
     Raises UserError for a bad request, RunFailed if every value diverges or the edge is never left.
     """
-    raw = copy.deepcopy(raw)
-    raw["trainer"]["evaluate_on"] = search.split
-    config = parse(raw)
+    tuning = subject.tuning
+    raw = copy.deepcopy(subject.raw)
+    raw["trainer"]["evaluate_on"] = tuning.split
+    subject = Subject(raw, tuning)
+    config = subject.config
     if config.general.dry_run:
         raise UserError("dry_run=true: what a search trains follows from results; fabench run -m.")
+    old = set(config.seeds) & set(tuning.retrain_seeds)
+    if tuning.retrain and old:
+        raise UserError(
+            f"tune.retrain_seeds={tuning.retrain_seeds}: seed={min(old)} is no new one."
+        )
     folder = Path(config.general.output_dir) / "tune"
     folder /= f"{name}_k{config.general.k}" if config.uses_k else name
-    opened = _method(raw, search, config, folder)
+    opened = search.start(subject, folder)
+    space = search.dimensions(subject) if isinstance(search, SpaceSearch) else None
     folder.mkdir(parents=True, exist_ok=True)
-    tried: dict[tuple[float, ...], PointScore] = {}
+    tried: dict[tuple[Value, ...], PointScore] = {}
     with opened as method:
         while points := method.ask():
-            tried |= {score.values: score for score in _scores(raw, search, points, command)}
-            scores = [tried[values] for values in sorted(tried)]
+            configs = [subject.changed(point) for point in points]
+            for point, score in zip(points, _scores(configs, tuning, command), strict=True):
+                tried[tuple(point.values())] = PointScore(point, *score)
+            scores = list(tried.values())
             method.tell(scores)
+            frame = table(_ascending(scores) or scores, subject, space)
+            write_text(folder / "tune.csv", frame.to_csv(index=False))
+    scores = search.finished(scores)
     best = best_of(scores)
-    keys = list(best.point)
+    numbers = _ascending(scores)
+    chosen = smallest_near(numbers, best) if numbers and tuning.choose == "smallest" else best
+    if numbers:
+        frame["chosen"] = [s is chosen for s in numbers]
+        write_text(folder / "tune.csv", frame.to_csv(index=False))
     if best.mean == -np.inf:
-        start = "tune.space" if search.space else search.key
-        raise RunFailed(f"Every value of {', '.join(keys)} diverged: start lower with {start}=.")
-    frame = table(scores, search)
-    write_text(folder / "tune.csv", frame.to_csv(index=False))
-    style.save(curve(frame, keys, search, config), folder / "tune.png")
-    _show(scores, best, search, config, folder)
-    if search.method == "grid" and best in (scores[0], scores[-1]):
+        start = "search.space" if space and tuning.key not in space else tuning.key
         raise RunFailed(
-            f"{best} is still the grid's edge after {EXTENSIONS} extensions: "
-            f"start from another {search.key}=."
+            f"Every value of {', '.join(best.point)} diverged: start lower with {start}=."
         )
-    if search.save:
-        _save(conf / "tuned" / f"{name}.yaml", best, search, config, command)
-    return best
+    style.save(picture(frame, subject, space), folder / "tune.png")
+    _show(scores, best, chosen, subject, folder)
+    if reason := search.unsettled(scores):
+        raise RunFailed(reason)
+    if tuning.save:
+        _save(conf / "tuned" / f"{name}.yaml", chosen, chosen is not best, subject, command)
+    if tuning.retrain:
+        _retrain(scores, subject, command, folder)
+    return chosen
 
 
-def _method(
-    raw: dict[str, Any], search: Search, config: Config, folder: Path
-) -> AbstractContextManager[Method]:
-    if search.method == "grid":
-        if search.key == ALL:
-            raise UserError(f"tune.key={ALL} is several numbers: choose tune.method=optuna.")
-        return nullcontext(Grid(search, _centre(config, search.key)))
-    try:
-        from fabench.command.search.optuna import trials
-    except ModuleNotFoundError:
-        raise UserError("tune.method=optuna needs Optuna: pip install 'fabench[optuna]'.") from None
-    if search.space is None:
-        keys = _numbers(config) if search.key == ALL else [search.key]
-        centres = {key: _centre(config, key) for key in keys}
-        space = {
-            key: [
-                rounded(centre / search.span),
-                min(rounded(centre * search.span), _most(config, key)),
-            ]
-            for key, centre in centres.items()
-        }
-    else:
-        space = search.space
-        for key in space:
-            _number(config, key, f"tune.space.{key}")
-    lowest, _highest = (
-        _changed(raw, dict(zip(space, corner, strict=True)))  # refuses what is out of range
-        for corner in zip(*space.values(), strict=True)
-    )
-    comparable = json.dumps([lowest.identity(), space, search.last_epochs])
-    study = hashlib.sha256(comparable.encode()).hexdigest()[:10]
-    return trials(folder / "optuna.db", study, space, search.trials, search.batch)
-
-
-def _most(config: Config, key: str) -> float:
-    """The largest value that a setting takes."""
-    group, _, name = key.partition(".")
-    return largest(type(getattr(config, group)), name)
-
-
-def _numbers(config: Config) -> list[str]:
-    """The learning rate, where there is one, and every number of the rule that is positive, but for
-    switches."""
-    groups, numbers = ("optimizer.lr", "learning_rule."), config.scalars()
-    for name in switches(type(config.learning_rule)):
-        del numbers[f"learning_rule.{name}"]
-    return [key for key, value in numbers.items() if key.startswith(groups) and value > 0]
-
-
-def _centre(config: Config, key: str) -> float:
-    value = _number(config, key, f"tune.key={key}")
-    if value <= 0:
-        raise UserError(f"tune.key={key}: its value {value} is no positive number to start from.")
-    return value
-
-
-def _number(config: Config, key: str, request: str) -> float:
-    if config.optimizer is None and key.startswith("optimizer."):
-        raise UserError(no_optimizer(request, config.learning_rule.name))
-    node: Any = config.resolved()
-    for part in key.split("."):
-        if not isinstance(node, dict) or part not in node:
-            raise UserError(f"{request} is not a setting.")
-        node = node[part]
-    if not isinstance(node, float):
-        raise UserError(f"{request}: its value {node} is no real number, and only these are tuned.")
-    return node
-
-
-def _changed(raw: dict[str, Any], point: Point) -> Config:
-    return parse(_put(copy.deepcopy(raw), point))
-
-
-def _put(raw: dict[str, Any], point: Point) -> dict[str, Any]:
-    for key, value in point.items():
-        *path, last = key.split(".")
-        node = raw
-        for part in path:
-            node = node.setdefault(part, {})
-        node[last] = value
-    return raw
-
-
-def _scores(
-    raw: dict[str, Any], search: Search, points: Sequence[Point], command: str
-) -> list[PointScore]:
-    configs = [_changed(raw, point) for point in points]
+def _scores(configs: Sequence[Config], tuning: Tuning, command: str) -> list[tuple[Summary, int]]:
+    """Train; of each configuration the score, and how many seeds diverged."""
     scores = []
-    outcomes = execute(configs, command, keep_weights=False)
-    for point, outcome in zip(points, outcomes, strict=True):
+    outcomes = carry_out(configs, command, keep_weights=False)
+    for outcome in outcomes:
         if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error
         metrics = outcome.folder.metrics()
-        n_last = _n_last(outcome.config, search)
+        n_last = _n_last(outcome.config, tuning)
         last_epochs = metrics[metrics.epoch > metrics.epoch.max() - n_last]
         last_epochs = last_epochs[last_epochs.epoch > 0]
         column, sign = score_column(metrics)
         per_seed = sign * last_epochs.groupby("seed")[column].mean()
         diverged = int(metrics.groupby("seed").diverged.max().sum())
-        scores.append(PointScore(point, summarize(per_seed.tolist()), diverged))
+        scores.append((summarize(per_seed.tolist()), diverged))
     return scores
 
 
-def _n_last(config: Config, search: Search) -> int:
+def _n_last(config: Config, tuning: Tuning) -> int:
     """How many of the last epochs count: of networks that stop early one, which has gone back."""
-    return 1 if config.trainer.early_stopping else search.last_epochs
+    return 1 if config.trainer.early_stopping else tuning.last_epochs
 
 
-def table(scores: Sequence[PointScore], search: Search) -> pd.DataFrame:
-    """One row per point: its values, score, spread over seeds, diverged seeds."""
-    return pd.DataFrame(
+def table(
+    scores: Sequence[PointScore], subject: Subject, space: Space | None = None
+) -> pd.DataFrame:
+    """One row per point: its values, score, spread over seeds, diverged seeds, and how far it is
+    from backpropagation in the space's coordinates, where there is such a point."""
+    frame = pd.DataFrame(
         {
             **s.point,
-            "split": search.split,
+            "split": subject.config.trainer.evaluate_on,
             **s.summary.columns("score"),
             "seeds": s.summary.n,
             "diverged": s.diverged,
         }
         for s in scores
     )
+    bp = subject.config.learning_rule.backpropagation
+    zero: Point = {f"learning_rule.{name}": value for name, value in bp.items()}
+    if space and space.keys() <= zero.keys():
+        X, origin = (space.coordinates(points) for points in ([s.point for s in scores], [zero]))
+        frame["distance_to_bp"] = np.sqrt(((X - origin) ** 2).sum(axis=1))
+    return frame
 
 
-def curve(frame: pd.DataFrame, keys: Sequence[str], search: Search, config: Config) -> Figure:
-    """Score against the first setting: mean and standard deviation over seeds."""
-    fit = frame[frame.diverged == 0]
-    key, line = keys[0], "-" if len(keys) == 1 else "none"
-    with style.canvas() as (figure, [[axes]]):
-        axes.errorbar(
-            fit[key], fit.score_mean, yerr=fit.score_sd.fillna(0), marker="o", linestyle=line,
-            markersize=3, capsize=2, color=style.color(config.learning_rule.name),
-        )  # fmt: skip
-        for value in frame[key][frame.diverged > 0]:
-            axes.axvline(value, color="0.7", linestyle=":", linewidth=0.8)
-        style.chance_line(axes, config.task.chance * (-1 if config.task.score == "nse" else 1))
-        style.log_axis(axes, frame[key].tolist())
-        axes.set_xlabel(key + (" (dotted: diverged)" if len(fit) < len(frame) else ""))
-        label = "-NSE" if config.task.score == "nse" else "accuracy"
-        axes.set_ylabel(f"{search.split} {label}\n(mean ± sd over seeds)")
-        axes.set_title(
-            f"{config.method}, {config.problem}:\n"
-            f"last {_n_last(config, search)} of {config.trainer.epochs} epochs",
-            fontsize=7,
-        )
-        return figure
+def picture(frame: pd.DataFrame, subject: Subject, space: Space | None) -> Figure:
+    """Of one number the score against it; else how the search went on, and where it has been."""
+    config = subject.config
+    if frame.columns[1] == "split" and pd.api.types.is_float_dtype(frame.iloc[:, 0]):
+        return search_plots.curve(frame, config, _n_last(config, subject.tuning))
+    X = space.coordinates(frame[[*space]].to_dict("records")) if space else None
+    return search_plots.overview(frame, config, X)
+
+
+def _ascending(scores: Sequence[PointScore]) -> list[PointScore]:
+    """By value, where one number was searched; [] otherwise."""
+    numbers = all(len(s.values) == 1 and isinstance(s.values[0], float) for s in scores)
+    return sorted(scores, key=lambda s: s.values) if numbers else []
 
 
 def _text(score: float, config: Config) -> str:
@@ -280,22 +218,54 @@ def _text(score: float, config: Config) -> str:
 
 
 def _show(
-    scores: Sequence[PointScore], best: PointScore, search: Search, config: Config, folder: Path
+    scores: Sequence[PointScore],
+    best: PointScore,
+    chosen: PointScore,
+    subject: Subject,
+    folder: Path,
 ) -> None:
+    config, split = subject.config, subject.tuning.split
     label = "-NSE" if config.task.score == "nse" else "accuracy %"
-    shown = Table(*best.point, f"{search.split} {label}", "sd", "")
-    for s in scores:
-        note = f"{s.diverged} diverged" if s.diverged else "best" if s is best else ""
+    listed = Table(*best.point, f"{split} {label}", "sd", "")
+    highest = sorted(scores, key=lambda s: s.mean, reverse=True)[:MOST_SHOWN]
+    for s in _ascending(scores) or highest:
+        notes = {f"{s.diverged} diverged": s.diverged, "best": s is best, "chosen": s is chosen}
+        note = ", ".join(note for note, holds in notes.items() if holds)
         mean, sd = (_text(value, config) for value in (s.summary.mean, s.summary.sd))
-        shown.add_row(*(f"{value:g}" for value in s.values), mean, sd, note)
-    console.print(shown)
-    which = "validation data" if search.split == "validation" else "TEST data, as the thesis did"
-    console.print(f"Chosen on {which}: {best}")
-    console.print(f"Table and curve: {folder}", soft_wrap=True)
+        listed.add_row(*map(shown, s.values), mean, sd, note)
+    console.print(listed)
+    which = "validation data" if split == "validation" else "TEST data, as the thesis did"
+    why = "" if chosen is best else f", {NEAR}"
+    console.print(f"Chosen on {which}: {chosen}{why}")
+    console.print(f"Table and picture: {folder}", soft_wrap=True)
 
 
-def _save(file: Path, best: PointScore, search: Search, config: Config, command: str) -> None:
-    """Keep the winner as an option of group ``tuned``, unless the runs were shortened ones."""
+def _retrain(scores: Sequence[PointScore], subject: Subject, command: str, folder: Path) -> None:
+    """Train the best again, with new seeds on all training data; test; write retrain.csv."""
+    tuning, raw = subject.tuning, copy.deepcopy(subject.raw)
+    raw["seed"] = list(tuning.retrain_seeds)
+    raw["trainer"]["evaluate_on"] = "test"
+    again = Subject(raw, replace(tuning, last_epochs=1))
+    fit = [s for s in scores if not s.diverged]
+    best = sorted(fit, key=lambda s: s.mean, reverse=True)[: tuning.retrain]
+    tested = _scores([again.changed(s.point) for s in best], again.tuning, command)
+    frame = table([PointScore(s.point, *t) for s, t in zip(best, tested, strict=True)], again)
+    frame.insert(len(best[0].point), f"{tuning.split}_score", [s.mean for s in best])
+    write_text(folder / "retrain.csv", frame.to_csv(index=False))
+    for s, (summary, _) in zip(best, tested, strict=True):
+        mean, half = _text(summary.mean, again.config), _text(summary.half_width, again.config)
+        console.print(f"Trained again, on test data: {s}: {mean} ± {half}", soft_wrap=True)
+    console.print(
+        f"Mean ± 95 % interval over {len(again.config.seeds)} seeds: {folder}/retrain.csv"
+    )
+
+
+def _save(file: Path, best: PointScore, near: bool, subject: Subject, command: str) -> None:
+    """Keep the winner as an option of group ``tuned``, unless the runs were shortened ones.
+
+    ``near``: it is not the best itself, but the smallest near it.
+    """
+    config, tuning = subject.config, subject.tuning
     if config.trainer.train_examples is not None:
         console.print("Not kept: trainer.train_examples shortens these runs.")
         return
@@ -304,11 +274,12 @@ def _save(file: Path, best: PointScore, search: Search, config: Config, command:
     score += f" ± {_text(best.summary.sd, config)} {unit} (mean ± sd)" if n > 1 else f" {unit}"
     text = (
         f"# @package _global_\n"
-        f"# {', '.join(best.point)} chosen on {search.split} data of {config.problem}.\n"
-        f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {_n_last(config, search)} of "
+        f"# {', '.join(best.point)} chosen on {tuning.split} data of {config.problem}"
+        f"{f', {NEAR}' if near else ''}.\n"
+        f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {_n_last(config, tuning)} of "
         f"{config.trainer.epochs} epochs.\n"
         f"# {command}\n"
-        f"{yaml.safe_dump(_put({}, best.point), sort_keys=False)}"
+        f"{yaml.safe_dump(put({}, best.point), sort_keys=False)}"
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""The plots of one run: accuracy (of regression: error) and alignment against epoch.
+"""The plots of one run: accuracy (of regression: error) and alignment against epoch, and the graph
+of a formula.
 
 Mean and 95 % band over seeds.
 """
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 
 from fabench.figure import style
 from fabench.figure.curves import band, epoch_axis
+from fabench.figure.formula_graph import formula_graph
+from fabench.learning_rule.formula import Formula
 from fabench.run.config import Config
 
 MOST_LINES = 8
@@ -61,6 +64,8 @@ def write_plots(folder: Path, metrics: pd.DataFrame, config: Config) -> list[Pat
     figures = {draw.__name__: draw(metrics, config)}
     if "weight_alignment" in metrics:
         figures["alignment"] = alignment(metrics, config)
+    if isinstance(config.learning_rule, Formula):
+        figures["formula"] = formula_graph(config.learning_rule.formula)
     (folder / "plots").mkdir(exist_ok=True)
     paths = []
     for name, figure in figures.items():

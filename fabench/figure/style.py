@@ -36,6 +36,7 @@ COLORS = {
     "fourier_features": YELLOW,
     "shallow": "#666666",
     "pblf": "#1B3F8B",
+    "formula": "#6A5ACD",
     # The feedback alignment family: Tol's muted palette, and browns for sign symmetry
     "kolen_pollack": "#117733",
     "weight_mirror": "#44AA99",

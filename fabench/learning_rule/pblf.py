@@ -29,6 +29,7 @@ Differences from the paper:
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -50,6 +51,8 @@ class Pblf(SignalRule):
     b2: Real
     mode: FourBits
     psi: ActivationName
+
+    backpropagation: ClassVar[dict[str, float]] = {"w1": 0, "b1": 0, "w2": 0, "b2": 1, "mode": 15}
 
     def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
         factors = {

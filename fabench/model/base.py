@@ -25,7 +25,9 @@ WeightInit = Literal[
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Model(ABC):
     """``hidden``: widths of the dense hidden layers; the output layer is linear. ``batch_norm``:
-    whether every hidden layer is normalised before its activation."""
+    whether every hidden layer is normalised before its activation. ``weights``: a file of weights
+    that every network begins with, instead of drawn ones; ``weights_sha256``: of what it holds,
+    which stands for its place in a run's identity."""
 
     name: str
     hidden: list[Count]
@@ -36,6 +38,8 @@ class Model(ABC):
     input_dropout: Fraction
     hidden_dropout: Fraction
     batch_norm: bool = False
+    weights: str | None = None
+    weights_sha256: str | None = None
 
     @abstractmethod
     def layers(self, item: tuple[int, ...], items: int, n_outputs: int) -> tuple[Layer, ...]:

@@ -6,19 +6,19 @@ own seed and its own scalar hyper-parameters; rows never mix.
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from fabench.learning_rule.base.feedback import FeedbackRule
-from fabench.learning_rule.base.rule import LearningRule, NoisyRule
+from fabench.learning_rule.base.rule import LearningRule
 from fabench.learning_rule.base.settling import SettlingRule
 from fabench.learning_rule.base.signal import dense_only
 from fabench.model.layer.initialization import InitOfB
@@ -81,7 +81,7 @@ def takes_threads(layers: Sequence[Layer]) -> bool:
 
 def is_a_graph(device: torch.device, rule: LearningRule, layers: Sequence[Layer]) -> bool:
     """Whether a step is the same kernels each time: on a GPU, where nothing is drawn in it."""
-    draws = isinstance(rule, NoisyRule) or any(layer.input_dropout for layer in layers)
+    draws = rule.draws_in_steps or any(layer.input_dropout for layer in layers)
     return device.type == "cuda" and not draws
 
 
@@ -119,10 +119,12 @@ class Population:
         gradient_noise: tuple[float, float] = (0.0, 0.0),
         steps_an_epoch: int = 1,
         epochs: int = 1,
+        weights: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         """Draw R networks; seeds and numbers come from ``rows``.
 
-        ``optimizer``: None for a rule that searches; ``epochs``: of the whole run.
+        ``optimizer``: None for a rule that searches; ``epochs``: of the whole run; ``weights``:
+        what some parameters of every row [1, ...] begin with, instead.
         """
         optimizer = parallel.optimizer(optimizer) if optimizer else None
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
@@ -138,6 +140,8 @@ class Population:
         self.tensors = {
             name: draws.parameter(p, self._scale(p)) for name, p in self.parameters.items()
         }
+        for name, tensor in weights.items():
+            self.tensors[name].copy_(tensor)
         if isinstance(rule, FeedbackRule) and init_of_B.name == "transported":
             for number, b in enumerate(rule.transported(self.matrices("W"))):
                 self.tensors[f"B{number}"] = b * self._scale(self.parameters[f"B{number}"])

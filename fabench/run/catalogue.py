@@ -9,21 +9,29 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import filelock
 import yaml
 
+from fabench.run.lease import is_held, take
 from fabench.run.statistics import summarize
 from fabench.schema import UserError, nearest
 
-ASIDE = ("output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "logger")
+ASIDE = (
+    "output_dir",
+    "data_dir",
+    "overwrite",
+    "dry_run",
+    "workers",
+    "max_jobs",
+    "logger",
+    "cluster",
+)
 """Settings of a command, not of the run that it gave."""
 
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
@@ -157,36 +165,16 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def is_held(path: Path) -> bool:
-    """Whether a process works on a run folder."""
-    lock = filelock.FileLock(path / ".lock")
-    if not (path / ".lock").exists():
-        return False
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except (filelock.Timeout, OSError):
-        return True
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    try:
-        with filelock.FileLock(path / ".lock").acquire(timeout=0):
-            yield
-    except filelock.Timeout:
-        raise UserError(f"{path} is at work: stop it first.") from None
-
-
 def delete(entry: Entry) -> None:
     """The run folder and all that is in it. UserError if a process works on it."""
     if entry.path.is_symlink():
         entry.path.unlink()
         return
-    with _held(entry.path):
-        for name in ("manifest.json", "checkpoint.pt"):  # first: without them it is no run
-            (entry.path / name).unlink(missing_ok=True)
-        shutil.rmtree(entry.path)
+    lease = take(entry.path)
+    for name in ("manifest.json", "checkpoint.pt"):  # first: without them it is no run
+        (entry.path / name).unlink(missing_ok=True)
+    shutil.rmtree(entry.path)
+    lease.give_back()
 
 
 # -- Which runs ------------------------------------------------------------------------------

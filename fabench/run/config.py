@@ -11,9 +11,11 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fabench.dataset.base.dataset import Dataset
 from fabench.dataset.base.drawn import Teacher
+from fabench.dataset.base.given import GivenDataset
 from fabench.dataset.base.images import ImageDataset, held_out
 from fabench.dataset.base.items import AUGMENTATION
 from fabench.dataset.encoder import Encoder
@@ -24,12 +26,14 @@ from fabench.learning_rule.base.signal import SignalRule
 from fabench.model.base import Model
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import Layer
+from fabench.model.layer.weights_file import digest, weights_of, wrong
 from fabench.optimizer.base import Optimizer
 from fabench.parallel.base import ParallelScheme
 from fabench.parallel.serial import Serial
 from fabench.population.precision import Precision, fastest
-from fabench.run import registry
-from fabench.run.settings import General, Trainer
+from fabench.run import plugins, registry
+from fabench.run.plugins import Plugin
+from fabench.run.settings import Cluster, General, Trainer
 from fabench.schedule.base import Schedule, WholeRunSchedule
 from fabench.schedule.constant import Constant
 from fabench.schema import UserError, no_optimizer, scalars
@@ -46,10 +50,15 @@ GROUPS = (
     "trainer",
 )  # fmt: skip
 
+NOT_SCIENCE = (
+    "output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "plugins", "logger",
+)  # fmt: skip
+"""The keys of no group that leave results alone; of plugins, those that are chosen from count."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A checked configuration: one object per group."""
+    """A checked configuration: one object per group; plugins: that these come from, by name."""
 
     learning_rule: LearningRule
     optimizer: Optimizer | None  # a SearchRule has none
@@ -61,6 +70,7 @@ class Config:
     init_of_B: InitOfB
     trainer: Trainer
     general: General
+    plugins: dict[str, Plugin]
 
     @property
     def seeds(self) -> list[int]:
@@ -74,7 +84,7 @@ class Config:
 
     @property
     def has_feedback(self) -> bool:
-        return isinstance(self.learning_rule, FeedbackRule)
+        return self.learning_rule.has_feedback
 
     @property
     def uses_k(self) -> bool:
@@ -106,6 +116,16 @@ class Config:
             for number, layer in enumerate(layers, 1)
         )
 
+    def weights(self) -> dict[str, Tensor]:
+        """What every network begins with that is not drawn, by name. Raises UserError."""
+        path, expected = self.model.weights, self.model.weights_sha256
+        if path is None:
+            return {}
+        weights = weights_of(path, self.layers())
+        if expected not in (None, digest(weights)):
+            raise wrong(path, f"it holds other weights than SHA-256 {expected}")
+        return weights
+
     def steps(self, epochs: int) -> int:
         """Steps of so many epochs of training."""
         t, n_train = self.trainer, self.dataset.n_train
@@ -129,25 +149,25 @@ class Config:
         }
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting as plain containers: what config.yaml holds."""
+        """Every setting but the scheduler's as plain containers: what config.yaml holds."""
         chosen = {group: getattr(self, group) for group in GROUPS}
         groups = {g: dataclasses.asdict(option) for g, option in chosen.items() if option}
-        return {**groups, **dataclasses.asdict(self.general)}
+        general = dataclasses.asdict(self.general)
+        del general["cluster"]
+        return {**groups, **general}
 
     def science(self) -> dict[str, Any]:
         """The settings that decide the results."""
         science = self.resolved()
         del science["k"]  # the task or the dataset has it
-        for key in (
-            "output_dir",
-            "data_dir",
-            "overwrite",
-            "dry_run",
-            "workers",
-            "max_jobs",
-            "logger",
-        ):
+        del science["model"]["weights"]  # the file: its SHA-256 is there
+        if isinstance(self.dataset, GivenDataset):
+            for key in self.dataset.reading:  # what was read counts, by its SHA-256
+                del science["dataset"][key]
+        for key in NOT_SCIENCE:
             del science[key]
+        if self.plugins:
+            science["plugins"] = {name: plugin.digest for name, plugin in self.plugins.items()}
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
         for group in ("trainer", "learning_rule", "model"):
@@ -209,9 +229,14 @@ class Config:
 
 def parse(raw: dict[str, Any]) -> Config:
     """Check a composed configuration (plain containers). Raises UserError naming the key."""
-    before = {"schedule": {"name": "constant"}, "parallel": {"name": "serial"}}
+    neutral = {"schedule": "constant", "parallel": "serial", "cluster": "none"}
+    before = {group: {"name": name} for group, name in neutral.items()}
     raw = before | raw  # folders from before there were others
     raw = {key: value for key, value in raw.items() if value is not None or key == "data_dir"}
+    named = raw.get("plugins")
+    for name in named if isinstance(named, list) else []:
+        if name not in plugins.USED:
+            raise UserError(f"plugins=[{name}] is code: only the command line can name it.")
     rule = registry.build("learning_rule", _group(raw, "learning_rule"))
     searches = isinstance(rule, SearchRule)
     if searches and "optimizer" in raw:
@@ -221,7 +246,9 @@ def parse(raw: dict[str, Any]) -> Config:
     for group in GROUPS:
         if group != "optimizer" or not searches:
             _group(raw, group)
-    general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
+    cluster = registry.validated(Cluster, _group(raw, "cluster"), prefix="cluster.")
+    of_no_group = {key: value for key, value in raw.items() if key not in GROUPS}
+    general = registry.validated(General, of_no_group | {"cluster": cluster})
     task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k
@@ -245,27 +272,30 @@ def parse(raw: dict[str, Any]) -> Config:
         task["n_inputs"] = dataset.n_inputs
     else:
         task["n_classes"] = dataset.n_classes
-    config = Config(
-        learning_rule=rule,
-        optimizer=None if searches else registry.build("optimizer", raw["optimizer"]),
-        schedule=registry.build("schedule", raw["schedule"]),
-        parallel=registry.build("parallel", raw["parallel"]),
-        dataset=dataset,
-        task=registry.build("task", task),
-        model=registry.build("model", raw["model"]),
-        init_of_B=registry.validated(InitOfB, raw["init_of_B"], prefix="init_of_B."),
-        trainer=registry.validated(Trainer, raw["trainer"], prefix="trainer."),
-        general=general,
-    )
+    chosen = {
+        "learning_rule": rule,
+        "optimizer": None if searches else registry.build("optimizer", raw["optimizer"]),
+        "schedule": registry.build("schedule", raw["schedule"]),
+        "parallel": registry.build("parallel", raw["parallel"]),
+        "dataset": dataset,
+        "task": registry.build("task", task),
+        "model": registry.build("model", raw["model"]),
+        "init_of_B": registry.validated(InitOfB, raw["init_of_B"], prefix="init_of_B."),
+        "trainer": registry.validated(Trainer, raw["trainer"], prefix="trainer."),
+    }
+    config = Config(**chosen, general=general, plugins=plugins.of(list(chosen.values())))
     _check_that_the_rule_can_train(config)
     frozen, n_layers = config.trainer.frozen_layers, len(config.layers())
     if any(number > n_layers for number in frozen):
         raise UserError(f"trainer.frozen_layers={frozen}: the network has {n_layers} layers.")
     if not any(layer.trained for layer in config.layers()):
         raise UserError(f"trainer.frozen_layers={frozen} leaves no layer to train.")
+    if config.model.weights and config.model.weights_sha256 is None:
+        model = dataclasses.replace(config.model, weights_sha256=digest(config.weights()))
+        config = dataclasses.replace(config, model=model)
     if config.trainer.precision != "auto":
         return config
-    precision = fastest(device_of(config.trainer), config.layers())
+    precision = fastest(device_of(config), config.layers())
     trainer = dataclasses.replace(config.trainer, precision=precision)
     return dataclasses.replace(config, trainer=trainer)
 
@@ -278,18 +308,20 @@ def _group(raw: dict[str, Any], group: str) -> dict[str, Any]:
     return settings
 
 
-def device_of(trainer: Trainer) -> torch.device:
-    """Where a run trains; auto takes a GPU where there is one."""
-    use_gpu = trainer.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
+def device_of(config: Config) -> torch.device:
+    """Where a run trains; auto takes a GPU where there is one: in a job of Slurm if it asks."""
+    cluster = config.general.cluster
+    there = bool(cluster.gpus_per_node) if cluster.name == "slurm" else torch.cuda.is_available()
+    return torch.device("cuda" if there and config.trainer.device != "cpu" else "cpu")
 
 
 def resolve_device(config: Config) -> torch.device:
-    """The device that ``trainer.device`` names; auto takes a GPU where there is one."""
-    wanted = config.trainer.device
-    if wanted == "cuda" and not torch.cuda.is_available():
+    """The device that ``trainer.device`` names; auto takes a GPU where there is one. UserError if
+    it is not here, unless a job of Slurm is to find it elsewhere."""
+    wanted, here = config.trainer.device, config.general.cluster.name != "slurm"
+    if here and wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("trainer.device=cuda: no CUDA GPU is available; use trainer.device=cpu.")
-    device = device_of(config.trainer)
+    device = device_of(config)
     if config.trainer.precision == "tf32" and device.type == "cpu":
         raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")
     return device

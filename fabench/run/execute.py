@@ -7,6 +7,7 @@ much as half of torch.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class Outcome:
         """Whether there is nothing left to train."""
         return self.folder.status in ("finished", "failed")
 
+    def note_failure(self) -> None:
+        """A run that has failed has an error, though it is trained."""
+        if self.error is None and self.folder.status == "failed":
+            self.error = RunFailed(str(self.folder.manifest()["reason"]))
+
     @property
     def epochs_left(self) -> int:
         """The one under way included."""
@@ -98,14 +104,15 @@ Numbered = dict[int, Group]
 Train = Callable[[Group, "Reporter"], UserError | RunFailed | None]
 
 
-def find(config: Config) -> Outcome:
-    """The run as it stands: where its training is, or why it cannot be trained."""
-    outcome = Outcome(config, RunFolder(config))
+def find(config: Config, folder: RunFolder | None = None) -> Outcome:
+    """The run as it stands: where its training is, or why it cannot be trained. ``folder``: its
+    own, where it is locked."""
+    outcome = Outcome(config, folder or RunFolder(config))
     try:
         resolve_device(config)
         logger.check(config)
         outcome.place = outcome.folder.place()
-        if not outcome.finished:
+        if not outcome.finished and config.general.cluster.name == "none":
             check_memory(config)
     except UserError as error:
         outcome.error = error
@@ -113,11 +120,14 @@ def find(config: Config) -> Outcome:
 
 
 @flushed_denormals()
-def execute(configs: Sequence[Config], command: str, keep_weights: bool = True) -> list[Outcome]:
-    """Train, continue or find every configuration; one Outcome each, in order.
+def execute(
+    configs: Sequence[Config], command: str, keep_weights: bool = True, patience: float = 0.0
+) -> list[Outcome]:
+    """Train, continue or find every configuration, here; one Outcome each, in order.
 
-    ``keep_weights``: whether finished runs have a checkpoint. A configuration that fails does not
-    stop the others. Raises Interrupted on a signal.
+    ``keep_weights``: whether finished runs have a checkpoint; ``patience``: seconds to wait for a
+    folder that another process holds. A configuration that fails does not stop the others. Raises
+    Interrupted on a signal.
     """
     outcomes: dict[Path, Outcome] = {}
     with ExitStack() as locks:
@@ -132,10 +142,10 @@ def execute(configs: Sequence[Config], command: str, keep_weights: bool = True) 
                     resolve_device(config)  # before there is a folder
                     logger.check(config)
                     check_memory(config)
-                    locks.enter_context(folder.locked())
+                    locks.enter_context(folder.locked(patience))
                     if overwrite:
                         folder.clear()
-                    outcome = find(config)
+                    outcome = find(config, folder)
                 except UserError as error:
                     outcome.error = error
                 except OSError as error:
@@ -144,8 +154,7 @@ def execute(configs: Sequence[Config], command: str, keep_weights: bool = True) 
         groups = populations(list(outcomes.values()))
         _train_all(groups, partial(_train, command, keep_weights), len(configs) > 1)
         for outcome in outcomes.values():
-            if outcome.error is None and outcome.folder.status == "failed":
-                outcome.error = RunFailed(str(outcome.folder.manifest()["reason"]))
+            outcome.note_failure()
     return [outcomes[RunFolder(config).path] for config in configs]
 
 
@@ -197,9 +206,11 @@ def _earlier(groups: Sequence[Group]) -> list[set[int]]:
 
 def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
     """Group the runs that are to be trained and can be side by side: equal architecture and place,
-    memory permitting. A run that goes on from another comes after it."""
+    memory permitting, or as many as keep a scheduler's jobs busy. A run that goes on from another
+    comes after it."""
     _chain([o for o in outcomes if o.error is None])
     waiting = [o for o in outcomes if o.error is None and not o.finished]
+    networks = sum(len(o.config.seeds) for o in waiting)
     groups: dict[object, list[list[Outcome]]] = {}
     for outcome in sorted(waiting, key=lambda o: o.config.trainer.epochs if o.beginning else 0):
         config = outcome.config
@@ -207,8 +218,11 @@ def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
         kernel = (outcome.beginning or outcome).folder.fp32_kernel
         key = (config.architecture(), shared, outcome.place, outcome.beginning is None, kernel)
         chunks = groups.setdefault(key, [[]])
-        memory = memory_of(resolve_device(config)) // (config.general.workers or 1)
-        most = max(1, memory // row_bytes(config))
+        if config.general.cluster.name == "none":
+            memory = memory_of(resolve_device(config)) // (config.general.workers or 1)
+            most = max(1, memory // row_bytes(config))
+        else:
+            most = math.ceil(networks / (config.general.cluster.array_parallelism or 1))
         rows = sum(len(o.config.seeds) for o in chunks[-1])
         if chunks[-1] and rows + len(config.seeds) > most:
             chunks.append([])
@@ -259,7 +273,7 @@ def _train(
             lines = plan([o.config for o in group], training.population.n_parameters())
             reporter.introduce(len(group), lines)
             training.run(reporter)
-    except UserError as error:
+    except (UserError, RunFailed) as error:
         return error
     except OSError as error:
         return _unwritable(next((o.folder for o in group if not o.finished), folders[0]), error)

@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM: at once while nothing has begun, after saving once a run trains.
+"""Ctrl-C, SIGTERM, and the signals by which schedulers announce the end of a job's time: at once
+while nothing has begun, after saving once a run trains.
 
 Imported before everything else, so of the standard library's light parts alone.
 """
@@ -8,16 +9,24 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
 
 class Interrupted(KeyboardInterrupt):
     """A signal stopped the run; everything is saved."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message, signum)
-        self.exit_code = 128 + signum
+        self.signum, self.exit_code = signum, 128 + signum
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class Submitted(KeyboardInterrupt):
+    """The command ends here, and a scheduler's jobs go on."""
+
+    exit_code = 0
 
 
 class StopSignal:
@@ -41,10 +50,10 @@ def something_to_tidy_up() -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignal]:
-    """Note Ctrl-C and SIGTERM instead of dying; a second one acts at once."""
+    """Note a signal instead of dying; a second one acts at once."""
     something_to_tidy_up()
     signals = StopSignal()
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.getsignal(s) for s in STOP}
 
     def note(signum: int, frame: object) -> None:
         signals.received = signum

@@ -2,36 +2,47 @@
 
 A group's option, its YAML file, its module and its class share one name: ``optimizer=rmsprop`` is
 ``conf/optimizer/rmsprop.yaml`` and ``fabench/optimizer/rmsprop.py``, which holds class ``Rmsprop``
-(``relu_features``: ``ReluFeatures``). Configuration can name nothing else.
+(``relu_features``: ``ReluFeatures``); a plugin has the same layout. Configuration can name nothing
+else.
 """
 
 import dataclasses
 import importlib
-import importlib.util
 import json
-import pkgutil
 import re
 from typing import Any
 
 from pydantic import ValidationError
 
-from fabench.schema import WrongValue, nearest, short
+from fabench.run import plugins
+from fabench.schema import UserError, WrongValue, nearest, short
 
 
 def names(group: str) -> list[str]:
     """The names that ``fabench.<group>`` implements, sorted."""
-    package = importlib.import_module(f"fabench.{group}")
-    modules = pkgutil.iter_modules(package.__path__)
-    return sorted(m.name for m in modules if m.name != "base" and not m.ispkg)
+    return plugins.own_options(group)
 
 
 def find(group: str, name: str) -> type:
-    """The class behind an option's name. Raises WrongValue if there is none."""
-    known = names(group)
-    if name not in known:
-        raise WrongValue(f"{group}.name={name} is unknown{nearest(name, known)}")
-    module = importlib.import_module(f"fabench.{group}.{name}")
-    found: type = getattr(module, name.title().replace("_", ""))
+    """The class behind an option's name. Raises WrongValue if there is none, UserError if a
+    plugin's module does not have it."""
+    package = plugins.package_of(group, name)
+    if package is None:
+        known, of = names(group), group.rpartition(".")[2]
+        known += [o for p in plugins.USED.values() for o in p.options(group)]
+        raise WrongValue(f"{of}.name={name} is unknown{nearest(name, known)}")
+    path, title = f"{package}.{group}.{name}", name.title().replace("_", "")
+    if package == "fabench":
+        found: type = getattr(importlib.import_module(path), title)
+        return found
+    try:
+        module = importlib.import_module(path)
+    except Exception as error:  # of whatever kind: it is not ours
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{path} cannot be imported ({reason}).") from error
+    found = getattr(module, title, object)
+    if not any(base.__module__.startswith(f"fabench.{group}.base") for base in found.__mro__):
+        raise UserError(f"{path} has no class {title} with a base of fabench.{group}.base.")
     return found
 
 
@@ -40,7 +51,8 @@ def build(group: str, config: dict[str, Any]) -> Any:
 
     Raises WrongValue naming the key, the value and what is allowed.
     """
-    return validated(find(group, str(config.get("name"))), config, prefix=f"{group}.")
+    prefix = group.rpartition(".")[2] + "."  # command.search is group search
+    return validated(find(group, str(config.get("name"))), config, prefix)
 
 
 def validated(cls: type, config: dict[str, Any], prefix: str = "") -> Any:

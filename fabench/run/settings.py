@@ -1,6 +1,7 @@
 """The settings of a run that belong to no option: how it trains, and the keys of no group."""
 
 import os
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +9,10 @@ from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from fabench.population.order import Order
-from fabench.schema import STRICT, Count, NonNegative, Rate, WrongValue, short
+from fabench.schema import STRICT, Count, CountFrom0, NonNegative, Rate, WrongValue, short
+
+Word = Annotated[str, Field(pattern=r"^[\w.,:+@&|*()\[\]-]+$")]
+"""A name that Slurm knows, or several: of one line, which is a line of a shell's script."""
 
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]
 
@@ -75,6 +79,25 @@ class Trainer:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Cluster:
+    """Where runs train, and what a job of a scheduler asks it for, by submitit's names."""
+
+    name: Literal["none", "local", "slurm"] = "none"
+    wait: bool = True
+    array_parallelism: Count | None = None
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    gpus_per_node: Annotated[int, Field(ge=0, le=1)] | None = None  # a population trains on one
+    cpus_per_task: Count | None = None
+    mem_gb: Rate | None = None
+    timeout_min: Count = 240
+    signal_delay_s: Count = 90
+    max_num_timeout: CountFrom0 = 10
+
+
+@dataclass(frozen=True, config=STRICT)
 class General:
     """The keys that belong to no group."""
 
@@ -86,7 +109,9 @@ class General:
     dry_run: bool
     workers: Count | None = None
     max_jobs: Count = 10_000
-    logger: Annotated[list[LoggerName], BeforeValidator(_listed)] = Field(default_factory=list)
+    plugins: list[str] = field(default_factory=list)
+    cluster: Cluster = Cluster()
+    logger: Annotated[list[LoggerName], BeforeValidator(_listed)] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if len(set(self.seed)) < len(self.seed):

@@ -2,10 +2,12 @@
 
     config.yaml      every setting, resolved
     metrics.csv      one row per seed and epoch (epoch 0: before training)
+    job.json         of a run that a scheduler's job trains: which one, and what ended it
     manifest.json    status, command, versions, hardware, timings
     summary.json     final mean, standard deviation and 95 % interval of every metric
     checkpoint.pt    weights, feedback and optimizer state to continue from
     plots/
+    plugins/         the text of the modules of own rules, ...: see fabench.run.plugins
 
 Files are written whole or not at all, and checked before they are believed: fabench.run.checks.
 """
@@ -24,7 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import filelock
 import torch
 import yaml
 
@@ -38,6 +39,7 @@ from fabench.run.checks import (
     metrics_fault,
 )
 from fabench.run.config import Config, parse
+from fabench.run.lease import Lease, is_of_a_lease, take
 from fabench.run.summary import number, summary
 from fabench.schema import UserError
 
@@ -100,24 +102,18 @@ class RunFolder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.path = Path(config.general.output_dir) / "runs" / config.name()
+        self.lease: Lease | None = None  # while it is locked
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder, made if it is new. UserError if another process has it or disk says no.
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
+        """Hold the folder, made if it is new. UserError if another process has it, still after
+        ``patience`` seconds, or disk says no.
 
-        The lock ends with the process, however that ends.
+        The lease ends with the process, however that ends: fabench.run.lease.
         """
-        file = self.path / ".lock"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if file.is_symlink():  # what it leads to is not ours to write
-                file.unlink()
-            lock = filelock.FileLock(file)
-            lock.acquire(timeout=0.1, poll_interval=0.02)  # fabench ls holds it for a moment
-        except filelock.Timeout:
-            raise UserError(
-                f"Another process is working on {self.path}: wait for it, or stop it."
-            ) from None
+            lease = self.lease = take(self.path, patience)
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.path} ({error.strerror or error}): choose another "
@@ -128,17 +124,28 @@ class RunFolder:
                 remove(part)
             yield
         finally:
+            self.lease = None
+            lease.give_back()
             with suppress(OSError):
-                if list(self.path.iterdir()) == [file]:  # nothing has come of it
-                    file.unlink()
+                if list(self.path.iterdir()) == [lease.file]:  # nothing has come of it
+                    lease.file.unlink()
                     self.path.rmdir()
-            lock.release()
 
     @classmethod
     def at(cls, path: Path) -> RunFolder:
         """The folder <output_dir>/runs/<name> of a run that has begun, from its config.yaml."""
         raw = yaml.safe_load((path / "config.yaml").read_text())
-        return cls(parse(raw | {"output_dir": str(path.parents[1])}))
+        folder = cls(parse(raw | {"output_dir": str(path.parents[1])}))
+        if folder.config.plugins and folder.path.name != path.name:
+            names = ", ".join(folder.config.plugins)
+            raise UserError(f"{path} is a run of another version of {names}, kept in its plugins/.")
+        return folder
+
+    def _ours(self, name: str) -> Path:
+        """A file to write. RunFailed if another process has taken the folder over."""
+        if self.lease:
+            self.lease.check()
+        return self.path / name
 
     def unusable(self, name: str, fault: str) -> UserError:
         """What to say of a file with a fault."""
@@ -169,7 +176,7 @@ class RunFolder:
 
     def update_manifest(self, **changes: Any) -> None:
         """Set keys of the manifest."""
-        write_json(self.path / "manifest.json", {**self.manifest(), **changes})
+        write_json(self._ours("manifest.json"), {**self.manifest(), **changes})
 
     @property
     def status(self) -> str:
@@ -188,12 +195,12 @@ class RunFolder:
         return str(manifest.get("fp32_kernel", "torch")) if manifest else None
 
     def clear(self) -> None:
-        """Remove everything but the lock, the manifest and the checkpoint first: a half-cleared
+        """Remove everything but the lease, the manifest and the checkpoint first: a half-cleared
         folder is new."""
         for name in ("manifest.json", "checkpoint.pt"):
             remove(self.path / name)
         for entry in self.path.iterdir():
-            if entry.name != ".lock":
+            if not is_of_a_lease(entry):
                 remove(entry)
 
     def go_on_from(self, shorter: RunFolder) -> None:
@@ -246,10 +253,27 @@ class RunFolder:
 
     # -- Content -----------------------------------------------------------------------------
 
+    def job(self) -> dict[str, Any]:
+        """job.json: the job of a scheduler that the run was last submitted as; {} if there is none
+        (that can be read)."""
+        with suppress(OSError, ValueError):
+            note = json.loads((self.path / "job.json").read_text())
+            return note if isinstance(note, dict) else {}
+        return {}
+
+    def note_job(self, **note: Any) -> None:
+        """Write job.json."""
+        write_json(self.path / "job.json", note)
+
     def write_config(self) -> None:
-        """config.yaml: ``fabench run`` with these settings gives this run."""
+        """config.yaml: ``fabench run`` with these settings gives this run; plugins/."""
         text = yaml.safe_dump(self.config.resolved(), sort_keys=False)
-        write_text(self.path / "config.yaml", text)
+        write_text(self._ours("config.yaml"), text)
+        for plugin in self.config.plugins.values():
+            for path, source in plugin.sources.items():
+                file = self.path / "plugins" / plugin.name / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_text(file, source)
 
     def has_metrics(self) -> bool:
         """Whether there are metrics yet."""
@@ -276,7 +300,7 @@ class RunFolder:
 
     def write_metrics(self, metrics: pd.DataFrame) -> None:
         """metrics.csv, ordered by epoch and seed."""
-        write_text(self.path / "metrics.csv", metrics.to_csv(index=False))
+        write_text(self._ours("metrics.csv"), metrics.to_csv(index=False))
 
     def checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint; None if there is none."""
@@ -302,7 +326,7 @@ class RunFolder:
         content = {**content, **owner, **self.metrics_seal()}
         buffer = io.BytesIO()  # writing to a full disk itself, torch raises no OSError
         torch.save({**content, "sha256": digest(content)}, buffer)
-        with whole_file(self.path / "checkpoint.pt") as file:
+        with whole_file(self._ours("checkpoint.pt")) as file:
             file.write(buffer.getbuffer())
 
     def has_checkpoint(self, place: tuple[int, int]) -> bool:
@@ -312,7 +336,7 @@ class RunFolder:
 
     def remove_checkpoint(self) -> None:
         """Of a finished run whose weights nobody asks for."""
-        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+        self._ours("checkpoint.pt").unlink(missing_ok=True)
 
     def summary(self) -> dict[str, Any]:
         """What summary.json says; of a run that has not ended, what it would say."""
@@ -334,7 +358,7 @@ class RunFolder:
                 "mean": list(map(number, by_seed.mean())),
                 "per_seed": {seed: list(map(number, row)) for seed, row in by_seed.T.items()},
             }
-        write_json(self.path / "summary.json", content)
+        write_json(self._ours("summary.json"), content)
 
     def make_room_for_plots(self) -> None:
         """plots/ is a folder of this folder: a link or a file in its place goes."""

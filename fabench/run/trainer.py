@@ -74,7 +74,7 @@ def population_of(
         NumberFormat(config.precision, device, largest, fp32_kernel), init_of_B=config.init_of_B,
         schedule=config.schedule, parallel=config.parallel, adversarial=t.adversarial,
         steps_an_epoch=config.steps(1), epochs=t.epochs, clip_norm=t.clip_norm,
-        gradient_noise=(t.gradient_noise, t.gradient_noise_decay),
+        gradient_noise=(t.gradient_noise, t.gradient_noise_decay), weights=config.weights(),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from scipy import stats
 
 from fabench.command import cli, figures
 from fabench.dataset.mnist import Mnist
+from fabench.figure.data import dataframe
 from fabench.figure.embedding import neighbour_accuracy
 from fabench.figure.recipe import (
     fig_3_1,
@@ -41,7 +42,6 @@ from fabench.figure.recipe import (
 from fabench.model.layer.initialization import WEIGHT_INITS
 from fabench.randomness import generator
 from fabench.run.execute import execute
-from fabench.run.store import RunFolder
 from fabench.schema import UserError
 
 RECIPES = figures.recipes()
@@ -128,6 +128,10 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("table_published_sanfiz", 6, {("brsf", "momentum", 3, 10)}),
         ("fig_encoders", 3, {("bp", "sgd", 3, 200), ("contrastive_hebbian", "sgd", 3, 200)}),
         ("fig_encoders_midpoint", 1, {("generec", "sgd", 3, 200)}),
+        ("fig_encoders_eight", 3, {("equilibrium_propagation", "sgd", 3, 500)}),
+        ("fig_encoders_eight_recirculation", 1, {("recirculation", "sgd", 3, 500)}),
+        ("fig_encoders_xor", 3, {("bp", "sgd", 3, 500)}),
+        ("fig_encoders_xor_symmetric", 1, {("generec", "sgd", 3, 500)}),
         ("fig_encoders_recirculation", 1, {("recirculation", "sgd", 3, 200)}),
         ("fig_equilibrium_propagation", 32, {("equilibrium_propagation", "sgd", 3, 1)}),
         ("fig_equilibrium_hebbian", 16, {("contrastive_hebbian", "sgd", 3, 1)}),
@@ -293,31 +297,17 @@ def test_recipes_run_in_smoke_mode(name, workdir, tmp_path, capsys):
     assert list(tmp_path.glob(f"outputs/*/{name}.json"))
 
 
-def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_path):
-    config = make_config(
-        task="random_labels", task__p=0.25, model__hidden=[5, 3], output_dir=str(tmp_path),
-        trainer__frozen_layers=[1], trainer__train_examples=None, optimizer="momentum",
-    )  # fmt: skip
-    folder = RunFolder(config)
-    folder.path.mkdir(parents=True)
-    folder.write_metrics(pd.DataFrame({"seed": [0, 1], "epoch": [0, 0], "test_accuracy": [0, 1]}))
-    frame = figures.dataframe([config])
-    assert frame.test_accuracy.tolist() == [0, 1]
-    names = {"learning_rule": "dfa", "optimizer": "momentum", "dataset": "digits"}
-    settings = {"p": 0.25, "hidden": "5-3", "frozen_layers": "1", "momentum": 0.9, "epochs": 2}
-    others = {"weight_scale": 1.0, "weight_decay": 0.0, "k": 3, "folder": str(folder.path)}
-    for key, value in {**names, **settings, **others}.items():
-        assert frame[key].tolist() == [value, value], key
-    assert "train_examples" not in frame
-
-
-def test_hundreds_of_metrics_are_no_burden(make_config, tmp_path):
-    """pandas warns of tables that are put together column by column."""
-    deep = make_config(model__hidden=[2] * 60, trainer__epochs=1, output_dir=str(tmp_path))
-    [outcome] = execute([deep], "a test")
-    frame = figures.dataframe([deep])
-    assert frame.shape[1] > 200
-    pd.testing.assert_series_equal(frame.signal_norm_60, outcome.folder.metrics().signal_norm_60)
+def test_what_was_made_is_made_again_from_its_data_alone(workdir, tmp_path, capsys):
+    assert cli.main(["figures", "table_precision", *SMALL, "seed=[0,1]"]) == 0, capsys.readouterr()
+    table = tmp_path / "outputs" / "tables" / "table_precision.csv"
+    made = table.read_text()
+    table.unlink()
+    (tmp_path / "outputs" / "runs").rename(tmp_path / "gone")
+    assert cli.main(["figures", "table_precision", "--from-data"]) == 0
+    assert table.read_text() == made
+    assert not (tmp_path / "outputs" / "runs").exists()
+    assert cli.main(["figures", "fig_b_2", "--from-data"]) == 1
+    assert "it needs weights of its runs: leave --from-data out" in capsys.readouterr().out
 
 
 def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):
@@ -502,7 +492,7 @@ def test_fig_b_2_takes_the_weights_of_its_seed(make_config, tmp_path):
     )
     [outcome] = execute([config], "a test")
     W = outcome.folder.checkpoint()["tensors"]["W0"]
-    frame = figures.dataframe([config])
+    frame = dataframe([config])
     np.testing.assert_array_equal(fig_b_2.first_weights(frame, "bp"), W[2])
 
 
@@ -632,14 +622,14 @@ def test_table_parity_is_paired_with_bp_of_the_same_optimizer():
 
 
 def test_table_nokland_puts_rules_side_by_side_at_three_epochs():
-    net = {"hidden": "800-800", "activation": "tanh", "hidden_dropout": 0.0, "adversarial": 0.0}
+    net = {"hidden": "[800, 800]", "activation": "tanh", "hidden_dropout": 0.0, "adversarial": 0.0}
     frame = pd.concat(
         [
             runs("bp", level=0.97).assign(**net),
             runs("dfa", level=0.95).assign(**net),
             runs("fa", level=0.96).assign(**net | {"hidden_dropout": 0.5}),
             runs("fa", level=0.94).assign(**net | {"adversarial": 0.08}),
-            runs("bp", level=0.9).assign(**net | {"hidden": "4", "activation": "relu"}),
+            runs("bp", level=0.9).assign(**net | {"hidden": "[4]", "activation": "relu"}),
         ]
     )
     table = table_nokland.tabulate(frame)
@@ -688,12 +678,12 @@ def test_table_alignment_family_is_paired_with_bp_of_the_same_dataset():
 
 
 def test_table_published_has_a_row_per_run_beside_its_papers_number():
-    net = {"hidden": "500", "activation": "sigmoid"}
+    net = {"hidden": "[500]", "activation": "sigmoid"}
     frame = pd.concat(
         [
             runs("fa", level=0.97).assign(**net, folder="a"),
-            runs("fa", level=0.95).assign(**net | {"hidden": "1000"}, folder="b"),
-            runs("drtp", level=0.9).assign(**net | {"hidden": "4"}, folder="c"),
+            runs("fa", level=0.95).assign(**net | {"hidden": "[1000]"}, folder="b"),
+            runs("drtp", level=0.9).assign(**net | {"hidden": "[4]"}, folder="c"),
         ]
     )
     table = table_published.tabulate(frame)

@@ -232,7 +232,7 @@ BENCH += ["bench.contenders=[fabench]", "bench.precisions=[fp32]", "bench.second
 FULL = {
     "a sweep's table": (["run", "-m", *TINY, "seed=0,1"], "/sweep.csv"),
     "a sweep's plot": (["run", "-m", *TINY, "seed=0,1"], "/sweep.png"),
-    "a search's table": (["tune", *TINY, "seed=0", "tune.values=[0.1,0.2,0.3]"], "/tune.csv"),
+    "a search's table": (["tune", *TINY, "seed=0", "search.values=[0.1,0.2,0.3]"], "/tune.csv"),
     "a bench": (["bench", *TINY, *BENCH], "/bench.csv"),
 }
 

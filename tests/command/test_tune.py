@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from fabench.command import cli
-from fabench.command.search.base import PointScore, Search
+from fabench.command.search.base.method import PointScore, smallest_near
+from fabench.command.search.base.subject import Subject, Tuning
 from fabench.command.search.grid import EXTENSIONS, first_grid, next_grid
-from fabench.command.tune import _numbers
+from fabench.command.search.optuna import Optuna
 from fabench.command.tune import run_search as start
 from fabench.run.statistics import summarize
 
@@ -31,15 +32,6 @@ TINY = [
 ]
 
 
-def search(**changes):
-    defaults = {
-        "method": "grid", "key": "optimizer.lr", "values": None, "span": 10.0, "points": 3,
-        "refinements": 1, "space": None, "trials": 20, "batch": 5, "split": "validation",
-        "last_epochs": 10, "save": True,
-    }  # fmt: skip
-    return Search(**{**defaults, **changes})
-
-
 def scores(accuracy_of_value, diverged=()):
     return [
         PointScore({"optimizer.lr": value}, summarize([accuracy]), int(value in diverged))
@@ -48,8 +40,7 @@ def scores(accuracy_of_value, diverged=()):
 
 
 def test_first_grid_is_log_spaced_around_the_centre():
-    assert first_grid(search(points=5, span=100.0), 0.02) == [0.0002, 0.002, 0.02, 0.2, 2.0]
-    assert first_grid(search(values=[3.0, 1.0]), 0.02) == [1.0, 3.0]
+    assert first_grid(0.02, 100.0, 5) == [0.0002, 0.002, 0.02, 0.2, 2.0]
 
 
 def test_inside_the_grid_is_refined_to_geometric_midpoints():
@@ -79,6 +70,34 @@ def test_the_middle_of_equals_wins():
     assert next_grid(found, 1, 4) == [0.001, 0.0001]  # nothing else is known of these
 
 
+def test_the_smallest_near_the_best_wins():
+    def found(of, sd, n=4):
+        points = {}
+        for value, mean in of.items():
+            values = mean + sd * np.array([-1, 1, -1, 1][:n]) * (3 / 4) ** 0.5 if n > 1 else [mean]
+            points[value] = PointScore({"optimizer.lr": value}, summarize(list(values)), 0)
+        return points
+
+    means = {0.01: 0.78, 0.1: 0.79, 0.5: 0.81, 1.0: 0.8}
+    points = found(means, sd=0.03)  # standard error 0.015
+    assert points[0.5].summary.sd == pytest.approx(0.03)
+    assert smallest_near(list(points.values()), points[0.5]) is points[0.5]
+    points = found(means, sd=0.05)
+    assert smallest_near(list(points.values()), points[0.5]) is points[0.1]
+    points = found(means, sd=0.0, n=1)
+    assert smallest_near(list(points.values()), points[0.5]) is points[0.5]
+    diverged = PointScore({"optimizer.lr": 0.001}, points[0.5].summary, 1)
+    assert smallest_near([diverged, *points.values()], points[0.5]) is points[0.5]
+
+
+def tuning(**changes):
+    defaults = {
+        "key": "optimizer.lr", "span": 10.0, "split": "validation", "last_epochs": 10,
+        "choose": "best", "save": True, "retrain": 0, "retrain_seeds": [200],
+    }  # fmt: skip
+    return Tuning(**{**defaults, **changes})
+
+
 @pytest.fixture
 def tune(workdir, tmp_path, monkeypatch, capsys):
     """``fabench tune ARGS`` with a copy of conf/ to write to: exit code, stdout, stderr."""
@@ -95,7 +114,7 @@ def tune(workdir, tmp_path, monkeypatch, capsys):
 
 
 def test_the_score_is_the_mean_of_the_last_epochs_on_held_out_images(tune, tmp_path):
-    code, out, _ = tune("tune.values=[0.01,0.1,1000]")
+    code, out, _ = tune("search.values=[0.01,0.1,1000]")
     assert code == 0
     assert "Chosen on validation data: optimizer.lr=" in out
     found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
@@ -111,10 +130,13 @@ def test_the_score_is_the_mean_of_the_last_epochs_on_held_out_images(tune, tmp_p
         assert row.score_mean == pytest.approx(expected.mean())
         assert row.score_sd == pytest.approx(expected.std())
     fit = found[found.diverged == 0]
-    best = fit.loc[fit.score_mean.idxmax(), "optimizer.lr"]
+    best = fit.loc[fit.score_mean.idxmax()]
+    near = fit.score_mean >= best.score_mean - best.score_sd / best.seeds**0.5
+    chosen = fit["optimizer.lr"][near].min()
+    assert found["optimizer.lr"][found.chosen].tolist() == [chosen]
     kept = tmp_path / "conf/tuned/digits_parity_dfa_sgd_uniform.yaml"
-    assert yaml.safe_load(kept.read_text()) == {"optimizer": {"lr": pytest.approx(best)}}
-    assert "# optimizer.lr chosen on validation data of digits, parity, k=1.\n" in kept.read_text()
+    assert yaml.safe_load(kept.read_text()) == {"optimizer": {"lr": pytest.approx(chosen)}}
+    assert "# optimizer.lr chosen on validation data of digits, parity, k=1" in kept.read_text()
 
 
 def test_runs_start_from_what_was_kept_and_overrides_win(tune, tmp_path, capsys):
@@ -137,7 +159,7 @@ def test_what_is_tuned_within_an_experiment_holds_there_only(tune, tmp_path):
         "# @package _global_\ndefaults:\n  - override /learning_rule: bp\n"
         "optimizer:\n  lr: 0.2\ntrainer:\n  batch_size: 64\n"
     )
-    assert tune("experiment=short", "tune.values=[0.01,0.1,10]")[0] == 0
+    assert tune("experiment=short", "search.values=[0.01,0.1,10]")[0] == 0
     [kept] = tmp_path.glob("conf/tuned/**/*.yaml")
     assert kept == tmp_path / "conf/tuned/short/digits_parity_bp_sgd_uniform.yaml"
     best = yaml.safe_load(kept.read_text())["optimizer"]["lr"]
@@ -151,7 +173,7 @@ def test_what_is_tuned_within_an_experiment_holds_there_only(tune, tmp_path):
 
 
 def test_a_number_of_a_search_is_tuned_as_one_population(tune, tmp_path):
-    words = ["tune.key=learning_rule.scale", "tune.values=[0.01,1,100]", "tune.refinements=0"]
+    words = ["tune.key=learning_rule.scale", "search.values=[0.01,1,100]", "search.refinements=0"]
     assert tune("learning_rule=local_search", *words, "seed=0")[0] == 0
     manifests = tmp_path.glob("outputs/runs/local_search_digits_k1-*/manifest.json")
     assert [json.loads(m.read_text())["population"] for m in manifests] == [3, 3, 3]
@@ -165,47 +187,48 @@ def test_a_number_of_a_search_is_tuned_as_one_population(tune, tmp_path):
 
 
 def test_the_thesis_choice_is_labelled(tune, tmp_path):
-    code, out, _ = tune("tune.split=test", "tune.values=[0.01,0.1,10]", "tune.refinements=0")
+    code, out, _ = tune("tune.split=test", "search.values=[0.01,0.1,10]", "search.refinements=0")
     assert code == 0
     assert "Chosen on TEST data, as the thesis did" in out
     assert "chosen on test data" in next(tmp_path.glob("conf/tuned/*.yaml")).read_text()
 
 
 def test_short_runs_are_not_kept(tune, tmp_path):
-    code, out, _ = tune("trainer.train_examples=128", "tune.values=[0.01,0.1,10]")
+    code, out, _ = tune("trainer.train_examples=128", "search.values=[0.01,0.1,10]")
     assert code == 0
     assert "Not kept" in out
     assert not (tmp_path / "conf/tuned").exists()
 
 
 def test_every_value_is_trained_once_and_a_second_call_trains_nothing(tune, tmp_path):
-    tune("tune.values=[0.01,0.1,10]")
+    tune("search.values=[0.01,0.1,10]")
     first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/checkpoint.pt")}
-    _, out, _ = tune("tune.values=[0.01,0.1,10]")
+    _, out, _ = tune("search.values=[0.01,0.1,10]")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/checkpoint.pt")} == first
     assert "population" not in out
 
 
 def test_all_numbers_of_a_rule_are_searched_beside_its_rate(tune, tmp_path):
-    words = ["tune.key=all", "tune.span=4", "tune.trials=2", "tune.batch=2", "seed=0"]
-    optuna = ["tune.method=optuna", "learning_rule=weight_mirror", "learning_rule.feedback_decay=0"]
+    words = ["tune.key=all", "tune.span=4", "search.trials=2", "search.batch=2", "seed=0"]
+    optuna = ["search=optuna", "learning_rule=weight_mirror", "learning_rule.feedback_decay=0"]
     assert tune(*words, *optuna)[0] == 0
     found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
     assert set(found) & {"optimizer.lr", "learning_rule.feedback_rate"} == set(found.columns[:2])
     assert found["learning_rule.feedback_rate"].between(0.25, 4).all()
 
 
-def test_switches_are_no_number_to_search(make_config):
-    assert _numbers(make_config(learning_rule="pblf")) == ["learning_rule.b2", "optimizer.lr"]
+def test_switches_are_no_number_to_search(make_raw):
+    subject = Subject(make_raw(learning_rule="pblf"), tuning(key="all"))
+    assert subject.searched() == ["learning_rule.b2", "optimizer.lr"]
 
 
 def test_all_numbers_stay_within_what_they_may_be(tune, tmp_path):
-    words = ["tune.key=all", "tune.trials=2", "tune.batch=2", "seed=0", "tune.method=optuna"]
+    words = ["tune.key=all", "search.trials=2", "search.batch=2", "seed=0", "search=optuna"]
     assert tune(*words, "learning_rule=predictive_coding", "learning_rule.steps=1")[0] == 0
     found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
     assert found["learning_rule.dt"].between(0.02, 1).all()
     code, _, err = tune("tune.key=all")
-    assert (code, "choose tune.method=optuna" in err) == (2, True)
+    assert (code, "choose search=random" in err) == (2, True)
 
 
 @pytest.mark.parametrize("swept", ["model.hidden=[2],[3]", "k=1,3"])
@@ -219,14 +242,12 @@ def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
     monkeypatch.setattr("fabench.command.tune.execute", lambda configs, command: [])
     asked = []
 
-    def climbing(raw, search, points, command):
-        asked.append([point["optimizer.lr"] for point in points])
-        return [
-            PointScore(point, summarize([np.log(point["optimizer.lr"])]), 0) for point in points
-        ]
+    def climbing(configs, tuning, command):
+        asked.append([config.optimizer.lr for config in configs])
+        return [(summarize([np.log(config.optimizer.lr)]), 0) for config in configs]
 
     monkeypatch.setattr("fabench.command.tune._scores", climbing)
-    code, _, err = tune("tune.values=[1,2]")
+    code, _, err = tune("search.values=[1,2]")
     assert code == 1
     assert "still the grid's edge" in err
     assert len(asked) == 1 + EXTENSIONS
@@ -238,14 +259,17 @@ def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
     [
         ("tune.key=optimizer.rl", "tune.key=optimizer.rl"),
         ("tune.key=learning_rule.name", "tune.key=learning_rule.name"),
-        ("tune.points=1", "tune.points=1"),
-        ("tune.values=[0.1]", "tune.values"),
+        ("search.points=1", "search.points=1"),
+        ("search.values=[0.1]", "search.values"),
         ("tune.split=train", "tune.split=train"),
-        ("tune.method=random", "tune.method=random"),
+        ("search=annealing", "search=annealing"),
+        ("tune.method=optuna", "tune.method= is now search="),
+        ("tune.values=[0.1,1]", "did you mean search.values?"),
         ("tune.key=trainer.epochs", "tune.key=trainer.epochs"),
         ("tune.key=trainer.weight_decay", "tune.key=trainer.weight_decay"),  # 0
-        ("tune.space={optimizer.lr:[0.1,1]}", "tune.space="),
+        ("search.space={optimizer.lr:[0.1,1]}", "search.space is not a setting"),
         ("+tune.foo=1", "tune.foo"),
+        ("+search.foo=1", "search.foo"),
     ],
 )
 def test_wrong_requests(tune, override, key):
@@ -257,16 +281,16 @@ def test_wrong_requests(tune, override, key):
 
 # -- Optuna ----------------------------------------------------------------------------------
 
-SPACE = "tune.space={optimizer.lr:[0.001,10],trainer.weight_decay:[1e-6,0.01]}"
+SPACE = "search.space={optimizer.lr:[0.001,10],trainer.weight_decay:[1e-6,0.01]}"
 
 
 def test_optuna_chooses_several_numbers_and_keeps_them(tune, tmp_path):
-    request = ["tune.method=optuna", SPACE, "tune.batch=4"]
-    code, out, _ = tune(*request, "tune.trials=4")
+    request = ["search=optuna", SPACE, "search.batch=4"]
+    code, out, _ = tune(*request, "search.trials=4")
     assert code == 0
     assert out.count("population 1 of 1: 4 jobs") == 1
     first = set(tmp_path.glob("outputs/runs/*"))
-    code, out, _ = tune(*request, "tune.trials=8")
+    code, out, _ = tune(*request, "search.trials=8")
     assert code == 0
     assert out.count("population 1 of 1: 4 jobs") == 1
     assert "Trials 5 to 8 of 8" in out
@@ -275,7 +299,6 @@ def test_optuna_chooses_several_numbers_and_keeps_them(tune, tmp_path):
     found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
     assert found.columns[:3].tolist() == ["optimizer.lr", "trainer.weight_decay", "split"]
     assert len(found) == 8
-    assert found["optimizer.lr"].is_monotonic_increasing
     best = found.loc[found.score_mean.idxmax()]
     kept = tmp_path / "conf/tuned/digits_parity_dfa_sgd_uniform.yaml"
     lr, weight_decay = best["optimizer.lr"], best["trainer.weight_decay"]
@@ -292,7 +315,7 @@ def test_optuna_chooses_several_numbers_and_keeps_them(tune, tmp_path):
 
 def test_optuna_keeps_no_diverged_value(tune, tmp_path):
     code, _, _ = tune(
-        "tune.method=optuna", "tune.space={optimizer.lr:[0.01,1e30]}", "tune.trials=5", "seed=0"
+        "search=optuna", "search.space={optimizer.lr:[0.01,1e30]}", "search.trials=5", "seed=0"
     )
     assert code == 0
     found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv"))).set_index("optimizer.lr")
@@ -306,27 +329,31 @@ def test_what_decides_the_scores_names_the_search(tmp_path, make_raw, monkeypatc
     class Stop(Exception):
         pass
 
-    def trials(file, name, space, total, batch):
-        raise Stop(name, space)
+    def trials(file, name, space, first, total, batch):
+        raise Stop(name, {key: dimension.ends() for key, dimension in space.items()})
 
     monkeypatch.setattr("fabench.command.search.optuna.trials", trials)
 
-    def asked(changes, **of_run):
+    def asked(changes, last_epochs=10, **of_run):
         """The name and the space of the search that Optuna is asked for."""
+        search = Optuna(**{"name": "optuna", "space": None, "trials": 20, "batch": 5} | changes)
+        split = of_run.pop("split", "validation")
         raw = make_raw(output_dir=str(tmp_path), **of_run)
+        subject = Subject(raw, tuning(last_epochs=last_epochs, split=split))
         with pytest.raises(Stop) as stop:
-            start(raw, search(method="optuna", **changes), "", "", tmp_path)
+            start(subject, search, "", "", tmp_path)
         return stop.value.args
 
     name, space = asked({}, optimizer__lr=0.2)
     assert space == {"optimizer.lr": [0.02, 2.0]}
     same = {"space": space}
-    assert asked({**same, "trials": 9, "batch": 2, "save": False}) == (name, space)
+    assert asked({**same, "trials": 9, "batch": 2}) == (name, space)
     others = [
         asked({"space": {"optimizer.lr": [0.02, 3.0]}}),
+        asked({"space": {"optimizer.lr": {"linear": [0.02, 2.0]}}}),
         asked({"space": {**space, "trainer.weight_decay": [1e-6, 1e-3]}}),
-        asked({**same, "split": "test"}),
-        asked({**same, "last_epochs": 3}),
+        asked(same, split="test"),
+        asked(same, last_epochs=3),
         asked(same, seed=[0]),
         asked(same, trainer__weight_decay=0.1),
         asked(same, learning_rule="fa"),
@@ -337,32 +364,95 @@ def test_what_decides_the_scores_names_the_search(tmp_path, make_raw, monkeypatc
 def test_without_optuna(tune, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.delitem(sys.modules, "fabench.command.search.optuna", raising=False)
-    code, _, err = tune("tune.method=optuna")
+    code, _, err = tune("search=optuna")
     assert code == 2
-    assert err == "fabench: tune.method=optuna needs Optuna: pip install 'fabench[optuna]'.\n"
+    assert err == "fabench: search=optuna needs Optuna: pip install 'fabench[optuna]'.\n"
 
 
 @pytest.mark.parametrize(
     "override, key",
     [
-        ("tune.values=[0.1,1]", "tune.values="),
-        ("tune.space={}", "tune.space="),
-        ("tune.space={optimizer.rl:[0.1,1]}", "tune.space.optimizer.rl is not a setting"),
-        ("tune.space={trainer.epochs:[1,9]}", "tune.space.trainer.epochs: its value 3"),
-        ("tune.space={model.activation:[1,9]}", "tune.space.model.activation: its value relu"),
-        ("tune.space={optimizer.lr:[1,0.1]}", "tune.space.optimizer.lr=[1,0.1]"),
-        ("tune.space={optimizer.lr:[1,1]}", "tune.space.optimizer.lr=[1,1]"),
-        ("tune.space={optimizer.lr:[0,1]}", "tune.space.optimizer.lr.0=0"),
-        ("tune.space={optimizer.lr:[1]}", "tune.space.optimizer.lr="),
-        ("tune.space={optimizer.beta1:[0.5,1.5]}", "optimizer.beta1=1.5"),
+        ("search.values=[0.1,1]", "search.values is not a setting"),
+        ("search.space={}", "search.space="),
+        ("search.space={optimizer.rl:[0.1,1]}", "search.space.optimizer.rl is not a setting"),
+        ("search.space={trainer.epochs:[1,9]}", "search.space.trainer.epochs: its value 3"),
+        ("search.space={model.activation:[1,9]}", "search.space.model.activation: its value relu"),
+        ("search.space={optimizer.lr:[1,0.1]}", "search.space.optimizer.lr=[1,0.1]"),
+        ("search.space={optimizer.lr:[1,1]}", "search.space.optimizer.lr=[1,1]"),
+        ("search.space={optimizer.lr:[0,1]}", "optimizer.lr=0"),
+        ("search.space={optimizer.lr:1}", "search.space.optimizer.lr=1: write [low,high]"),
+        ("search.space={optimizer.lr:{log:[1,2]}}", "search.space.optimizer.lr={log:[1,2]}: write"),
+        ("search.space={optimizer.lr:{bits:[0.5,2]}}", "bits are whole numbers"),
+        ("search.space={model.activation:{choices:[relu]}}", "choices are several"),
+        ("search.space={model.activation:{choices:[relu,gelu]}}", "model.activation=gelu"),
+        ("search.space={optimizer.lr:[1]}", "search.space.optimizer.lr="),
+        ("search.space={optimizer.beta1:[0.5,1.5]}", "optimizer.beta1=1.5"),
         ("tune.key=optimizer.rl", "tune.key=optimizer.rl"),
-        ("tune.trials=0", "tune.trials=0"),
-        ("tune.batch=0", "tune.batch=0"),
+        ("search.trials=0", "search.trials=0"),
+        ("search.batch=0", "search.batch=0"),
     ],
 )
 def test_wrong_requests_of_optuna(tune, override, key, tmp_path):
-    code, _, err = tune("optimizer=adam", "tune.method=optuna", override)
+    code, _, err = tune("optimizer=adam", "search=optuna", override)
     assert code == 2
     assert key in err
     assert err.count("\n") == 1 and "Traceback" not in err
     assert not (tmp_path / "outputs").exists()
+
+
+# -- Spaces, and the best trained again --------------------------------------------------------
+
+PBLF = [
+    "learning_rule=pblf", "search=random", "search.batch=2", "seed=[0,1]", "trainer.epochs=2",
+    "search.space={learning_rule.w1:[-1,1],learning_rule.b2:{linear:[0.5,1]},"
+    "learning_rule.mode:{bits:[1,15]}}",
+]  # fmt: skip
+
+
+def test_a_search_goes_on_and_its_best_are_trained_again_with_new_seeds(tune, tmp_path):
+    assert tune(*PBLF, "search.trials=2")[0] == 0
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/metrics.csv")}
+    code, out, _ = tune(*PBLF, "search.trials=4", "tune.retrain=2", "tune.retrain_seeds=[7,8,9]")
+    assert code == 0
+    assert out.count("population 1 of 1: 2 jobs") == 2  # the new points, and the best
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    [folder] = tmp_path.glob("outputs/tune/*")
+    found = pd.read_csv(folder / "tune.csv")
+    assert len(found) == 4 and not found["learning_rule.w1"].is_monotonic_increasing
+    bits = [[int(bit) for bit in f"{int(mode):04b}"] for mode in found["learning_rule.mode"]]
+    squares = (found["learning_rule.w1"] / 2) ** 2 + (2 - 2 * found["learning_rule.b2"]) ** 2
+    expected = np.sqrt(squares + (1 - np.array(bits)).sum(axis=1))
+    np.testing.assert_allclose(found.distance_to_bp, expected)
+    assert (folder / "tune.png").exists()
+
+    again = pd.read_csv(folder / "retrain.csv")
+    assert (again.split == "test").all() and (again.seeds == 3).all()
+    best = found.sort_values("score_mean", ascending=False)[:2]
+    for (_, tested), (_, searched) in zip(again.iterrows(), best.iterrows(), strict=True):
+        assert tested["learning_rule.w1"] == searched["learning_rule.w1"]
+        assert tested.validation_score == pytest.approx(searched.score_mean)
+    runs = {path.parent: pd.read_csv(path) for path in tmp_path.glob("outputs/runs/*/metrics.csv")}
+    tests = {
+        metrics.test_accuracy[metrics.epoch == 2].mean()
+        for folder, metrics in runs.items()
+        if set(metrics.seed) == {7, 8, 9}
+        and yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["evaluate_on"] == "test"
+    }
+    assert sorted(tests) == pytest.approx(sorted(again.score_mean))
+
+
+def test_seeds_of_the_search_are_no_new_ones(tune, tmp_path):
+    code, _, err = tune(*PBLF, "tune.retrain=1", "tune.retrain_seeds=[1,2]")
+    assert (code, "seed=1 is no new one" in err) == (2, True)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_gaussian_process_searches_choices_too(tune, tmp_path):
+    space = "search.space={optimizer.lr:[0.01,1],model.activation:{choices:[relu,tanh]}}"
+    words = ["search=gaussian_process", "search.random_points=2", "search.trials=4"]
+    assert tune(space, *words, "search.batch=2", "search.random_beside=0", "seed=0")[0] == 0
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
+    assert len(found) == 4 and set(found["model.activation"]) <= {"relu", "tanh"}
+    kept = yaml.safe_load(next(tmp_path.glob("conf/tuned/*.yaml")).read_text())
+    best = found.loc[found.score_mean.idxmax()]
+    assert kept["model"]["activation"] == best["model.activation"]

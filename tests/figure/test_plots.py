@@ -158,10 +158,10 @@ def test_a_run_without_any_finite_value_is_drawn(make_config):
     draw(figure)
 
 
-@pytest.mark.parametrize("rule", ["bp", "dfa"])
-def test_plots_are_written_and_no_figure_stays_open(make_config, tmp_path, rule):
+@pytest.mark.parametrize(("rule", "plots"), [("bp", 1), ("dfa", 2), ("formula", 2)])
+def test_plots_are_written_and_no_figure_stays_open(make_config, tmp_path, rule, plots):
     metrics = make_metrics()
-    if rule == "bp":
+    if rule != "dfa":
         metrics = metrics.drop(columns="weight_alignment")
     before = plt.get_fignums()
     with warnings.catch_warnings():
@@ -170,7 +170,7 @@ def test_plots_are_written_and_no_figure_stays_open(make_config, tmp_path, rule)
     assert sorted(path.name for path in paths) == sorted(
         path.name for path in (tmp_path / "plots").iterdir()
     )
-    assert len(paths) == (1 if rule == "bp" else 2)
+    assert len(paths) == plots
     for path in paths:
         height, width, channels = plt.imread(path).shape
         assert (width, channels) == (round(style.WIDTH * style.DPI), 4) and height > 100

@@ -355,7 +355,7 @@ def record_runs() -> None:
     for command, batches in {FINISHED: math.inf, **INTERRUPTED}.items():
         write_run(command, batches)
     shutil.rmtree(RUNS, ignore_errors=True)
-    shutil.copytree("outputs/runs", RUNS, ignore=shutil.ignore_patterns(".lock"))
+    shutil.copytree("outputs/runs", RUNS, ignore=shutil.ignore_patterns(".lease-*"))
 
 
 def check() -> list[str]:

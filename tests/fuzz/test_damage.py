@@ -326,7 +326,7 @@ def check_damage(case: tuple[str, list[Damage]]) -> None:
         if answer.code == 0:
             check_same(answer, folder)
         else:
-            known = (*WRITTEN, "plots", ".lock", name)
+            known = (*WRITTEN, "plots", ".lease-", name)
             assert any(word in answer.err for word in known), f"names no file: {answer}"
         check_same(ask(*RUN, "overwrite=true"), folder)
         assert (outside / "mine").read_text() == "mine"

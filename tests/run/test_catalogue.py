@@ -4,9 +4,7 @@ Oracles: settings, numbers and locks that the test has put there itself.
 """
 
 import os
-import threading
 
-import filelock
 import pytest
 
 from fabench.run.catalogue import Entry, delete, entries, named, select
@@ -51,19 +49,17 @@ def test_statuses(put_run):
     running = RunFolder.at(run.path)
     with running.locked():
         assert Entry(run.path).status == "running"
-        with pytest.raises(UserError, match="at work"):
+        with pytest.raises(UserError, match="Another process"):
             delete(run)
     assert Entry(run.path).status == "interrupted"  # killed
 
 
-def test_a_look_at_a_run_does_not_keep_it_from_beginning(put_run):
-    folder = put_run()
-    look = filelock.FileLock(folder.path / ".lock", thread_local=False)
-    look.acquire()
-    ends = threading.Timer(0.03, look.release)
-    ends.start()
+def test_a_look_at_a_run_leaves_its_folder_alone(put_run):
+    folder = put_run("running")
     with folder.locked():
-        ends.join()
+        before = sorted(path.name for path in folder.path.iterdir())
+        assert Entry(folder.path).status == "running"
+        assert sorted(path.name for path in folder.path.iterdir()) == before
 
 
 def test_time_left_goes_by_the_pace_so_far(put_run):

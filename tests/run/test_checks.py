@@ -360,8 +360,9 @@ def test_a_link_is_not_followed(copy, tmp_path):
     for general in ({}, {"overwrite": True}):
         shutil.rmtree(folder.path / "plots", ignore_errors=True)
         (folder.path / "plots").symlink_to(outside)
-        (folder.path / ".lock").unlink()
-        (folder.path / ".lock").symlink_to(outside / "precious")
+        [lease] = folder.path.glob(".lease-*")
+        lease.unlink()
+        lease.symlink_to(outside / "precious")
         [outcome] = execute([_changed(folder.config, **general)], "a test")
         draw(outcome)
         assert outcome.error is None

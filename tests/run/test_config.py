@@ -5,10 +5,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from safetensors.torch import save_file
 
 from fabench.command.overrides import numbered_override
 from fabench.population.precision import fastest
-from fabench.run import registry
+from fabench.run import plugins, registry
 from fabench.run.config import GROUPS, parse
 from fabench.schema import UserError
 
@@ -28,19 +29,30 @@ PARTNERS = {  # an option that not everything goes with, and one that does
 }
 
 
+@pytest.fixture(autouse=True)
+def a_plugin_is_named_and_weights_are_there(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    weights = {"W0": torch.ones(1, 192, 5), "W1": torch.ones(1, 5, 1)}
+    save_file(weights, tmp_path / "w.safetensors")
+    monkeypatch.setitem(plugins.USED, "named", plugins.Plugin("named", Path("named"), {}))
+
+
 def composed(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [numbered_override(override, CONF) for override in overrides])
-    return OmegaConf.to_container(cfg, resolve=True)
+    raw = OmegaConf.to_container(cfg, resolve=True)
+    raw.pop("scale", None)  # numbers to which experiments refer
+    return raw
 
 
 # -- Composition -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes_and_parses(option):
+def test_every_option_composes_and_parses(option, own_data, workdir):
     group, name = option.split("=")
-    raw = composed(f"{group}='{name}'", *PARTNERS.get(option, []))
+    own = [f"dataset.path={own_data[name]}"] if name in own_data else []
+    raw = composed(f"{group}='{name}'", *PARTNERS.get(option, []), *own)
     config = parse(raw)
     if group in GROUPS and group != "trainer":
         chosen = getattr(config, group).name
@@ -170,6 +182,7 @@ SCIENCE = [
     {"model__input_dropout": 0.1},
     {"model__hidden_dropout": 0.5},
     {"model__batch_norm": True},
+    {"model__weights": "w.safetensors"},
     {"model": "lenet"},
     {"model": "lenet", "model__channels": [3, 4]},
     {"trainer__adversarial": 0.1},
@@ -205,6 +218,8 @@ NOT_SCIENCE = [
     {"workers": 2},
     {"max_jobs": 5},
     {"logger": ["tensorboard"]},
+    {"plugins": ["named"]},  # and nothing chosen from it
+    {"cluster": "local"},
     {"trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping_strip": 2},
     {"trainer__curriculum_by": "variety"},
@@ -334,6 +349,7 @@ WRONG = {
     "workers": COUNT,
     "max_jobs": COUNT,
     "logger": ["csv", ["csv"], [1], 1, True],
+    "plugins": [3, "named", ["other"], [3]],
     "trainer.epochs": [*COUNT, None],
     "trainer.batch_size": [*COUNT, None],
     "trainer.clip_norm": POSITIVE,
@@ -433,6 +449,7 @@ WRONG = {
     },
     "learning_rule.mode": [-1, 16, 1.5, NAN, "1111", True, None],
     "learning_rule.psi": ["cos", 1, None],
+    "learning_rule.formula": ["", "g.T", "g / f(g)", 1, None],
     "schedule.gamma": [*POSITIVE, None],
     "schedule.every": [*COUNT, None],
     "schedule.decay": [-1e-9, NAN, INF, "0", True, None],
@@ -491,6 +508,7 @@ HAS = {  # keys that not every option has, and an option that has them
     **{f"learning_rule.{key}": {"learning_rule": "pblf"} for key in (
         "w1", "b1", "w2", "b2", "mode", "psi",
     )},
+    "learning_rule.formula": {"learning_rule": "formula"},
     **{f"learning_rule.{key}": {"learning_rule": "genetic_algorithm"} for key in (
         "individuals", "parents", "elites", "children",
     )},

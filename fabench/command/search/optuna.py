@@ -1,42 +1,103 @@
-"""``tune.method=optuna``: several settings at once, each log-uniform between two bounds.
+"""``search=optuna``: several settings at once, in a space that Optuna samples.
 
-Trials are asked for in batches: at random first, then by Optuna's tree-structured Parzen estimator.
-They are kept in a SQLite file. A search is a study in it, named after all that makes trials
-comparable; the same search, also with more trials, goes on where it was.
+Trials are asked for in batches: the settings as they are, where the space has them, some at random,
+then by Optuna's tree-structured Parzen estimator. They are kept in a SQLite file. A search is a
+study in it, named after all that makes trials comparable; the same search, also with more trials,
+goes on where it was.
 """
 
+import hashlib
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.exceptions import StorageInternalError
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from pydantic.dataclasses import dataclass
 
-from fabench.command.search.base import Point, PointScore, rounded
+from fabench.command.search.base.method import Method, PointScore
+from fabench.command.search.base.space import (
+    Bits,
+    Bounds,
+    Choices,
+    Dimension,
+    Space,
+    SpaceSearch,
+)
+from fabench.command.search.base.subject import Point, Subject, Value
 from fabench.run.progress import console
-from fabench.schema import RunFailed, UserError
+from fabench.schema import STRICT, RunFailed, UserError
+
+
+@dataclass(frozen=True, config=STRICT)
+class Optuna(SpaceSearch):
+    """By Optuna's tree-structured Parzen estimator, after some points at random."""
+
+    def start(self, subject: Subject, folder: Path) -> AbstractContextManager[Method]:
+        space = self.dimensions(subject)
+        lowest = subject.changed({key: dimension.ends()[0] for key, dimension in space.items()})
+        bounds = {key: described(dimension) for key, dimension in space.items()}
+        comparable = json.dumps([lowest.identity(), bounds, subject.tuning.last_epochs])
+        study = hashlib.sha256(comparable.encode()).hexdigest()[:10]
+        as_it_is = {key: subject.value(key, key) for key in space}
+        first = (
+            as_it_is if all(space[key].holds(value) for key, value in as_it_is.items()) else None
+        )
+        return trials(folder / "optuna.db", study, space, first, self.trials, self.batch)
+
+
+def described(dimension: Dimension) -> Any:
+    """A dimension as it is named in a study's."""
+    if isinstance(dimension, Bounds) and dimension.log:
+        return dimension.ends()  # as before there were others
+    return [type(dimension).__name__, *dimension.ends()]
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension in Optuna's words."""
+    if isinstance(dimension, Bounds):
+        return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, Bits):
+        return IntDistribution(dimension.low, dimension.high)
+    assert isinstance(dimension, Choices)
+    return CategoricalDistribution(dimension.values)
+
+
+def trained(dimension: Dimension, value: Any) -> Value:
+    """A trial's value as it is trained and kept: in three digits, in bounds; of bits a float."""
+    if isinstance(dimension, Bounds):
+        return dimension.within(value)
+    return float(value) if isinstance(dimension, Bits) else value
 
 
 class Trials:
-    """A study as a search of ``total`` trials; see ``Method in base.py``."""
+    """A study as a search of ``total`` trials."""
 
     def __init__(
-        self, study: optuna.Study, space: Mapping[str, Sequence[float]], total: int, batch: int
+        self, study: optuna.Study, space: Space, first: Point | None, total: int, batch: int
     ) -> None:
         self.study, self.space, self.total, self.batch = study, space, total, batch
-        self.distributions: dict[str, BaseDistribution] = {
-            key: FloatDistribution(low, high, log=True) for key, (low, high) in space.items()
-        }
+        self.distributions = {key: distribution(space[key]) for key in space}
         self.asked = 0
         for trial in study.get_trials(states=[TrialState.RUNNING]):
             if trial.params.keys() != space.keys():  # killed while it was asked for
                 study.tell(trial.number, state=TrialState.FAIL)
+        begun = self._trials() or study.get_trials(states=[TrialState.WAITING])
+        if first and not begun:
+            study.enqueue_trial(first)
 
     def ask(self) -> list[Point]:
         """The next batch; first, with it, the trials of earlier calls, told and untold."""
@@ -63,20 +124,16 @@ class Trials:
         return self.study.get_trials(states=[TrialState.COMPLETE, TrialState.RUNNING])
 
     def _point(self, trial: FrozenTrial) -> Point:
-        """The trial's values as they are trained and kept: in three digits, within bounds."""
-        return {
-            key: min(max(rounded(trial.params[key]), low), high)
-            for key, (low, high) in self.space.items()
-        }
+        return {key: trained(self.space[key], trial.params[key]) for key in self.space}
 
 
 @contextmanager
 def trials(
-    file: Path, name: str, space: Mapping[str, Sequence[float]], total: int, batch: int
+    file: Path, name: str, space: Space, first: Point | None, total: int, batch: int
 ) -> Iterator[Trials]:
     """The search ``name`` in the SQLite ``file``, new or continued; at the end the file is closed.
 
-    ``space`` holds every setting's bounds, lower first. Raises UserError if the file is unusable.
+    ``first`` is its first trial, if there is one. Raises UserError if the file is unusable.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -91,7 +148,7 @@ def trials(
             "finds the runs of its trials again."
         ) from None
     try:
-        yield Trials(study, space, total, batch)
+        yield Trials(study, space, first, total, batch)
     except StorageInternalError as error:  # a full disk, say
         reason = str(error.__cause__ or error).splitlines()[0]
         raise RunFailed(

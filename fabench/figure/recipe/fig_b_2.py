@@ -24,6 +24,7 @@ from fabench.task.parity import Parity
 EXPERIMENTS = ("fig_3_1",)
 
 K, EXAMPLES, SEED = 3, 2500, 0
+FROM_RUNS = "weights"
 
 
 def draw(frame: pd.DataFrame) -> Figure:

@@ -11,6 +11,8 @@ single examples, 12 epochs; uniform weights of torch's size, the paper's and its
 searched by hand and are not published.
 """
 
+import json
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -34,8 +36,8 @@ def draw(frame: pd.DataFrame) -> Figure:
                 own = rows[rows.learning_rule == rule]
                 last = own.error[own.epoch == own.epoch.max()].mean()
                 band(axes, own, "error", style.color(rule), f"{name}, {last:.2f} % at the end")
-            layers = 2 + len(str(hidden).split("-"))
-            axes.set_title(f"{layers} layers of units, 784-{hidden}-10")
+            widths = [784, *json.loads(str(hidden)), 10]
+            axes.set_title(f"{len(widths)} layers of units, {'-'.join(map(str, widths))}")
             axes.set_ylabel("test error in %")
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")

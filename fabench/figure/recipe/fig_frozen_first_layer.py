@@ -20,7 +20,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     """Training (dotted) and test error against epoch; left with the first layer frozen."""
     test, train = 100 * (1 - frame.test_accuracy), 100 * (1 - frame.train_accuracy)
     frame = frame.assign(test_error=test, train_error=train)
-    titles = {"1": "first hidden layer frozen (FA is DFA)", "": "all layers trained"}
+    titles = {"[1]": "first hidden layer frozen (FA is DFA)", "[]": "all layers trained"}
     with style.canvas(columns=2) as (figure, [panels]):
         panels[1].sharey(panels[0])
         for axes, (frozen, title) in zip(panels, titles.items(), strict=True):

@@ -23,6 +23,7 @@ from fabench.run.trainer import data_of, population_of, trained
 
 EXPERIMENTS = ("fig_frozen_first_layer",)
 ON_REQUEST = True  # those of fig_frozen_first_layer
+FROM_RUNS = "weights"
 
 EXAMPLES = 2500
 RULES = ("bp", "dfa")
@@ -30,7 +31,7 @@ RULES = ("bp", "dfa")
 
 def draw(frame: pd.DataFrame) -> Figure:
     """A row per rule, a column per hidden layer, of the first seed."""
-    frame = frame[frame.frozen_layers == ""]
+    frame = frame[frame.frozen_layers == "[]"]
     found = {
         rule: hidden_layers(Path(frame.folder[frame.learning_rule == rule].iloc[0]))
         for rule in RULES

@@ -51,6 +51,7 @@ from fabench.run.store import RunFolder
 from fabench.run.trainer import population_of
 
 EXPERIMENTS = ("fig_lillicrap",)
+FROM_RUNS = "settings"
 
 RULES = {"bp": "BP", "fa": "FA", "shallow": "output layer only"}
 RATES = {0.1: ":", 0.01: "--", 0.001: "-"}

@@ -21,12 +21,13 @@ from fabench.dataset.base.images import ImageDataset
 from fabench.figure import style
 from fabench.figure.embedding import Array
 from fabench.figure.recipe import table_rbm
-from fabench.figure.recipe.table_rbm import PUBLISHED, objective
+from fabench.figure.recipe.table_rbm import PUBLISHED
 from fabench.randomness import generator
 from fabench.run.store import RunFolder
 
 EXPERIMENTS = table_rbm.EXPERIMENTS
 ON_REQUEST = True  # those of table_rbm
+FROM_RUNS = "weights"
 
 STEPS = 10
 ROWS, COLUMNS = 6, 10
@@ -55,7 +56,7 @@ class Machine:
 
 def draw(frame: pd.DataFrame) -> Figure:
     """Samples of the generative machine, and each one's filters."""
-    folders = {objective(folder): Path(folder) for folder in frame.folder.unique()}
+    folders = {name: Path(rows.folder.iloc[0]) for name, rows in frame.groupby("objective")}
     with style.canvas(2, 2, height=2.3) as (figure, panels):
         samples, *filters = panels.flat
         generative = machine(folders["generative"])

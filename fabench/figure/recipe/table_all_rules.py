@@ -5,7 +5,7 @@ a classification RBM has one hidden layer of sigmoid units. The learning rate an
 the rule's own were chosen by Optuna, 12 trials each, in 2 epochs of three other seeds, on
 validation data: conf/tuned/table_all_rules*. So few epochs and trials favour rules that learn fast,
 and whose defaults suit the network. PBLF begins as BP, so its b2 alone is searched. Recirculation,
-which learns no labels, is left out.
+which learns no labels, is left out, as is a formula, which is BP until another is given.
 
 Differences to BP are paired over seeds (same data, same first weights where a rule has such); p
 values of Student's paired test carry Holm's correction for all rules of a dataset.
@@ -47,6 +47,12 @@ NEEDS = {
 backward through all layers."""
 
 
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last epoch, with the numbers that a rule keeps of its own."""
+    last = frame[frame.epoch == frame.epoch.max()]
+    return last.assign(own_parameters=last.folder.map(own_parameters))
+
+
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and rule, the least error first."""
     found = list(errors_beside_bp(frame))
@@ -67,7 +73,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
                 "seconds_per_epoch": run.seconds.mean() / len(run),
                 "learns_from": NEEDS[rule][0],
                 "backward_pass": "yes" if NEEDS[rule][1] else "no",
-                "own_parameters": own_parameters(run.folder.iloc[0]),
+                "own_parameters": run.own_parameters.iloc[0],
             }
             for (rule, run, columns), corrected in zip(own, holm(p), strict=True)
         ]

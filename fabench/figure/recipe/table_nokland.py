@@ -6,6 +6,7 @@ gradients over a batch and RMSprop divides by their size: with means instead, an
 steps are the same. Differences: 10 epochs instead of 300 (``trainer.epochs=300``).
 """
 
+import json
 from math import ceil
 
 import pandas as pd
@@ -56,7 +57,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _network(row: pd.Series) -> str:
     """As PAPER names it."""
-    widths = row.hidden.split("-")
+    widths = json.loads(row.hidden)
     name = f"{len(widths)}x{widths[0]} {row.activation}"
     name += ", dropout" if row.hidden_dropout else ""
     return name + (", adversarial" if row.adversarial else "")

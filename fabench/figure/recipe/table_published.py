@@ -40,11 +40,11 @@ def _on_mnist(errors: dict[tuple[str, str], float]) -> dict[str, float]:
 
 # By hidden layers and activation: the paper, and its error of each rule.
 PAPERS: dict[tuple[str, str], tuple[str, dict[str, float]]] = {
-    ("1000", "sigmoid"): ("L", {"bp": 2.4, "fa": 2.1}),
-    ("800-800", "relu"): ("N", {"bp": 1.48, "fa": 1.74, "dfa": 1.70}),
-    ("500", "sigmoid"): ("A", _on_mnist(MLP)),
-    ("500", "tanh"): ("F", {"drtp": 4.6}),
-    ("120-84", "relu"): ("S", _on_mnist(LENET)),
+    ("[1000]", "sigmoid"): ("L", {"bp": 2.4, "fa": 2.1}),
+    ("[800, 800]", "relu"): ("N", {"bp": 1.48, "fa": 1.74, "dfa": 1.70}),
+    ("[500]", "sigmoid"): ("A", _on_mnist(MLP)),
+    ("[500]", "tanh"): ("F", {"drtp": 4.6}),
+    ("[120, 84]", "relu"): ("S", _on_mnist(LENET)),
 }
 
 

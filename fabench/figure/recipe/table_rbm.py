@@ -12,13 +12,9 @@ Differences from the paper:
    of the hybrid machine: model.hidden=[1500] optimizer.lr=0.05 trainer.batch_size=1.
 """
 
-from pathlib import Path
-
 import pandas as pd
 
-from fabench.learning_rule.contrastive_divergence import ContrastiveDivergence
 from fabench.run.statistics import summarize
-from fabench.run.store import RunFolder
 
 EXPERIMENTS = ("table_rbm_generative", "table_rbm_discriminative", "table_rbm_hybrid")
 ON_REQUEST = True  # 105 network epochs
@@ -30,8 +26,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per objective: errors after its last epoch, and the test error's difference to the
     discriminative machine's, paired over seeds (same data in the same order)."""
     last = frame[frame.epoch == frame.groupby("folder").epoch.transform("max")]
-    folders = {objective(folder): last.folder == folder for folder in last.folder.unique()}
-    runs = {name: last[rows].set_index("seed") for name, rows in folders.items()}
+    runs = {name: rows.set_index("seed") for name, rows in last.groupby("objective")}
     errors = {name: 100 * (1 - run.test_accuracy) for name, run in runs.items()}
     rows = []
     for name, published in PUBLISHED.items():
@@ -53,10 +48,3 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def objective(folder: str) -> str:
-    """Of a run's rule."""
-    rule = RunFolder.at(Path(folder)).config.learning_rule
-    assert isinstance(rule, ContrastiveDivergence)
-    return rule.objective

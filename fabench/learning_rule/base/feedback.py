@@ -20,6 +20,10 @@ from fabench.model.layer.parameter import Parameter
 class FeedbackRule(SignalRule):
     """A rule that sends the error back through feedback matrices of its own, B0, B1, ..."""
 
+    @property
+    def has_feedback(self) -> bool:
+        return True
+
     @abstractmethod
     def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
         """Shape [from, to] of each feedback matrix: it carries a signal of ``from`` values to
@@ -122,9 +126,14 @@ class DirectFeedback(FeedbackRule):
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]
     ) -> list[tuple[Tensor, Tensor] | None]:
-        inner = [(B[i].mT @ B[i + 1], W[i + 1]) for i in range(len(B) - 1)]
-        pairs = [*inner, (B[-1], W[-1].mT)]
-        return [pair if pair[0].shape == pair[1].shape else None for pair in pairs]
+        return direct_pairs(W, B)
+
+
+def direct_pairs(W: Sequence[Tensor], B: Sequence[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
+    """The pairs of direct feedback B_l [R, C, n_l]: see ``DirectFeedback``."""
+    inner = [(B[i].mT @ B[i + 1], W[i + 1]) for i in range(len(B) - 1)]
+    pairs = [*inner, (B[-1], W[-1].mT)]
+    return [pair if pair[0].shape == pair[1].shape else None for pair in pairs]
 
 
 def downstream(W: Sequence[Tensor], layer: int) -> Tensor:

@@ -10,6 +10,7 @@ family beside this module, or in a function.
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,6 +26,19 @@ class LearningRule(ABC):
     its own of the float ones: there a rule sees a float, or a tensor [R, 1, 1]."""
 
     name: str
+
+    backpropagation: ClassVar[dict[str, float]] = {}
+    """Values of settings with which the rule is backpropagation, where there are any."""
+
+    @property
+    def has_feedback(self) -> bool:
+        """Whether it has feedback matrices, as ``init_of_B`` says."""
+        return False
+
+    @property
+    def draws_in_steps(self) -> bool:
+        """Whether it draws noise in a step: on the CPU, so its step is no CUDA graph."""
+        return False
 
     def parameters(self, layers: tuple[Layer, ...], init_of_B: InitOfB) -> dict[str, Parameter]:
         """The rule's own parameters, by name."""
@@ -58,7 +72,11 @@ class SearchRule(LearningRule):
 
 
 class NoisyRule(LearningRule):
-    """A rule that draws noise in a step: on the CPU, so its step is no CUDA graph."""
+    """A rule that draws noise in a step."""
+
+    @property
+    def draws_in_steps(self) -> bool:
+        return True
 
 
 class LazyRule(LearningRule):

@@ -145,6 +145,11 @@ def source(layers: Sequence[Layer], number: int) -> int:
     return number - 1 if reads is None else reads
 
 
+def readers(layers: Sequence[Layer], number: int) -> list[int]:
+    """The layers that read a layer, in order."""
+    return [n for n in range(len(layers)) if source(layers, n) == number]
+
+
 def masked(h: Tensor, mask: Tensor | None) -> Tensor:
     """h [R, B, *shape] times factors [R, B, units], such as dropout's; None: as it is."""
     return h if mask is None else h * mask.view(h.shape)
@@ -183,7 +188,7 @@ class ForwardPass:
 
     ``f[l]`` is layer l's f before dropout, ``masks[l]`` the factors 0 or 1 / (1 - p) of layer l's
     inputs, ``places[l]`` which inputs a pooling layer passed on, ``normalized[l]`` the sum after
-    its normalisation, ``readers[l]`` the first of the layers that read l.
+    its normalisation, ``readers[l]`` the layers that read l, in order.
     """
 
     layers: tuple[Layer, ...]
@@ -194,7 +199,7 @@ class ForwardPass:
     gates: list[Tensor | None] = field(default_factory=list)
     places: list[Tensor | None] = field(default_factory=list)
     normalized: dict[int, Normalized] = field(default_factory=dict)
-    readers: dict[int, int] = field(default_factory=dict)
+    readers: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def output(self) -> Tensor:
@@ -214,24 +219,46 @@ class ForwardPass:
 
     def _mask(self, layer: int) -> Tensor | None:
         """Dropout's factors of a hidden layer's f [R, B, units]."""
-        return self.masks[self.readers[layer]] if layer in self.readers else None
+        return self.masks[self.readers[layer][0]] if layer in self.readers else None
 
     def pull(self, layer: int, signal: Tensor) -> Tensor:
         """A signal at what a hidden layer shows, flat or in its shape, pulled through dropout, f
         (of a gated layer, its gate) and normalisation: the layer's teaching signal
         [R, B, *shape]."""
-        h, gate, norm = self.f[layer], self.gates[layer], self.normalized.get(layer)
+        return self.pull_to_sum(layer, self.pull_to_f(layer, signal))
+
+    def pull_to_f(self, layer: int, signal: Tensor) -> Tensor:
+        """The first half of ``pull``: through dropout and f, to what f takes."""
+        h, gate = self.f[layer], self.gates[layer]
         signal = masked(signal.reshape(h.shape), self._mask(layer)).type_as(signal)
-        if gate is None:
-            a, f = norm.output if norm else self.a[layer], self.layers[layer].activation
-            delta = ACTIVATIONS[f].pull(signal, a, h)
-        else:
-            delta = signal * gate
-        return norm.back(delta) if norm else delta
+        if gate is not None:
+            return signal * gate
+        return ACTIVATIONS[self.layers[layer].activation].pull(signal, self.into_f(layer), h)
+
+    def pull_to_sum(self, layer: int, signal: Tensor) -> Tensor:
+        """The second half of ``pull``: through normalisation, from what f takes to the sum."""
+        norm = self.normalized.get(layer)
+        return norm.back(signal) if norm else signal
+
+    def into_f(self, layer: int) -> Tensor:
+        """What a hidden layer's f takes [R, B, *shape]: its sum, normalised where it is."""
+        norm = self.normalized.get(layer)
+        return norm.output if norm else self.a[layer]
 
     def back(self, layer: int, delta: Tensor, M: Tensor) -> Tensor:
         """``delta`` sent back through ``layer`` by M [R, O, I], as by its transposed weights."""
         return self.layers[layer].back(delta, M, self.places[layer])
+
+    def sent_back(
+        self, layer: int, deltas: Mapping[int, Tensor], backward: Mapping[int, Tensor]
+    ) -> Tensor | None:
+        """What the layers that read ``layer`` send back to it, of their ``deltas`` [R, B, *shape]:
+        each by its backward[l] [R, O, I], if there is one. None if none does."""
+        below: dict[int, Tensor] = {}
+        for reader in reversed(self.readers.get(layer, [])):
+            if reader in deltas and reader in backward:
+                _join(below, layer, self.back(reader, deltas[reader], backward[reader]))
+        return below.get(layer)
 
     def carry(
         self,
@@ -244,20 +271,31 @@ class ForwardPass:
         for them, to the layer that it reads, there through f' and normalisation; and as they are to
         the layers that are added. What has arrived at the sum of layer l is multiplied by
         factors[l] [R, B, units], if there are any."""
+
+        def pulled(layer: int, deltas: dict[int, Tensor]) -> Tensor | None:
+            signal = self.sent_back(layer, deltas, backward)
+            return None if signal is None else self.pull(layer, signal)
+
+        return self.spread(e, pulled, factors)
+
+    def spread(
+        self,
+        e: Tensor,
+        brought: Callable[[int, dict[int, Tensor]], Tensor | None],
+        factors: Mapping[int, Tensor] = MappingProxyType({}),
+    ) -> dict[int, Tensor]:
+        """``carry``, where ``brought`` says what comes to the sum of a layer [R, B, *shape] from
+        those that read it, of the teaching signals of the layers above."""
         deltas: dict[int, Tensor] = {len(self.layers) - 1: e}
-        shown: dict[int, Tensor] = {}  # signals at what a layer shows
         for layer in reversed(range(len(self.layers))):
-            if layer in shown:
-                _join(deltas, layer, self.pull(layer, shown.pop(layer)))
-            if layer not in deltas:
-                continue
-            delta = deltas[layer]
-            deltas[layer] = masked(delta, factors.get(layer)).type_as(delta)
-            for added in self.layers[layer].adds:
-                _join(deltas, added, deltas[layer])
-            if layer in backward:
-                below = self.back(layer, deltas[layer], backward[layer])
-                _join(shown, source(self.layers, layer), below)
+            signal = brought(layer, deltas)
+            if signal is not None:
+                _join(deltas, layer, signal)
+            if layer in deltas:
+                delta = deltas[layer]
+                deltas[layer] = masked(delta, factors.get(layer)).type_as(delta)
+                for added in self.layers[layer].adds:
+                    _join(deltas, added, deltas[layer])
         return deltas
 
     def outer(self, layer: int, delta: Tensor) -> Outer:
@@ -291,7 +329,9 @@ def forward(
     for number, layer in enumerate(layers):
         below = source(layers, number)
         h = passed.f[below] if below >= 0 else x
-        mask = passed.masks[passed.readers.setdefault(below, number)]
+        together = passed.readers.setdefault(below, [])
+        together.append(number)
+        mask = passed.masks[together[0]]
         if mask is not None:
             h = operand(h * mask.view(h.shape))
         h = layer.taken(h)

@@ -11,10 +11,10 @@ import os
 import time
 from pathlib import Path
 
-import filelock
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
+from fabench.run.lease import take
 from fabench.run.logger.base import SeedLog, Subject
 
 TAG = "fabench.run"
@@ -30,10 +30,13 @@ class Mlflow(SeedLog):
     def __init__(self, subject: Subject, fresh: bool) -> None:
         output_dir = subject.folder.parents[1].absolute()
         own = f"sqlite:///{output_dir}/mlflow.db"
-        with filelock.FileLock(output_dir / ".mlflow.lock"):  # two processes make one store
+        lease = take(output_dir, patience=60)  # two processes make one store
+        try:
             self.client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", own))
             experiment = self._experiment(output_dir)
-            found = self.client.search_runs([experiment], f"tags.`{TAG}` = '{subject.name}'")
+        finally:
+            lease.give_back()
+        found = self.client.search_runs([experiment], f"tags.`{TAG}` = '{subject.name}'")
         if found and fresh:
             self.client.delete_run(found[0].info.run_id)
         if found and not fresh:

@@ -6,12 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fabench.command.search.base import PointScore
+from fabench.command.search.base.method import PointScore
+from fabench.command.search.base.space import Bounds, Space
 from fabench.command.search.optuna import trials
 from fabench.run.statistics import summarize
 from fabench.schema import UserError
 
-SPACE = {"optimizer.lr": [0.00123456, 10.0], "optimizer.beta1": [0.5, 0.9999]}
+SPACE = Space(
+    {
+        "optimizer.lr": Bounds(0.00123456, 10.0, log=True),
+        "optimizer.beta1": Bounds(0.5, 0.9999, log=False),
+    }
+)
+START = {"optimizer.lr": 0.5, "optimizer.beta1": 0.9}
 PEAK = 0.05
 
 
@@ -24,7 +31,7 @@ def score(point):
 def search(file, total=12, stop=None, name="a"):
     """The points that are asked for, batch by batch; killed before batch ``stop`` is told."""
     batches = []
-    with trials(file, name, SPACE, total, batch=4) as method:
+    with trials(file, name, SPACE, START, total, batch=4) as method:
         scores = []
         while points := method.ask():
             batches.append(points)
@@ -54,9 +61,16 @@ def test_points_come_in_batches_within_bounds_in_three_digits(uninterrupted):
     for point in points(uninterrupted):
         assert list(point) == list(SPACE)
         for key, value in point.items():
-            low, high = SPACE[key]
+            low, high = SPACE[key].ends()
             assert low <= value <= high
             assert value in (low, high, float(f"{value:.3g}"))
+
+
+def test_the_settings_as_they_are_come_first(tmp_path, uninterrupted):
+    assert uninterrupted[0][0] == START
+    assert START not in points(uninterrupted)[1:]
+    with trials(tmp_path / "optuna.db", "a", SPACE, None, 4, batch=4) as method:
+        assert START not in method.ask()
 
 
 def test_later_points_are_better_and_a_diverged_one_is_no_winner(uninterrupted):
@@ -88,9 +102,10 @@ def test_another_name_is_another_search(file, uninterrupted):
 
 
 def test_a_trial_that_was_killed_while_it_was_asked_for_does_not_count(file, uninterrupted):
-    with trials(file, "c", SPACE, 4, batch=4) as method:
+    with trials(file, "c", SPACE, START, 4, batch=4) as method:
         method.study.ask()
-    assert len(points(search(file, name="c", total=4))) == 4
+    asked = points(search(file, name="c", total=4))
+    assert len(asked) == 4 and asked[0] == START
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
@@ -99,7 +114,7 @@ def test_the_file_is_closed(file, uninterrupted):
         return [fd for fd in Path("/proc/self/fd").iterdir() if str(file) in os.path.realpath(fd)]
 
     before = opened()
-    with trials(file, "a", SPACE, 12, batch=4):
+    with trials(file, "a", SPACE, START, 12, batch=4):
         assert len(opened()) > len(before)
     assert opened() == before
 
@@ -107,5 +122,8 @@ def test_the_file_is_closed(file, uninterrupted):
 def test_an_unusable_file_is_said(tmp_path):
     file = tmp_path / "optuna.db"
     file.write_text("no database" * 100)
-    with pytest.raises(UserError, match=f"^{file} cannot be used"), trials(file, "a", SPACE, 1, 1):
+    with (
+        pytest.raises(UserError, match=f"^{file} cannot be used"),
+        trials(file, "a", SPACE, None, 1, 1),
+    ):
         pass

@@ -8,10 +8,10 @@ from fabench.figure.recipe import fig_feedback_four_layers
 
 def test_a_panel_for_each_depth_and_a_line_for_each_rule():
     errors = {
-        ("500", "bp"): 3.0,
-        ("500", "fa"): 2.0,
-        ("500-500", "bp"): 5.0,
-        ("500-500", "fa"): 4.0,
+        ("[500]", "bp"): 3.0,
+        ("[500]", "fa"): 2.0,
+        ("[500, 500]", "bp"): 5.0,
+        ("[500, 500]", "fa"): 4.0,
     }
     frame = pd.DataFrame(
         {"hidden": hidden, "learning_rule": rule, "seed": seed, "epoch": epoch,

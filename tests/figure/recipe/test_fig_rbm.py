@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fabench.command import figures
+from fabench.figure.data import dataframe
 from fabench.figure.recipe import fig_rbm, table_rbm
 from fabench.run.execute import execute
 from fabench.run.store import RunFolder
@@ -23,8 +23,9 @@ def run(objective, epochs, errors, hidden):
     """Metrics of a run in folder ``objective`` that ends at ``errors``, a seed each, in %."""
     return pd.DataFrame(
         {
-            "folder": objective, "seed": seed, "epoch": epoch, "hidden": hidden, "lr": 0.1,
-            "batch_size": 10, "train_accuracy": 1 - error / 200 - (epochs - epoch) / 10,
+            "folder": objective, "objective": objective, "seed": seed, "epoch": epoch,
+            "hidden": hidden, "lr": 0.1, "batch_size": 10,
+            "train_accuracy": 1 - error / 200 - (epochs - epoch) / 10,
             "test_accuracy": 1 - error / 100 - (epochs - epoch) / 10,
         }
         for epoch in range(epochs + 1)
@@ -33,7 +34,6 @@ def run(objective, epochs, errors, hidden):
 
 
 def test_the_table_has_each_runs_last_epoch_paired_with_the_discriminative_one(monkeypatch):
-    monkeypatch.setattr(table_rbm, "objective", lambda folder: folder)
     frame = pd.concat(
         [
             run("hybrid", 3, [1.0, 2.0, 3.0], "700"),
@@ -95,7 +95,7 @@ def test_the_figure_has_samples_of_each_class_and_the_filters_of_each_objective(
         for objective in reversed(OBJECTIVES)
     ]
     execute(configs, "a test")
-    figure = fig_rbm.draw(figures.dataframe(configs))
+    figure = fig_rbm.draw(dataframe(configs))
     _, *filters = figure.axes
     pictures = [axes.get_images()[0].get_array() for axes in figure.axes]
     assert {picture.shape for picture in pictures} == {(6 * 8, 10 * 8)}

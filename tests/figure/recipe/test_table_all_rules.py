@@ -12,7 +12,7 @@ from fabench.run.store import RunFolder
 
 def test_every_rule_is_in_it_and_says_what_it_needs():
     rules = {file.stem for file in (cli.conf_dir() / "learning_rule").glob("*.yaml")}
-    assert table_all_rules.NEEDS.keys() == rules - {"recirculation"}
+    assert table_all_rules.NEEDS.keys() == rules - {"recirculation", "formula"}
     files = [f"experiment/{name}.yaml" for name in table_all_rules.EXPERIMENTS]
     words = re.findall(r"\w+", "".join((cli.conf_dir() / file).read_text() for file in files))
     assert table_all_rules.NEEDS.keys() <= set(words)
@@ -32,7 +32,8 @@ def test_rules_stand_in_order_beside_bp(make_config, workdir):
             for seed in (0, 1, 2)
             for epoch in (0, 1)
         ]  # fmt: skip
-    table = table_all_rules.tabulate(pd.DataFrame(rows)).set_index("learning_rule")
+    frame = table_all_rules.data(pd.DataFrame(rows))
+    table = table_all_rules.tabulate(frame).set_index("learning_rule")
     assert table.index.tolist() == ["dkp", "bp", "dfa"]
     assert table.seconds_per_epoch.tolist() == [10, 10, 10]
     assert table.own_parameters.bp == 0

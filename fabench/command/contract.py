@@ -1,0 +1,116 @@
+"""What holds for every rule, optimizer, dataset, task and model: checks of a configuration.
+
+A test of one's own option calls each of ``CHECKS`` with ``composed(...)``, as the tests of
+fabench's own options do: see ``fabench new``. A check raises AssertionError.
+"""
+
+from collections.abc import Callable, Sequence
+from unittest.mock import patch
+
+import torch
+from hydra import compose
+from torch import Tensor
+
+from fabench.command.cli import conf_dir
+from fabench.command.hydra_app import composing, plain
+from fabench.command.overrides import checked, plugin_names
+from fabench.learning_rule.base.rule import SearchRule
+from fabench.population.examples import Examples
+from fabench.population.population import Population, Row
+from fabench.run import plugins
+from fabench.run.config import Config, parse
+from fabench.run.trainer import data_of, population_of
+
+CPU = torch.device("cpu")
+SEEDS = (0, 1, 2)
+STEPS = 4
+BATCH = 16
+
+Batches = Sequence[tuple[Tensor, Tensor]]
+
+
+def composed(*overrides: str) -> Config:
+    """The configuration of ``fabench run OVERRIDES``. Raises UserError."""
+    plugins.use(plugin_names(overrides))
+    given = [checked(override, conf_dir()) for override in overrides]
+    with composing(conf_dir()):
+        return parse(plain(compose("config", given)))
+
+
+def population(config: Config, seeds: Sequence[int] = SEEDS) -> Population:
+    """Networks of these seeds, not yet trained; all are computed at once, as on a GPU."""
+    with patch("fabench.population.population.computes_together", lambda *_: True):
+        return population_of(config, [Row(seed, config.scalars()) for seed in seeds], CPU)
+
+
+def batches(config: Config, people: Population) -> Batches:
+    """The first inputs [R, 16, I] and targets [R, 16, C] of a population's first epoch."""
+    seeds = [row.seed for row in people.rows]
+    examples = Examples(data_of(config), config.task, seeds, CPU, people.operand)
+    epoch = examples.epoch("train", 1, config.trainer.train_examples).first(BATCH * STEPS)
+    return [(x.clone(), y.clone()) for x, y in examples.batches(epoch, BATCH)]
+
+
+def trained(people: Population, steps: Batches) -> dict[str, Tensor]:
+    """All that training changes, after these steps."""
+    for x, y in steps:
+        people.step(x, y)
+    return people.snapshot(slice(None))
+
+
+def it_learns(config: Config) -> None:
+    """Of a rule that descends every weight matrix of a trained layer moves, in every network; of
+    one that searches something does. All stays finite."""
+    people = population(config)
+    before = people.snapshot(slice(None))
+    after = trained(people, batches(config, people))
+    assert all(tensor.isfinite().all() for tensor in after.values()), "a parameter is not finite"
+    moved = {name for name in after if (after[name] != before[name]).flatten(1).any(1).all()}
+    if isinstance(config.learning_rule, SearchRule):
+        assert any(not torch.equal(after[name], before[name]) for name in after), "nothing moves"
+    else:
+        still = people.trained().keys() - moved
+        assert not still, f"{', '.join(sorted(still))}: does not move"
+
+
+def a_row_is_the_run_alone(config: Config) -> None:
+    """A network among others learns what it does by itself, up to the rounding of sums."""
+    together = population(config)
+    before, steps = together.snapshot(slice(None)), batches(config, together)
+    after = trained(together, steps)
+    for row, seed in enumerate(SEEDS):
+        alone = population(config, [seed])
+        for name, tensor in trained(alone, batches(config, alone)).items():
+            own = after[name][row]
+            moved = (own - before[name][row]).abs().max().item()
+            torch.testing.assert_close(tensor[0], own, rtol=1e-4, atol=1e-4 * moved + 1e-7)
+
+
+def rows_do_not_mix(config: Config) -> None:
+    """What is not a number in one network reaches no other."""
+    healthy, sick = population(config), population(config)
+    steps = batches(config, healthy)
+    for name, tensor in sick.tensors.items():
+        if name in healthy.trained():
+            tensor[1] = torch.nan
+    expected, found = trained(healthy, steps), trained(sick, steps)
+    for name, tensor in expected.items():
+        assert torch.equal(found[name][[0, 2]], tensor[[0, 2]]), f"{name}: rows mix"
+
+
+def a_run_goes_on(config: Config) -> None:
+    """Stopped, saved and continued, it learns what it does in one go: all that a step leaves for
+    the next one is in what is saved."""
+    whole, first, second = (population(config) for _ in range(3))
+    steps = batches(config, whole)
+    expected = trained(whole, steps)
+    saved = trained(first, steps[: STEPS // 2])
+    second.steps = first.steps
+    second.restore(slice(None), saved)
+    for name, tensor in trained(second, steps[STEPS // 2 :]).items():
+        assert torch.equal(tensor, expected[name]), f"{name}: is not as in one go"
+
+
+CHECKS: tuple[Callable[[Config], None], ...] = (
+    it_learns, a_row_is_the_run_alone, rows_do_not_mix, a_run_goes_on,
+)  # fmt: skip

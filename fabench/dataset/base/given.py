@@ -1,0 +1,176 @@
+"""Labelled images or vectors of the user's own, known by what they hold and not by where they lie.
+
+Axes: N items, C channels, H rows, W columns, P values an item.
+"""
+
+import dataclasses
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from fabench.dataset.base.images import ArrayStatus, ImageDataset, Images, Status, held_out
+from fabench.dataset.files.source import Arrays
+from fabench.schema import STRICT, UserError, short
+
+SPLITS = ("train", "test")
+KINDS = {2: "vectors [N, P]", 3: "grey images [N, H, W]", 4: "images [N, C, H, W]"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What was read: ``arrays`` as ``Images`` has them, labels int64; class_names: by label."""
+
+    arrays: Arrays
+    class_names: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, arrays: Arrays, class_names: Sequence[str]) -> "Given":
+        """With the SHA-256 of names, types, shapes and bytes."""
+        sha = hashlib.sha256()
+        for name, array in sorted(arrays.items()):
+            sha.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            sha.update(np.ascontiguousarray(array).view(np.uint8).data)
+        return cls(arrays, tuple(class_names), sha.hexdigest())
+
+
+@dataclass(frozen=True, config=STRICT)
+class GivenDataset(ImageDataset):
+    """sha256: of the arrays; it stands for ``path`` in a run's identity. None: whatever is there.
+
+    Bytes are pixels from 0 to 255; floats are taken as they are (``scaling=unit`` leaves them so).
+    """
+
+    path: str = ""
+    sha256: str | None = None
+
+    reading: ClassVar[tuple[str, ...]] = ("path",)
+    """Settings that decide what the arrays are, for which ``sha256`` stands."""
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise UserError(f"dataset={self.name} has a path: dataset.path=...")
+        digest = self._given.digest
+        if self.sha256 not in (None, digest):
+            raise UserError(
+                f"dataset.path={short(self.path)} holds other data (SHA-256 {digest[:10]}...) than "
+                f"is asked for ({self.sha256})."
+            )
+        object.__setattr__(self, "sha256", digest)
+        super().__post_init__()
+
+    @property
+    def where(self) -> Path:
+        """``path``, with the user's home for ~."""
+        return Path(self.path).expanduser()
+
+    @property
+    @abstractmethod
+    def _given(self) -> Given:
+        """What ``path`` holds. Raises UserError."""
+
+    @property
+    def file_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        images = self._given.arrays["train_images"]
+        channels, rows, columns = (1,) * (4 - images.ndim) + images.shape[1:]
+        return channels, rows, columns
+
+    @property
+    def max_pixel(self) -> int:  # type: ignore[override]
+        return 255 if self._given.arrays["train_images"].dtype == np.uint8 else 1
+
+    @property
+    def n_train(self) -> int:  # type: ignore[override]
+        return len(self._given.arrays["train_labels"])
+
+    @property
+    def n_test(self) -> int:  # type: ignore[override]
+        return len(self._given.arrays["test_labels"])
+
+    @property
+    def n_classes(self) -> int:  # type: ignore[override]
+        return len(self.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of every label, in order."""
+        return self._given.class_names
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        vectors = self._given.arrays["train_images"].ndim == 2
+        return (self.n_inputs,) if vectors else self.image_shape
+
+    def check_validation(self) -> None:
+        """What is held out, the last sixth, must have every class, and leave some of each."""
+        labels = self._given.arrays["train_labels"]
+        kept = len(labels) - held_out(len(labels))
+        for part, word in ((labels[:kept], "before"), (labels[kept:], "in")):
+            missing = set(range(self.n_classes)) - set(part.tolist())
+            if missing:
+                raise wrong(
+                    self.path,
+                    f"class {self.class_names[min(missing)]} is not {word} the last sixth of the "
+                    "training data, which is held out: shuffle them",
+                )
+
+    def load(self, data_dir: str | None = None) -> Images:
+        arrays = {name: array.copy() for name, array in self._given.arrays.items()}
+        return self._images(arrays, f"{self.where.absolute()}, SHA-256 {self.sha256}")
+
+    def status(self, data_dir: str | None = None) -> Status:
+        return self._checked(self.path, [ArrayStatus("all", f"sha256 {self.sha256}", None)])
+
+
+def wrong(path: str, what: str) -> UserError:
+    """What is wrong with the data there, in a sentence."""
+    return UserError(f"dataset.path={short(path)}: {what}.")
+
+
+def checked(arrays: dict[str, NDArray[Any]], path: str) -> Arrays:
+    """``{train,test}_images`` uint8 or float32 and ``_labels`` int64, from whatever arrays they
+    are. Raises UserError."""
+    taken: Arrays = {}
+    for split in SPLITS:
+        x, y = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        if x.ndim not in KINDS:
+            wanted = ", ".join(KINDS.values())
+            raise wrong(path, f"{split}_x has {x.ndim} axes; there are {wanted}")
+        if y.shape != x.shape[:1]:
+            raise wrong(
+                path, f"{split}_y has the shape {list(y.shape)}, and {len(x)} items one label each"
+            )
+        if 0 in x.shape:
+            raise wrong(path, f"{split}_x is empty, {list(x.shape)}")
+        if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
+            raise wrong(path, f"{split}_x is {x.dtype}: store bytes (uint8) or floats")
+        with np.errstate(over="ignore"):
+            x = x if x.dtype == np.uint8 else x.astype(np.float32)
+        if x.dtype != np.uint8 and not np.isfinite(x).all():
+            raise wrong(path, f"{split}_x has values that are no finite float32")
+        if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+            raise wrong(path, f"{split}_y should be whole numbers from 0, the classes")
+        taken |= {f"{split}_images": x, f"{split}_labels": y.astype(np.int64)}
+    train, test = (taken[f"{split}_images"] for split in SPLITS)
+    if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
+        raise wrong(
+            path,
+            f"train_x holds {train.dtype} {list(train.shape[1:])}, test_x {test.dtype} "
+            f"{list(test.shape[1:])}",
+        )
+    classes = set(taken["train_labels"].tolist())
+    for label in range(max(classes, default=0)):
+        if label not in classes:
+            raise wrong(path, f"class {label} has no training item")
+    if len(classes) == 1:
+        raise wrong(path, "all training items are of one class")
+    strange = set(taken["test_labels"].tolist()) - classes
+    if strange:
+        raise wrong(path, f"class {min(strange)} has test items, and no training item")
+    return taken

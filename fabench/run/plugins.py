@@ -1,0 +1,122 @@
+"""Packages of a user's own rules, optimizers, models, datasets and tasks, laid out as fabench is.
+
+``my_package/learning_rule/my_rule.py`` holds class ``MyRule``, and
+``my_package/conf/learning_rule/my_rule.yaml`` its settings. A plugin is code. It is used if the
+command line names it (``plugins=[my_package]``), or if it is installed, has an entry point
+``my_rule = "my_package"`` in the group ``fabench.learning_rule``, and a run chooses that name. What
+is used is read, for the identity of runs; a module is imported when its option is chosen.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabench.schema import UserError
+
+GROUPS = ("learning_rule", "optimizer", "schedule", "parallel", "dataset", "task", "model")
+"""Whose options a plugin may have."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A package; sources: the text of its modules by their paths within it, those of ``tests``
+    left out."""
+
+    name: str
+    folder: Path
+    sources: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the sources."""
+        sha = hashlib.sha256()
+        for path, text in sorted(self.sources.items()):
+            sha.update(f"{path} {len(text)}\n{text}".encode())
+        return sha.hexdigest()
+
+    def options(self, group: str) -> list[str]:
+        """The names that it adds to a group, sorted."""
+        return modules([str(self.folder / group)])
+
+
+USED: dict[str, Plugin] = {}
+"""The plugins of this command, by name."""
+
+
+def modules(path: Sequence[str]) -> list[str]:
+    """The names of the options among the modules of a group's package."""
+    found = pkgutil.iter_modules(path)
+    return sorted(m.name for m in found if m.name != "base" and not m.ispkg)
+
+
+def use(names: Sequence[str]) -> None:
+    """The plugins that the command line names, found on sys.path, the working folder first; those
+    of a command before are forgotten. Raises UserError."""
+    USED.clear()
+    if names and os.getcwd() not in sys.path[:1]:
+        sys.path.insert(0, os.getcwd())
+    for name in names:
+        _use(name, f"plugins=[{name}]")
+
+
+def use_installed(group: str, name: str) -> Plugin | None:
+    """The installed plugin that has an option by an entry point, if there is one."""
+    if group not in GROUPS:
+        return None
+    from importlib.metadata import entry_points  # it reads every installed package: if need be
+
+    for entry in entry_points(group=f"fabench.{group}", name=name):
+        package = entry.module.partition(".")[0]
+        return USED.get(package) or _use(package, f"{group}={name} of an installed package")
+    return None
+
+
+def _use(name: str, request: str) -> Plugin:
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None:
+        raise UserError(f"{request}: there is no package {name} in the working folder or sys.path.")
+    folder = Path(next(iter(spec.submodule_search_locations or ["?"])))
+    files = [file for file in folder.rglob("*.py") if "tests" not in file.relative_to(folder).parts]
+    try:
+        sources = {f.relative_to(folder).as_posix(): f.read_text("utf-8") for f in files}
+    except UnicodeDecodeError as error:
+        raise UserError(f"{request}: a module of {folder} is not UTF-8.") from error
+    plugin = Plugin(name, folder, sources)
+    added = [(group, option) for group in GROUPS for option in plugin.options(group)]
+    if not added:
+        raise UserError(f"{request}: {name} has none of the folders {', '.join(GROUPS)}.")
+    others = [("fabench", own_options), *((p.name, p.options) for p in USED.values())]
+    for other, options in others:
+        for group, option in added:
+            if option in options(group):
+                raise UserError(f"{request}: {other} has {group}={option}, too; rename yours.")
+    USED[name] = plugin
+    return plugin
+
+
+def own_options(group: str) -> list[str]:
+    """The names that ``fabench.<group>`` implements, sorted."""
+    return modules([str(Path(__file__).parents[1] / group.replace(".", "/"))])
+
+
+def package_of(group: str, name: str) -> str | None:
+    """The package that has an option; None if none has it. Raises UserError."""
+    if name in own_options(group):
+        return "fabench"
+    for plugin in USED.values():
+        if name in plugin.options(group):
+            return plugin.name
+    installed = use_installed(group, name)
+    return installed.name if installed and name in installed.options(group) else None
+
+
+def of(options: Sequence[object]) -> dict[str, Plugin]:
+    """The plugins that the classes of chosen options come from, by name."""
+    packages = {type(option).__module__.partition(".")[0] for option in options}
+    return {name: USED[name] for name in sorted(packages) if name in USED}

@@ -1,0 +1,74 @@
+"""Trained networks out of run folders: as modules of torch, and as files."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fabench.population.network import Network
+from fabench.population.population import Row
+from fabench.run.store import RunFolder
+from fabench.run.trainer import data_of, population_of
+from fabench.schema import UserError, short
+
+
+def folder_at(run: str | Path) -> RunFolder:
+    """A run's folder. Raises UserError if there is none."""
+    path = Path(run).expanduser()
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"{short(str(run))} is no run's folder: it has no config.yaml.")
+    return RunFolder.at(path)
+
+
+def load(run: str | Path, seed: int | None = None) -> Network:
+    """The network of a run's folder, of this seed or its first, as its checkpoint has it.
+
+    Weights that do not learn (features, gates, frozen layers, feedback) are drawn again. Raises
+    UserError: no such run or seed, no checkpoint.
+    """
+    folder = folder_at(run)
+    config = folder.config
+    own = config.seeds[0] if seed is None else seed
+    if own not in config.seeds:
+        raise UserError(f"seed={own} is not in this run; it has {config.seeds}.")
+    saved, row = folder.weights()["tensors"], config.seeds.index(own)
+    cpu = torch.device("cpu")
+    people = population_of(config, [Row(own, config.scalars())], cpu, "torch")
+    snapshot = {name: tensor[row : row + 1] for name, tensor in saved.items()}
+    if not people.fits(slice(None), snapshot):
+        raise folder.unusable("checkpoint.pt", "is another network's")
+    people.restore(slice(None), snapshot)
+    descending = {name for name, p in people.parameters.items() if p.moves == "descent"}
+    pool = data_of(config).pool("train", 1, [own])
+    items = config.task.items_per_example
+    rule, learning = people.part(slice(0, 1)).rule, descending.union(people.trained_names)
+    return Network(
+        people.layers, rule, config.task.objective, people.tensors, learning, pool, items
+    )
+
+
+def export(run: str | Path, seed: int | None, to: Path) -> None:
+    """A network in a file, as its ending says: all its tensors (.safetensors), or a program that
+    torch.export has made of it, for batches of any size (.pt2). Raises UserError."""
+    network = load(run, seed)
+    if to.suffix == ".safetensors":
+        try:
+            from safetensors.torch import save_file
+        except ModuleNotFoundError:
+            raise UserError(
+                f"{to} needs safetensors: pip install 'fabench[safetensors]'."
+            ) from None
+        save_file(tensors_of(network), to, metadata={"run": Path(run).absolute().name})
+    elif to.suffix == ".pt2":
+        example = torch.zeros(2, len(network.input_mean))
+        batch: Any = torch.export.Dim.DYNAMIC
+        program = torch.export.export(network.eval(), (example,), dynamic_shapes=({0: batch},))
+        torch.export.save(program, to)
+    else:
+        raise UserError(f"{to}: a file of weights ends in .safetensors, a program in .pt2.")
+
+
+def tensors_of(network: Network) -> dict[str, Tensor]:
+    """All tensors of a network, by name."""
+    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}

@@ -1,0 +1,86 @@
+"""``fabench new``: what it writes passes as it is, and no longer when its module is wrong."""
+
+import importlib.util
+import sys
+
+import pytest
+
+from fabench.command import cli, contract
+from fabench.command.new import TEMPLATES
+from fabench.run import plugins
+
+pytestmark = pytest.mark.usefixtures("workdir")
+
+WRONG = {  # of a group's module: a mistake that the test must find
+    "learning_rule": ("self.gain * delta", "-delta"),
+    "optimizer": ("-h.lr", "h.lr"),
+    "dataset": ("x[:, 0] + x[:, 1] > 0", "x[:, 0] - x[:, 1] > 0"),
+}
+
+
+@pytest.fixture
+def tested(tmp_path, monkeypatch):
+    """Call every test of a package's option; the package is forgotten before and after."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+
+    def forget():
+        for name in [name for name in sys.modules if name.partition(".")[0] == "things"]:
+            del sys.modules[name]
+
+    def call(name):
+        forget()
+        spec = importlib.util.spec_from_file_location(
+            "t", tmp_path / f"things/tests/test_{name}.py"
+        )
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = contract.composed(*module.OVERRIDES)
+        for check in contract.CHECKS:
+            module.test_contract(config, check)
+        [own] = [f for key, f in vars(module).items() if key not in ("test_contract",)
+                 and key.startswith("test_")]  # fmt: skip
+        own(*[config] * own.__code__.co_argcount)
+
+    yield call
+    forget()
+    plugins.USED.clear()
+
+
+@pytest.mark.parametrize("group", TEMPLATES)
+def test_what_it_writes_passes_and_finds_a_mistake(tested, tmp_path, capsys, group):
+    assert cli.main(["new", group, "own_thing", "things"]) == 0
+    out = capsys.readouterr().out
+    assert f"fabench run plugins=[things] {group}=own_thing" in out
+    written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.*") if file.is_file()}
+    assert written == set(out.splitlines()[:3])
+    tested("own_thing")
+    module = tmp_path / "things" / group / "own_thing.py"
+    right, wrong = WRONG[group]
+    assert right in module.read_text()
+    module.write_text(module.read_text().replace(right, wrong))
+    with pytest.raises(AssertionError):
+        tested("own_thing")
+
+
+REFUSED = {
+    "no name": (["learning_rule"], "takes a group, a name"),
+    "too much": (["learning_rule", "a", "b", "c"], "takes a group, a name"),
+    "no group": (["rules", "my_rule"], "there are learning_rule, optimizer, dataset"),
+    "no module": (["learning_rule", "my-rule"], "my-rule is no name"),
+    "a keyword": (["learning_rule", "lambda"], "lambda is no name"),
+    "no package": (["learning_rule", "my_rule", "My Package"], "My Package is no name"),
+    "fabench's": (["learning_rule", "dfa"], "fabench has learning_rule=dfa"),
+    "fabench": (["learning_rule", "mine", "fabench"], "fabench is no name"),
+    "there": (["dataset", "there"], "there.py is there already"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals(tmp_path, capsys, case):
+    args, words = REFUSED[case]
+    (tmp_path / "my_package/dataset").mkdir(parents=True)
+    (tmp_path / "my_package/dataset/there.py").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["new", *args]) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,87 @@
+"""What figures are made from: every setting beside the metrics, kept so that it says all.
+
+Oracles: the run's own files; the tables and figures that were made and committed.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fabench.command import cli
+from fabench.figure.data import dataframe, kept, read
+from fabench.run.execute import execute
+from fabench.run.store import RunFolder
+from fabench.schema import UserError
+
+OUTPUTS = Path(__file__).parents[2] / "outputs"
+KEPT = sorted(file.stem for file in OUTPUTS.glob("data/*.csv"))
+
+
+def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_path):
+    config = make_config(
+        task="random_labels", task__p=0.25, model__hidden=[5, 3], output_dir=str(tmp_path),
+        trainer__frozen_layers=[1], trainer__train_examples=None, optimizer="momentum",
+    )  # fmt: skip
+    folder = RunFolder(config)
+    folder.path.mkdir(parents=True)
+    folder.write_metrics(pd.DataFrame({"seed": [0, 1], "epoch": [0, 0], "test_accuracy": [0, 1]}))
+    frame = dataframe([config])
+    assert frame.test_accuracy.tolist() == [0, 1]
+    names = {"learning_rule": "dfa", "optimizer": "momentum", "dataset": "digits"}
+    settings = {"p": 0.25, "hidden": "[5, 3]", "frozen_layers": "[1]", "momentum": 0.9, "epochs": 2}
+    others = {"weight_scale": 1.0, "weight_decay": 0.0, "k": 3, "folder": str(folder.path)}
+    for key, value in {**names, **settings, **others}.items():
+        assert frame[key].tolist() == [value, value], key
+    assert "train_examples" not in frame
+
+
+def test_hundreds_of_metrics_are_no_burden(make_config, tmp_path):
+    """pandas warns of tables that are put together column by column."""
+    deep = make_config(model__hidden=[2] * 60, trainer__epochs=1, output_dir=str(tmp_path))
+    [outcome] = execute([deep], "a test")
+    frame = dataframe([deep])
+    assert frame.shape[1] > 200
+    pd.testing.assert_series_equal(frame.signal_norm_60, outcome.folder.metrics().signal_norm_60)
+
+
+def test_what_is_kept_says_all(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "seed": [0, 1], "test_accuracy": [0.12345678, np.nan], "hidden": ["[5, 3]", "[]"],
+            "lr": [1e-30, 3e38], "variant": [None, "midpoint"], "bias": [True, False],
+        }
+    )  # fmt: skip
+    file = tmp_path / "data" / "a.csv"
+    back = kept(frame, file)
+    pd.testing.assert_frame_equal(back, frame, rtol=1e-5)
+    pd.testing.assert_frame_equal(read(file), back)
+    assert back.test_accuracy[0] == 0.123457
+
+
+@pytest.mark.parametrize("content", [None, "", 'a\n"'])
+def test_data_that_is_not_there_is_said(tmp_path, content):
+    file = tmp_path / "a.csv"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UserError, match=f"^{file} cannot be read .*: leave --from-data out"):
+        read(file)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_committed_is_drawn_from_its_data(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs" / "data").mkdir(parents=True)
+    shutil.copy(OUTPUTS / "data" / f"{name}.csv", tmp_path / "outputs" / "data")
+    assert cli.main(["figures", name, "--from-data"]) == 0, capsys.readouterr()
+    [caption] = tmp_path.glob(f"outputs/*/{name}.json")
+    committed = OUTPUTS / caption.parent.name / caption.name
+    now, then = (json.loads(file.read_text()) for file in (caption, committed))
+    assert now["seeds"] == then["seeds"] and sorted(now["runs"]) == sorted(then["runs"])
+    if (table := caption.with_suffix(".csv")).exists():
+        pd.testing.assert_frame_equal(
+            pd.read_csv(table), pd.read_csv(committed.with_suffix(".csv")), rtol=1e-4
+        )

@@ -1,0 +1,139 @@
+"""A real Slurm: jobs are cancelled, killed, preempted and queued again, and no epoch is lost.
+
+Oracle: the run of the same command in this process that nothing stops. ``tests/slurm/start``
+starts a Slurm of one node, whose partitions and waiting times these tests use.
+"""
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fabench.command import cli
+from fabench.run.store import TIMES, RunFolder
+
+ROOT = Path(__file__).parents[2]
+ANSWERS = shutil.which("sinfo") and subprocess.run("sinfo", capture_output=True).returncode == 0
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("workdir"),
+    pytest.mark.skipif(not ANSWERS, reason="no Slurm answers here (sinfo)"),
+]
+
+RUN = [
+    "dataset=digits", "trainer.device=cpu", "trainer.batch_size=16", "trainer.train_examples=40",
+    "trainer.test_examples=24", "model.hidden=[5]", "trainer.epochs=1000",
+    "trainer.metrics_every=100", "seed=0", "k=1",
+]  # fmt: skip
+SLURM = ["cluster=slurm", "cluster.cpus_per_task=1"]
+
+
+def call(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    assert cli.main(["run", *RUN, f"output_dir={folder}"]) == 0
+    [path] = (folder / "runs").iterdir()
+    return metrics(path)
+
+
+def metrics(path):
+    return RunFolder.at(path).metrics().drop(columns=TIMES)
+
+
+@pytest.fixture(autouse=True)
+def queue(monkeypatch):
+    """Nothing of ours is in it, before and after; what is queued again begins at once, not after
+    two minutes."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("fabench.run.cluster.EVERY", {"slurm": 1.0})
+    done = threading.Event()
+
+    def hurry():
+        while not done.wait(1):
+            for line in call("squeue", "-h", "-o", "%i %r").splitlines():
+                if line.endswith("BeginTime"):
+                    job = f"jobid={line.split()[0]}"
+                    subprocess.run(["scontrol", "update", job, "starttime=now"])
+
+    thread = threading.Thread(target=hurry)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+    call("scancel", "--user", getpass.getuser(), "--name", "fabench")
+
+
+def until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def queued(job):
+    return any(line.split("_")[0] == job for line in call("squeue", "-h", "-o", "%i").split())
+
+
+@pytest.fixture
+def training():
+    """Its only run, which a job trains, and the job's number."""
+    there = ["cluster.wait=false", "cluster.partition=grace"]
+    assert cli.main(["run", *RUN, *SLURM, *there]) == 0
+    [path] = Path("outputs/runs").iterdir()
+    until(lambda: (path / "metrics.csv").exists() and (path / "checkpoint.pt").exists())
+    return path, json.loads((path / "job.json").read_text())["id"]
+
+
+def sessions(path):
+    return len(json.loads((path / "manifest.json").read_text())["sessions"])
+
+
+def cancel(path, job):
+    call("scancel", job)
+    until(lambda: not queued(job))
+
+
+def kill(path, job):
+    [lease] = path.glob(".lease-*")
+    os.kill(json.loads(lease.read_text())["pid"], signal.SIGKILL)
+    until(lambda: not queued(job))
+
+
+def time_out(path, job):
+    call("scancel", "--signal=USR2", job)
+    until(lambda: "PENDING" in call("squeue", "-h", "-o", "%T") or sessions(path) > 1)
+
+
+def preempt(path, job):
+    cores = str(os.cpu_count())
+    call("sbatch", "--partition=urgent", "-c", cores, "--output=/dev/null", "--wrap=sleep 2")
+    until(lambda: "PENDING" in call("squeue", "-h", "-j", job, "-o", "%T") or sessions(path) > 1)
+
+
+@pytest.mark.parametrize(
+    "blow, new_job", [(cancel, True), (kill, True), (time_out, False), (preempt, False)]
+)
+def test_the_same_command_ends_with_the_same_run(training, whole, capsys, blow, new_job):
+    path, job = training
+    blow(path, job)
+    assert RunFolder.at(path).status in ("running", "interrupted")
+    capsys.readouterr()
+    assert cli.main(["run", *RUN, *SLURM]) == 0
+    assert (f"Job {job} has ended" in capsys.readouterr().out) == new_job
+    assert (json.loads((path / "job.json").read_text())["id"] != job) == new_job
+    assert sessions(path) == 2
+    assert RunFolder.at(path).status == "finished"
+    pd.testing.assert_frame_equal(metrics(path), whole, check_exact=True)
