@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 import torch
@@ -28,6 +29,7 @@ from fabench.dataset.digits import Digits
 from fabench.model.layer.network import Layer
 from fabench.run import environment, plugins
 from fabench.run.config import parse
+from fabench.run.store import RunFolder
 from fabench.schema import UserError
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and rich would keep to it
@@ -137,6 +139,40 @@ def make_fitting(make_config):
 def make_raw():
     """What ``make_config`` parses: plain containers, the caller's own."""
     return make_raw_config
+
+
+@pytest.fixture
+def put_run(make_config):
+    """Put a run folder into outputs/runs, as if its seeds had come to these accuracies in even
+    steps: ``put_run("interrupted", accuracies=(0.5, 0.7), k=1)``."""
+
+    def put(
+        status="finished", accuracies=(0.5, 0.7), stopped="2026-01-01T00:00:00+00:00", **settings
+    ):
+        seeds = settings.pop("seed", list(range(len(accuracies))))
+        folder = RunFolder(make_config(seed=seeds, **settings))
+        last = folder.config.trainer.epochs - (status in ("running", "interrupted"))
+        rows = [
+            {
+                "seed": seed,
+                "epoch": epoch,
+                "test_loss": (1 - share * accuracy) ** 2,
+                "test_accuracy": share * accuracy,
+                "diverged": int(status == "failed"),
+                "seconds": 2.0 * (epoch > 0),
+            }
+            for epoch, share in enumerate(np.linspace(0, 1, last + 1))
+            for seed, accuracy in zip(seeds, accuracies, strict=True)
+        ]
+        folder.path.mkdir(parents=True)
+        folder.write_config()
+        sessions = [{"started": "2025-01-01T00:00:00+00:00", "stopped": stopped}]
+        ending = {"reason": "every seed diverged."} if status == "failed" else {}
+        folder.update_manifest(status=status, command="fabench run", sessions=sessions, **ending)
+        folder.write_metrics(pd.DataFrame(rows))
+        return folder
+
+    return put
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def test_readme_has_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command, with_own_things, monkeypatch, capsys):
+def test_command(command, with_own_things, monkeypatch, capsys, put_run):
     args = with_own_things(shlex.split(command, comments=True)[1:])
     if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
         args += ["debug=smoke", "trainer.train_examples=128", "trainer.epochs=2"]
@@ -30,12 +30,15 @@ def test_command(command, with_own_things, monkeypatch, capsys):
         own |= {"dataset=arrays", "dataset=folder"} & set(args)
         args += [] if own else ["dataset=digits"]
         args += ["model.depth=10", "model.width=1"] if "model=wide_resnet" in args else []
+        args = [arg for arg in args if not arg.startswith("logger=")]  # see test_loggers.py
         searches = "search=gaussian_process" in args
         args += ["search.trials=4", "search.random_points=2"] if searches else []
         evolves = "search=evolution" in args
         args += (
             ["search.trials=3", "search.random_formulas=2", "search.rates=[1]"] if evolves else []
         )
+    elif args[0] == "report":
+        put_run(k=3)
     elif args[0] == "data":
         monkeypatch.setattr("fabench.command.data.fetch", lambda name: registry.build(
             "dataset", {"name": name}).status())  # fmt: skip

@@ -21,6 +21,9 @@ usage: fabench VERB ...
                     see:   fabench run --help, fabench run --cfg job
   tune [OVERRIDES]  choose the learning rate: fabench tune optimizer=rmsprop
   figures [NAME]    compute what is missing and draw; figures --list names them
+  ls [FILTERS]      the runs that are here; show, compare, rm: fabench ls --help
+  watch             those that are at work
+  report [RUNS]     one page of them, or of an experiment: report.html
   bench             speed, side by side with other ways to train
   list [GROUP]      the groups of settings and their options
   data [DATASET]    the datasets that are here; with a name, fetch it
@@ -59,6 +62,28 @@ usage: fabench figures [NAME ...] [OVERRIDES]
   fabench figures fig_3_1 --from-data   drawn again from outputs/data, without any run
 
 They go to outputs/figures and outputs/tables.
+"""
+
+RUNS_HELP = """\
+usage: fabench ls|watch|rm|show|compare [FILTER or RUN ...]
+
+  fabench ls learning_rule=bp,dfa k=1  those with these settings, newest last
+  fabench ls status=finished           or interrupted, running, diverged
+  fabench watch                        those at work, until Ctrl-C
+  fabench rm status=interrupted        would remove these; with --yes it does
+
+show has all of one RUN; compare of two: settings that differ, and metrics,
+paired over common seeds. A RUN is a folder, or a part of its name, as the hash
+in ls. output_dir=DIR says where runs lie.
+"""
+REPORT_HELP = """\
+usage: fabench report [EXPERIMENT [OVERRIDE ...] | RUN or FILTER ...] [-o FILE]
+
+  fabench report fig_3_1 -o fig_3_1.html   an experiment's runs
+  fabench report learning_rule=bp,dfa k=1  or those that fit
+
+The page needs no other file: settings, results with paired tests, curves that a
+click hides, classes, failures, commands, versions.
 """
 
 
@@ -188,6 +213,48 @@ def bench(args: list[str]) -> int:
     return bench(args, conf_dir())
 
 
+def ls(args: list[str]) -> int:
+    """``fabench ls``: the runs that are here."""
+    from fabench.command.runs import ls
+
+    return ls(args)
+
+
+def show(args: list[str]) -> int:
+    """``fabench show``: one run."""
+    from fabench.command.runs import show
+
+    return show(args, conf_dir())
+
+
+def compare(args: list[str]) -> int:
+    """``fabench compare``: two runs, side by side."""
+    from fabench.command.runs import compare
+
+    return compare(args)
+
+
+def rm(args: list[str]) -> int:
+    """``fabench rm``: remove runs."""
+    from fabench.command.runs import rm
+
+    return rm(args)
+
+
+def watch(args: list[str]) -> int:
+    """``fabench watch``: the runs at work."""
+    from fabench.command.runs import watch
+
+    return watch(args)
+
+
+def report(args: list[str]) -> int:
+    """``fabench report``: a page of runs."""
+    from fabench.command.report import report
+
+    return report(args, conf_dir())
+
+
 def complete(args: list[str]) -> int:
     """Shell completion: Hydra's, with the verb taken out of the command line."""
     from fabench.command.overrides import numbered_override
@@ -299,6 +366,12 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "tune": tune,
     "figures": figures,
+    "ls": ls,
+    "show": show,
+    "compare": compare,
+    "rm": rm,
+    "watch": watch,
+    "report": report,
     "bench": bench,
     "list": list_options,
     "data": data,
@@ -314,5 +387,6 @@ HELPS = {
     "export": EXPORT_HELP,
     "predict": PREDICT_HELP,
     "new": NEW_HELP,
-}
+    "report": REPORT_HELP,
+} | dict.fromkeys(("ls", "show", "compare", "rm", "watch"), RUNS_HELP)
 """Of verbs whose arguments Hydra does not see."""

@@ -17,6 +17,7 @@ from fabench.schema import RunFailed, UserError, WrongValue
 if TYPE_CHECKING:
     from fabench.run.config import Config
     from fabench.run.execute import Job, Outcome
+    from fabench.run.store import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Runner(JobRunner):
             dry = config.general.dry_run
             outcome = find(config) if dry else carry_out([config], self.command)[0]
             if not dry:
-                draw(outcome)
+                finish(outcome)
         return Job(_words(), outcome)
 
     def check(self, cfg: DictConfig) -> None:
@@ -89,7 +90,7 @@ class Runner(JobRunner):
         try:
             for outcome in carry_out(configs, self.command):
                 self.prepared[outcome.folder.path] = outcome
-                draw(outcome)
+                finish(outcome)
         except Exception as error:
             self.crash = error
 
@@ -135,12 +136,29 @@ def _raise_failures(jobs: Sequence[Job]) -> None:
         raise RunFailed(f"{len(failures)} of {len(jobs)} jobs failed; the first: {failures[0]}")
 
 
-def draw(outcome: Outcome) -> None:
-    """A finished run's plots, where one is missing or older than the metrics. One that cannot be
-    drawn costs a warning."""
-    folder = outcome.folder
-    if not outcome.finished or isinstance(outcome.error, UserError) or not _plots_are_due(outcome):
+def finish(outcome: Outcome) -> None:
+    """What a finished run has beside its results: plots, and logs that have them, too."""
+    if not outcome.finished or isinstance(outcome.error, UserError):
         return
+    if _plots_are_due(outcome):
+        draw(outcome)
+    if outcome.config.general.logger:
+        publish(outcome.folder)
+
+
+def publish(folder: RunFolder) -> None:
+    """A finished run's metrics, where a log lacks some, and its plots."""
+    from fabench.run.logger.base import Logs, opened
+
+    logs = Logs(folder)
+    history = [rows for _, rows in folder.metrics().groupby("epoch")]
+    with suppress(UserError), folder.locked(), opened([(logs, history)]):
+        logs.attach(sorted((folder.path / "plots").glob("*.png")))
+
+
+def draw(outcome: Outcome) -> None:
+    """A finished run's plots. One that cannot be drawn costs a warning."""
+    folder = outcome.folder
     metrics = folder.metrics()
     try:
         from fabench.figure.run_plots import write_plots

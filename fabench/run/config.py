@@ -51,7 +51,7 @@ GROUPS = (
 )  # fmt: skip
 
 NOT_SCIENCE = (
-    "output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "plugins",
+    "output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "plugins", "logger",
 )  # fmt: skip
 """The keys of no group that leave results alone; of plugins, those that are chosen from count."""
 

@@ -24,6 +24,7 @@ from fabench.population.population import takes_threads
 from fabench.population.precision import flushed_denormals
 from fabench.run.config import Config, resolve_device
 from fabench.run.costs import check_memory, cost, memory_of, row_bytes, sizes
+from fabench.run.logger import base as logger
 from fabench.run.progress import plan, shown
 from fabench.run.store import RunFolder
 from fabench.run.workers import side_by_side
@@ -111,6 +112,7 @@ def find(config: Config, folder: RunFolder | None = None) -> Outcome:
     outcome = Outcome(config, folder or RunFolder(config))
     try:
         resolve_device(config)
+        logger.check(config)
         outcome.place = outcome.folder.place()
         if not outcome.finished and config.general.cluster.name == "none":
             check_memory(config)
@@ -140,6 +142,7 @@ def execute(
             if overwrite or (outcome.error is None and not outcome.finished):
                 try:
                     resolve_device(config)  # before there is a folder
+                    logger.check(config)
                     check_memory(config)
                     locks.enter_context(folder.locked(patience))
                     if overwrite:

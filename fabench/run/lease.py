@@ -72,6 +72,18 @@ def take(folder: Path, patience: float = 0.0) -> Lease:
     return lease
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds a folder, judged by this machine's clock; nothing is written."""
+    try:
+        if numbers := _numbers(folder):
+            _check_free(Lease(folder, max(numbers)), time.time())
+    except UserError:
+        return True
+    except FileNotFoundError:  # handed on, just now
+        return is_held(folder)
+    return False
+
+
 def is_of_a_lease(file: Path) -> bool:
     """Whether a file of a folder says who holds it."""
     return file.name.startswith(PREFIX)

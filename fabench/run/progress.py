@@ -6,9 +6,9 @@ import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import (
     BarColumn,
@@ -26,12 +26,11 @@ from rich.text import Text
 from fabench.parallel.base import WorkerScheme
 from fabench.population.precision import cpu_has_bf16
 from fabench.run.config import Config, resolve_device
+from fabench.run.results import console, percent, print_results, significant
 from fabench.run.store import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-console = Console(highlight=False, markup=False, emoji=False)  # [b] in a path is that
 
 
 def plan(configs: Sequence[Config], parameters: int) -> dict[str, str]:
@@ -81,16 +80,6 @@ def show_plan(lines: dict[str, str]) -> None:
     """Print the plan, one line per entry."""
     for name, text in lines.items():
         console.print(f"{name:>13}  {text}", soft_wrap=True)
-
-
-def percent(value: float | None) -> str:
-    """0.684 as 68.40; nothing as a dash."""
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
-
-
-def significant(value: float | None) -> str:
-    """Three significant digits; nothing as a dash."""
-    return "-" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
 class Plan:
@@ -282,33 +271,7 @@ def show_results(folder: RunFolder, trained: bool) -> None:
     """One row per seed, the mean with its 95 % interval, and where the files are."""
     if not trained:
         console.print(f"This run has {folder.status}: overwrite=true starts it over.")
-    summary = folder.summary()
-    final = summary["final"]
-    columns = [
-        ("train_accuracy", "train accuracy %", percent),
-        ("test_accuracy", "test accuracy %", percent),
-        ("train_nse", "train NSE", significant),
-        ("test_nse", "test NSE", significant),
-        ("test_loss", "test loss", _decimals),
-        ("weight_alignment", "weight alignment", _decimals),
-        ("gradient_alignment", "gradient alignment", _decimals),
-    ]
-    columns = [column for column in columns if column[0] in final]
-    table = Table("seed", *(title for _, title, _ in columns), "best epoch")
-    for seed in map(str, summary["seeds"]):
-        cells = [show(final[name]["per_seed"][seed]) for name, _, show in columns]
-        best = summary["best_epoch"]["per_seed"].get(seed, {}).get("epoch", "-")
-        if seed in summary["diverged"]:
-            best = f"diverged in epoch {summary['diverged'][seed]}"
-        elif seed in summary.get("stopped", {}):
-            best = "{network_of}, stopped after {after}".format(**summary["stopped"][seed])
-        table.add_row(seed, *cells, str(best))
-    table.add_section()
-    cells = [_interval(final[name], show) for name, _, show in columns]
-    table.add_row("mean", *cells, str(summary["best_epoch"]["epoch"]))
-    console.print(table)
-    if len(summary["seeds"]) > 1:
-        console.print(f"Mean over seeds ± 95 % interval (Student t), epoch {summary['epochs']}.")
+    print_results(folder.summary())
     console.print(f"Run folder: {folder.path}", soft_wrap=True)
 
 
@@ -317,12 +280,3 @@ def _scores(mean: pd.Series) -> str:
     if "test_nse" in mean:
         return f"NSE: train {significant(mean.train_nse)}  test {significant(mean.test_nse)}"
     return f"train {percent(mean.train_accuracy)} %  test {percent(mean.test_accuracy)} %"
-
-
-def _decimals(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _interval(statistics: dict[str, Any], show: Any) -> str:
-    mean, low = statistics["mean"], statistics["ci95"][0]
-    return show(mean) if low is None or mean is None else f"{show(mean)} ± {show(mean - low)}"

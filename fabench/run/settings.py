@@ -6,7 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from fabench.population.order import Order
@@ -23,6 +23,14 @@ Device = Annotated[str, AfterValidator(_device)]
 
 Word = Annotated[str, Field(pattern=r"^[\w.,:+@&|*()\[\]-]+$")]
 """A name that Slurm knows, or several: of one line, which is a line of a shell's script."""
+
+LoggerName = Literal["tensorboard", "mlflow", "wandb"]
+
+
+def _listed(value: object) -> object:
+    """A single word as a list of one."""
+    return [value] if isinstance(value, str) else value
+
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -113,6 +121,7 @@ class General:
     max_jobs: Count = 10_000
     plugins: list[str] = field(default_factory=list)
     cluster: Cluster = Cluster()
+    logger: Annotated[list[LoggerName], BeforeValidator(_listed)] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if len(set(self.seed)) < len(self.seed):

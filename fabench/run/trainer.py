@@ -29,6 +29,7 @@ from fabench.run.interruption import (
     something_to_tidy_up,
     stop_signals,
 )
+from fabench.run.logger.base import Logs, opened
 from fabench.run.stopping import BEST, EarlyStopping
 from fabench.run.store import RunFolder, now
 from fabench.task.classification import Classification
@@ -129,6 +130,7 @@ class Member:
     folder: RunFolder
     rows: slice
     epochs: list[pd.DataFrame]
+    logs: Logs
 
 
 class Training:
@@ -149,7 +151,7 @@ class Training:
         self.rows = [Row(s, f.config.scalars()) for f in folders for s in f.config.seeds]
         ends = np.cumsum([len(f.config.seeds) for f in folders]).tolist()
         pairs = zip(folders, [0, *ends], ends, strict=False)
-        self.members = [Member(f, slice(a, b), []) for f, a, b in pairs]  # that have not ended
+        self.members = [Member(f, slice(a, b), [], Logs(f)) for f, a, b in pairs]  # not ended
         kernel = folders[0].fp32_kernel
         self.population = population_of(self.config, self.rows, self.device, kernel)
         seeds = [row.seed for row in self.rows]
@@ -179,7 +181,8 @@ class Training:
     def run(self, reporter: Reporter) -> None:
         """Train to the last epoch, or until every row has diverged. Raises Interrupted."""
         t = self.config.trainer
-        with stop_signals() as signals:  # from before a folder says that it is running
+        logs = [(member.logs, member.epochs) for member in self.members]
+        with stop_signals() as signals, opened(logs):  # before a folder says that it is running
             for folder in (member.folder for member in self.members):
                 folder.write_config()
                 sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
@@ -215,6 +218,7 @@ class Training:
                 continue
             if last is not member.epochs[-1]:
                 member.epochs.append(last)
+                member.logs.add(last)
             member.folder.write_metrics(pd.concat(member.epochs, ignore_index=True))
             if self.keep_weights:
                 self._write_checkpoint(member, int(last.epoch.iloc[0]))
@@ -331,6 +335,7 @@ class Training:
             table = self.stopping.measure(table)
         for member in self.members:
             member.epochs.append(table[member.rows])
+            member.logs.add(table[member.rows])
 
     def _variance(self, epoch: Epoch) -> torch.Tensor | None:
         """The variance [R] of an epoch's targets, in regression."""

@@ -219,6 +219,7 @@ NOT_SCIENCE = [
     {"dry_run": True},
     {"workers": 2},
     {"max_jobs": 5},
+    {"logger": ["tensorboard"]},
     {"plugins": ["named"]},  # and nothing chosen from it
     {"cluster": "local"},
     {"trainer__early_stopping_threshold": 3.0},
@@ -349,6 +350,7 @@ WRONG = {
     "dry_run": [1, "yes", None],
     "workers": COUNT,
     "max_jobs": COUNT,
+    "logger": ["csv", ["csv"], [1], 1, True],
     "plugins": [3, "named", ["other"], [3]],
     "cluster.name": ["pbs", 3, None],
     "cluster.wait": [1, "yes", None],

@@ -1,0 +1,232 @@
+"""``fabench report``: one page of a study, in a file that needs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fabench.command.defaults import overrides
+from fabench.command.runs import paired
+from fabench.figure import page, style
+from fabench.figure.svg import Curve, Point, chart
+from fabench.run.catalogue import Entry, select
+from fabench.run.results import METRICS, console, interval, significant
+from fabench.run.statistics import holm, paired_p, summarize
+from fabench.schema import UserError
+
+PALETTE = [
+    style.BLUE, style.RED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, "#882255", "#999933",
+]  # fmt: skip
+DASHES = ["", "7 3", "2 2", "9 3 2 3"]
+"""Of lines by number: first a colour each, then dashed."""
+
+CHARTS = {
+    "test_accuracy": "test accuracy",
+    "train_accuracy": "train accuracy",
+    "test_nse": "test NSE",
+    "train_nse": "train NSE",
+    "test_loss": "test loss",
+    "weight_alignment": "weight alignment, cosine",
+    "gradient_alignment": "gradient alignment, cosine",
+    "update_alignment": "update alignment, cosine",
+    "dead_units": "dead units, share",
+}
+
+
+def report(args: Sequence[str], conf: Path) -> int:
+    """Write the page of the runs that are named, or of an experiment's."""
+    words, file = list(args), Path("report.html")
+    if "-o" in words:
+        at = words.index("-o")
+        if words[at + 1 :] == []:
+            raise UserError("-o wants a file: -o report.html.")
+        file = Path(words.pop(at + 1))
+        words.pop(at)
+    title, wanted = _wanted(words, conf)
+    runs = [entry for entry in wanted if entry.config]
+    if not runs:
+        raise UserError("None of these runs is there: fabench ls shows those that are.")
+    study = Study(runs, conf)
+    failures = study.failures(wanted)
+    sections = {
+        "Settings": study.settings(),
+        "Results": study.results(),
+        "Curves": study.curves(),
+        "Test accuracy of each class, %": study.classes(),
+        "Failures": failures,
+        "Again": study.commands(),
+        "Versions": study.versions(),
+    }
+    plural = "s" if len(runs) > 1 else ""
+    file.write_text(page.page(title, f"{len(runs)} run{plural}", list(sections.items())))
+    console.print(f"Report: {file}", soft_wrap=True)
+    return 0
+
+
+def _wanted(words: Sequence[str], conf: Path) -> tuple[str, list[Entry]]:
+    """A title, and the runs, there or not. An experiment takes overrides, as a figure does."""
+    names = [word for word in words if "=" not in word]
+    experiments = [name for name in names if (conf / "experiment" / f"{name}.yaml").is_file()]
+    if not experiments:
+        return "fabench report", select(words)
+    if experiments != names:
+        raise UserError("Give experiments, or runs: not both.")
+    from fabench.command import figures
+    from fabench.run.store import RunFolder
+
+    settings = [word for word in words if "=" in word]
+    configs = figures._configs(experiments, settings, conf)
+    return ", ".join(experiments), [Entry(RunFolder(config).path) for config in configs]
+
+
+class Study:
+    """Runs beside one another. Each section of the page is HTML; "" where there is nothing."""
+
+    def __init__(self, runs: Sequence[Entry], conf: Path) -> None:
+        self.runs = runs
+        self.words = [overrides(entry.settings, conf) for entry in runs]
+        told = {word.split("=")[0] for words in self.words for word in words}
+        keys = [
+            key for key in dict.fromkeys(k for run in runs for k in run.settings) if key in told
+        ]
+        self.keys = [key for key in keys if len({str(run.settings.get(key)) for run in runs}) > 1]
+        self.labels = [self._label(run) for run in runs]
+        self.measured = [n for n, run in enumerate(runs) if run.last]
+
+    def _label(self, run: Entry) -> str:
+        """What it differs in from the others."""
+        told = {key: run.settings[key] for key in self.keys if key in run.settings}
+        option = {key for key, value in told.items() if "." not in key and isinstance(value, str)}
+        parts = (v if k in option else f"{k.split('.')[-1]}={v}" for k, v in told.items())
+        return ", ".join(parts) or run.identity
+
+    @cached_property
+    def summaries(self) -> dict[int, dict[str, Any]]:
+        """Of every run that has metrics."""
+        return {n: self.runs[n].summary for n in self.measured}
+
+    def settings(self) -> str:
+        """The settings that all share, as a difference to the defaults; then those that differ."""
+        shared = [word for word in self.words[0] if all(word in words for words in self.words)]
+        told = f"<p>All: <code>{escape(' '.join(shared)) or 'the defaults'}</code></p>"
+        rows = [
+            [*(str(run.settings.get(key, "-")) for key in self.keys), run.path.name]
+            for run in self.runs
+        ]
+        return told + page.table([*self.keys, "run"], rows)
+
+    def results(self) -> str:
+        """A row for every run: the last epoch's metrics, and the difference to one of them."""
+        if not self.measured:
+            return ""
+        finals = {n: summary["final"] for n, summary in self.summaries.items()}
+        names = [name for name in METRICS if any(name in final for final in finals.values())]
+        base = next(
+            (n for n in self.measured if self.runs[n].settings.get("learning_rule") == "bp"),
+            self.measured[0],
+        )
+        score = self.runs[base].score[0]
+        title, text = METRICS[score]
+        differences = {
+            n: paired(self.summaries[base], self.summaries[n], score)
+            for n, final in finals.items()
+            if n != base and score in final
+        }
+        p = dict(zip(differences, holm(list(map(paired_p, differences.values()))), strict=True))
+        rows = []
+        for n, run in enumerate(self.runs):
+            final = finals.get(n, {})
+            cells = [interval(final[k], METRICS[k][1]) if k in final else "-" for k in names]
+            beside = ["-", "-"]
+            if n in differences:
+                s = summarize(differences[n])
+                beside = [interval({"mean": s.mean, "ci95": [s.low]}, text), significant(p[n])]
+            seeds = str(final[score]["n"]) if score in final else "0"
+            rows.append([self.labels[n], run.status, str(run.epoch), seeds, *cells, *beside])
+        titles = [METRICS[name][0] for name in names]
+        note = (
+            "Last epoch, mean ± 95 % interval over the seeds that have not diverged (Student t). "
+            f"Difference: {title}, to {self.labels[base]}, paired over common seeds; p: Student's "
+            "paired test, corrected for the number of tests (Holm)."
+        )
+        heads = ["run", "status", "epoch", "seeds", *titles, "difference", "p"]
+        return page.table(heads, rows) + f'<p class="quiet">{escape(note)}</p>'
+
+    def curves(self) -> str:
+        """Charts of the metrics against epochs, and a legend for all of them."""
+        rules = [self.runs[n].settings.get("learning_rule", "") for n in self.measured]
+        own = len(set(rules)) == len(rules)
+        looks = {}
+        for place, (n, rule) in enumerate(zip(self.measured, rules, strict=True)):
+            color = style.color(rule) if own else PALETTE[place % len(PALETTE)]
+            color = "var(--text)" if color == style.BLACK else color
+            looks[n] = (color, "" if own else DASHES[place // len(PALETTE) % len(DASHES)])
+        charts = []
+        for name, title in CHARTS.items():
+            lines = {n: _points(self.runs[n].rows, name) for n in self.measured}
+            curves = [
+                Curve(n, self.labels[n], *looks[n], line) for n, line in lines.items() if line
+            ]
+            charts += [chart(title, "epoch", curves)] if curves else []
+        entries = [(n, self.labels[n], *look) for n, look in looks.items()]
+        note = "Mean and 95 % interval over seeds. A click hides a run's curves."
+        drawn = f'<div class="charts">{"".join(charts)}</div>'
+        return f'{page.legend(entries)}{drawn}<p class="quiet">{note}</p>' if charts else ""
+
+    def classes(self) -> str:
+        """Of classifiers, the test accuracy among each class's examples."""
+        found = {n: of.get("test_accuracy_of_class") for n, of in self.summaries.items()}
+        rows = [(self.labels[n], of["mean"]) for n, of in found.items() if of]
+        most = max((len(shares) for _, shares in rows), default=0)
+        return page.heat_table(["run", *map(str, range(most))], rows) if rows else ""
+
+    def failures(self, wanted: Sequence[Entry]) -> str:
+        """Runs that have not finished, seeds that have diverged, runs that are not there."""
+        said = []
+        for n, run in enumerate(self.runs):
+            if run.status != "finished":
+                reason = run.manifest.get("reason", f"at epoch {run.epoch} of {run.epochs}")
+                said.append(f"{self.labels[n]}: {run.status}, {reason}")
+            elif n in self.summaries:
+                lost = self.summaries[n]["diverged"].items()
+                seeds = ", ".join(f"seed {seed} in epoch {epoch}" for seed, epoch in lost)
+                said += [f"{self.labels[n]}: diverged, {seeds}"] if lost else []
+        said += [f"{entry.path} is not there" for entry in wanted if not entry.config]
+        return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in said)}</ul>" if said else ""
+
+    def commands(self) -> str:
+        """Those that were given, and one for each run."""
+        given = dict.fromkeys(str(run.manifest.get("command", "")) for run in self.runs)
+        own = (" ".join(["fabench run", *words]) for words in self.words)
+        each = "\n".join(own)
+        return f"<pre>{escape(chr(10).join(filter(None, given)))}</pre><p>Each alone:</p>" + (
+            f"<pre>{escape(each)}</pre>"
+        )
+
+    def versions(self) -> str:
+        """Of software and machine, each once."""
+        rows: dict[tuple[str, ...], None] = {}
+        for run in self.runs:
+            where: dict[str, Any] = run.manifest.get("environment", {})
+            libraries = where.get("libraries", {})
+            told = [where.get("fabench"), str(where.get("commit"))[:10], where.get("python")]
+            told += [libraries.get("torch"), libraries.get("numpy")]
+            told += [where.get("gpu") or where.get("cpu"), run.manifest.get("data")]
+            rows[tuple(map(str, told))] = None
+        titles = ["fabench", "commit", "python", "torch", "numpy", "machine", "data"]
+        return page.table(titles, list(rows))
+
+
+def _points(rows: Sequence[dict[str, float]], name: str) -> list[Point]:
+    """Of a metric, each epoch's mean and interval over the seeds that have not diverged."""
+    by_epoch: dict[float, list[float]] = {}
+    for row in rows:
+        if not row["diverged"] and np.isfinite(row.get(name, np.nan)):
+            by_epoch.setdefault(row["epoch"], []).append(row[name])
+    summaries = {epoch: summarize(values) for epoch, values in sorted(by_epoch.items())}
+    return [(epoch, s.mean, s.low, s.high) for epoch, s in summaries.items()]

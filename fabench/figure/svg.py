@@ -1,0 +1,101 @@
+"""Line charts as SVG text, for pages that need no other file."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+WIDTH, HEIGHT = 460, 280
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 34
+"""The chart's size, and the margins around its axes."""
+
+Point = tuple[float, float, float, float]
+"""x, mean, and the ends of its interval (NaN: it has none)."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's line, with a band; ``dash`` as SVG's stroke-dasharray."""
+
+    run: int
+    label: str
+    color: str
+    dash: str
+    points: Sequence[Point]
+
+
+def chart(title: str, x_label: str, curves: Sequence[Curve]) -> str:
+    """All curves, each in a group marked with its run (data-run). The vertical axis is logarithmic
+    where values are positive and span more than two decades."""
+    points = np.array([point for curve in curves for point in curve.points])
+    values = points[:, 1:][np.isfinite(points[:, 1:])]
+    low, high = float(values.min()), float(values.max())
+    logarithmic = low > 0 and high > 100 * low
+    if high == low:
+        low, high = low - 0.5, high + 0.5
+    across = _scale(points[:, 0].min(), max(points[:, 0].max(), 1), LEFT, WIDTH - RIGHT)
+    up = _scale(low, high, HEIGHT - BOTTOM, TOP, logarithmic)
+    y_ticks = (
+        LogLocator() if logarithmic else MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    ).tick_values(low, high)
+    x_ticks = MaxNLocator(6, integer=True).tick_values(*across.ends)
+    grid = [
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(v):.1f}" y2="{up(v):.1f}"/>'
+        f'<text x="{LEFT - 6}" y="{up(v) + 4:.1f}" text-anchor="end">{v:.4g}</text>'
+        for v in y_ticks
+        if low <= v <= high
+    ] + [
+        f'<text x="{across(v):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{v:g}</text>'
+        for v in x_ticks
+        if across.ends[0] <= v <= across.ends[1]
+    ]
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
+        f'<text class="title" x="{LEFT}" y="15">{escape(title)}</text>'
+        f'<g class="axes">{"".join(grid)}'
+        f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>'
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
+        f"{escape(x_label)}</text></g>"
+        f"{''.join(_drawn(curve, across, up) for curve in curves)}</svg>"
+    )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From values to places, linear in what ``of`` makes of them."""
+
+    ends: tuple[float, float]
+    places: tuple[float, float]
+    of: Callable[[float], float]
+
+    def __call__(self, value: float) -> float:
+        low, high = map(self.of, self.ends)
+        share = (self.of(value) - low) / (high - low)
+        return self.places[0] + share * (self.places[1] - self.places[0])
+
+
+def _scale(low: float, high: float, start: float, end: float, logarithmic: bool = False) -> _Scale:
+    return _Scale((low, high), (start, end), np.log if logarithmic else float)
+
+
+def _drawn(curve: Curve, across: _Scale, up: _Scale) -> str:
+    line = " ".join(f"{across(x):.1f},{up(mean):.1f}" for x, mean, *_ in curve.points)
+    banded = [point for point in curve.points if np.isfinite(point[2:]).all()]
+    lower = [f"{across(x):.1f},{up(max(low, up.ends[0])):.1f}" for x, _, low, _ in banded]
+    upper = [f"{across(x):.1f},{up(high):.1f}" for x, *_, high in reversed(banded)]
+    band = f'<polygon points="{" ".join(lower + upper)}"/>' if banded else ""
+    dots = [
+        f'<circle cx="{across(x):.1f}" cy="{up(mean):.1f}" r="2">'
+        f"<title>{escape(curve.label)}, {x:g}: {_read(mean, high)}</title></circle>"
+        for x, mean, _, high in curve.points
+    ]
+    return (
+        f'<g data-run="{curve.run}" style="--c:{curve.color}">{band}'
+        f'<polyline points="{line}" stroke-dasharray="{curve.dash}"/>{"".join(dots)}</g>'
+    )
+
+
+def _read(mean: float, high: float) -> str:
+    return f"{mean:.4g}" + ("" if np.isnan(high) else f" ± {high - mean:.2g}")

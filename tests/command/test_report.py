@@ -1,0 +1,153 @@
+"""``fabench report``: numbers on the page, and the page in a browser.
+
+Oracles: the accuracies that the runs were given, scipy's paired t-test, Chromium's DOM.
+"""
+
+import re
+import shutil
+import subprocess
+from html import unescape
+from itertools import pairwise
+
+import pytest
+from scipy.stats import ttest_rel
+
+from fabench.command import cli
+from fabench.figure.svg import Curve, chart
+from fabench.run.store import write_json
+
+pytestmark = pytest.mark.usefixtures("workdir")
+
+BP, DFA = (0.8, 0.9, 0.85), (0.5, 0.7, 0.75)
+
+
+@pytest.fixture
+def study(put_run):
+    """Three runs: BP, DFA, and one that has diverged; the first has accuracies of classes."""
+    bp = put_run(accuracies=BP, k=1, learning_rule="bp", task="classification")
+    put_run(accuracies=DFA, k=1, task="classification", stopped="2026-02-01T00:00:00+00:00")
+    put_run("failed", k=1, task="classification", optimizer__lr=9.0,
+            stopped="2026-03-01T00:00:00+00:00")  # fmt: skip
+    of_class = {"mean": [0.25] * 9 + [None], "per_seed": {}}
+    write_json(bp.path / "summary.json", bp.summary() | {"test_accuracy_of_class": of_class})
+    bp.update_manifest(environment={"fabench": "0.1", "libraries": {"torch": "2.x"}}, data="<b>&")
+    return bp
+
+
+def sections(*args):
+    """The page's headings, each with its text, cells apart."""
+    assert cli.main(["report", *args, "-o", "page.html"]) == 0
+    with open("page.html", encoding="utf-8") as file:
+        text = file.read()
+    assert not re.search(r"(src|href)=|https?:|@import|url\(", text), "it needs another file"
+    parts = re.findall(r"<h2>(.*?)</h2>(.*?)</section>", text, re.S)
+    cells = re.compile(r"</t[dh]>|</tr>|</li>|<[^>]*>")
+    return {h: unescape(cells.sub(lambda tag: "|" * (tag[0][:3] == "</t"), t)) for h, t in parts}
+
+
+def test_the_page_tells_what_was_found(study, capsys):
+    told = sections("k=1")
+    assert capsys.readouterr().out == "Report: page.html\n"
+    assert told.keys() == {
+        "Settings", "Results", "Curves", "Test accuracy of each class, %", "Failures", "Again",
+        "Versions",
+    }  # fmt: skip
+    shared = told["Settings"].split("learning_rule|")[0]
+    assert "dataset=digits" in shared and "model.hidden=[5]" in shared
+    assert "learning_rule|optimizer.lr|seed|run|" in told["Settings"]
+    t = ttest_rel(DFA, BP)
+    half = (t.confidence_interval(0.95).high - t.confidence_interval(0.95).low) / 2
+    assert "bp, lr=0.018, seed=[0, 1, 2]|finished|2|3|85.00 ± 12.42|" in told["Results"]
+    assert f"|-20.00 ± {100 * half:.2f}|{t.pvalue:.3g}|" in told["Results"]
+    assert "|diverged|2|0|-|-|" in told["Results"]
+    assert (
+        "bp, lr=0.018, seed=[0, 1, 2]|" + 9 * "25.0|" + "-|"
+        in told["Test accuracy of each class, %"]
+    )
+    assert "lr=9.0, seed=[0, 1]: diverged, every seed diverged." in told["Failures"]
+    assert "fabench run learning_rule=bp dataset=digits" in told["Again"]
+    assert "|0.1|" in told["Versions"] and "|2.x|" in told["Versions"]
+    assert "|<b>&|" in told["Versions"]
+
+
+def test_an_experiments_page_says_which_runs_are_not_there(study):
+    with pytest.raises(SystemExit, match="^2$"):
+        raise SystemExit(cli.main(["report", "fig_3_1"]))
+    told = sections("status=finished")
+    assert "Failures" not in told
+
+
+def test_wrong_requests(study, capsys):
+    for args, sentence in (
+        (["-o"], "fabench: -o wants a file: -o report.html.\n"),
+        (["fig_3_1", study.path.name], "fabench: Give experiments, or runs: not both.\n"),
+        (["k=7"], "fabench: None of these runs is there: fabench ls shows those that are.\n"),
+    ):
+        assert cli.main(["report", *args]) == 2
+        assert capsys.readouterr().err == sentence
+
+
+def test_a_chart_puts_values_where_they_belong():
+    nan = float("nan")
+    points = [(0, 1.0, 0.0, 2.0), (5, 3.0, 2.0, 4.0), (10, 2.0, nan, nan)]
+    drawn = chart("a < b", "epoch", [Curve(3, "mine", "#123456", "7 3", points)])
+    assert "a &lt; b" in drawn and 'data-run="3"' in drawn and "mine, 5: 3 ± 1" in drawn
+    [line] = re.findall(r'<polyline points="(.*?)"', drawn)
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, pair.split(",")) for pair in line.split())
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.1) and x0 == 52
+    assert (y0 - y2) == pytest.approx(y2 - y1, abs=0.1) and y1 < y2 < y0  # upwards
+    [band] = re.findall(r'<polygon points="(.*?)"', drawn)
+    assert len(band.split()) == 4
+    ticks = {
+        float(v): float(y) for y, v in re.findall(r'y="([\d.]+)" text-anchor="end">(.*?)<', drawn)
+    }
+    assert ticks[3.0] - 4 == pytest.approx(y1, abs=0.1)
+
+
+def test_a_charts_axis_is_logarithmic_where_values_span_decades():
+    points = [(e, 10.0**-e, float("nan"), float("nan")) for e in range(5)]
+    drawn = chart("loss", "epoch", [Curve(0, "", "", "", points)])
+    [line] = re.findall(r'<polyline points="(.*?)"', drawn)
+    heights = [float(pair.split(",")[1]) for pair in line.split()]
+    steps = [b - a for a, b in pairwise(heights)]
+    assert steps == pytest.approx([steps[0]] * 4, abs=0.11) and steps[0] > 0
+
+
+# -- In a browser ----------------------------------------------------------------------------
+
+PROBE = """<script>
+window.onerror = message => { document.title = message; };
+window.addEventListener("load", () => {
+  const shown = () => [...document.querySelectorAll(".chart [data-run='1']")].filter(
+    g => g.getBoundingClientRect().width > 0).length;
+  const before = shown();
+  document.querySelector(".legend button[value='1']").click();
+  const hidden = shown();
+  document.querySelector(".legend button[value='1']").click();
+  const axes = [...document.querySelectorAll(".axes path")].filter(
+    a => a.getBoundingClientRect().height > 50).length;
+  const wide = document.documentElement.scrollWidth > window.innerWidth;
+  document.body.dataset.probe = [before, hidden, shown(), axes, wide].join(" ");
+});
+</script></head>"""
+"""What a reader would do, told in an attribute; an error becomes the title."""
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_browser_draws_it_and_a_click_hides_a_curve(study, width, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium")
+    sections("k=1")
+    page = tmp_path / "page.html"
+    page.write_text(page.read_text().replace("</head>", PROBE))
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900",
+         f"--user-data-dir={tmp_path}/profile", "--enable-logging=stderr", "--dump-dom",
+         page.as_uri()],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert "<title>fabench report</title>" in done.stdout, done.stderr
+    assert not re.search(r"CONSOLE.*rror", done.stderr)
+    [probe] = re.findall('data-probe="(.*?)"', done.stdout)
+    assert probe == "2 0 2 2 false"
