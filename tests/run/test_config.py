@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from fabench.command.overrides import numbered_override
 from fabench.population.precision import fastest
 from fabench.run import plugins, registry
-from fabench.run.config import GROUPS, parse, resolve_device
+from fabench.run.config import GROUPS, resolve_device
+from fabench.run.parsing import parse
 from fabench.schema import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
