@@ -40,10 +40,11 @@ def find(group: str, name: str) -> type:
     except Exception as error:  # of whatever kind: it is not ours
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(f"{path} cannot be imported ({reason}).") from error
-    found = getattr(module, title, object)
-    if not any(base.__module__.startswith(f"fabench.{group}.base") for base in found.__mro__):
+    own: type = getattr(module, title, object)
+    bases = getattr(own, "__mro__", ())
+    if not any(base.__module__.startswith(f"fabench.{group}.base") for base in bases):
         raise UserError(f"{path} has no class {title} with a base of fabench.{group}.base.")
-    return found
+    return own
 
 
 def build(group: str, config: dict[str, Any]) -> Any:

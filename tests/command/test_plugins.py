@@ -233,6 +233,7 @@ def test_what_is_no_plugin_is_refused(package, capsys, name):
 MODULES = {
     "an error": ("import nosuch_module", "ModuleNotFoundError"),
     "no class": ("class My_rule: pass", "has no class MyRule"),
+    "a function": ("def MyRule(): pass", "has no class MyRule"),
     "another class": ("class MyRule: pass", "fabench.learning_rule.base"),
     "no UTF-8": (b"# \xff", "not UTF-8"),
 }
