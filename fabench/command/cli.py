@@ -59,7 +59,7 @@ usage: fabench figures [NAME ...] [OVERRIDES]
   fabench figures fig_3_1 table_parity  train what is missing, then draw
   fabench figures fig_3_1 seed=ten      with another setting
   fabench figures all                   those without [not in all] in the list
-  fabench figures fig_3_1 --from-data   drawn again from outputs/data, without any run
+  fabench figures fig_3_1 --from-data   drawn from outputs/data, without runs
 
 They go to outputs/figures and outputs/tables.
 """

@@ -91,7 +91,10 @@ def figures(args: Sequence[str], conf: Path) -> int:
     }
     every = [config for configs in needed.values() for config in configs]
     first = every[0] if every else composed("")[0]  # a recipe may need no runs
-    if not from_data:
+    if from_data:
+        for name in names:
+            console.print(f"{name}: from {_file(name, first)}", soft_wrap=True)
+    else:
         _show_plan(needed)
     if first.general.dry_run:
         return 0
@@ -192,6 +195,11 @@ def _multiply_adds_per_second(config: Config) -> float:
 # -- The figures -----------------------------------------------------------------------------
 
 
+def _file(name: str, any_run: Config) -> Path:
+    """Where is kept what a figure is drawn from."""
+    return Path(any_run.general.output_dir) / "data" / f"{name}.csv"
+
+
 def _data(
     name: str, module: ModuleType, any_run: Config, frame: pd.DataFrame | None
 ) -> pd.DataFrame:
@@ -199,7 +207,7 @@ def _data(
 
     ``any_run`` says where files are. Raises UserError if there is none.
     """
-    file = Path(any_run.general.output_dir) / "data" / f"{name}.csv"
+    file = _file(name, any_run)
     if not module.EXPERIMENTS:
         frame = dataframe([])
     elif frame is not None:
