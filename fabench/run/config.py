@@ -213,7 +213,8 @@ def parse(raw: dict[str, Any]) -> Config:
     for group in GROUPS:
         if group != "optimizer" or not searches:
             _group(raw, group)
-    general = registry.validated(General, {k: v for k, v in raw.items() if k not in GROUPS})
+    others = {k: v for k, v in raw.items() if k not in (*GROUPS, "scale")}  # to which others refer
+    general = registry.validated(General, others)
     task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k

@@ -13,7 +13,11 @@ from fabench.run.config import GROUPS, parse
 from fabench.schema import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
-FOLDERS = [folder for folder in sorted(CONF.iterdir()) if folder.is_dir()]
+FOLDERS = [
+    folder
+    for folder in sorted(CONF.iterdir())
+    if folder.is_dir() and folder.name != "search"  # of fabench tune: test_tune.py
+]
 OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted(d.glob("*.yaml"))]
 PARTNERS = {  # an option that not everything goes with, and one that does
     "dataset=family_trees": ["task=multi_label"],
