@@ -28,7 +28,7 @@ from fabench.dataset.base.images import Images
 from fabench.dataset.digits import Digits
 from fabench.model.layer.network import Layer
 from fabench.run import environment, plugins
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.store import RunFolder
 from fabench.schema import UserError
 

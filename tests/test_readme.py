@@ -24,7 +24,8 @@ def test_command(command, with_own_things, monkeypatch, capsys, put_run):
     args = with_own_things(shlex.split(command, comments=True)[1:])
     if args[0] in ("run", "tune"):  # the same request, on data that needs no download, in seconds
         args += ["debug=smoke", "trainer.train_examples=128", "trainer.epochs=2"]
-        args += ["dry_run=true"] if "workers=2" in args else []  # see test_workers.py
+        aside = any(arg.startswith(("workers=", "cluster=")) for arg in args)
+        args += ["dry_run=true"] if aside else []  # see test_workers.py, test_cluster.py
         own = {"experiment=encoder_contrastive_hebbian", "dataset=shapes"} & set(args)
         own |= {"dataset=arrays", "dataset=folder"} & set(args)
         args += [] if own else ["dataset=digits"]

@@ -18,7 +18,8 @@ from fabench.learning_rule.base.rule import SearchRule
 from fabench.population.examples import Examples
 from fabench.population.population import Population, Row
 from fabench.run import plugins
-from fabench.run.config import Config, parse
+from fabench.run.config import Config
+from fabench.run.parsing import parse
 from fabench.run.trainer import data_of, population_of
 
 CPU = torch.device("cpu")

@@ -35,9 +35,10 @@ from fabench.figure.table import markdown
 from fabench.population.precision import NumberFormat
 from fabench.run import environment, plugins
 from fabench.run.cluster import carry_out
-from fabench.run.config import Config, parse, resolve_device
+from fabench.run.config import Config, resolve_device
 from fabench.run.costs import multiply_adds
 from fabench.run.execute import find, populations
+from fabench.run.parsing import parse
 from fabench.run.progress import console
 from fabench.run.store import RunFolder, now, write_json, write_text
 from fabench.schema import RunFailed, UserError, nearest

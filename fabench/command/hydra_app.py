@@ -86,8 +86,7 @@ class JobRunner(ABC):
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A composed configuration as plain containers, without Hydra's own part and the scale's
-    numbers, to which experiments refer. Raises UserError."""
+    """A composed configuration as plain containers, without Hydra's own part. Raises UserError."""
     with refusals():
         raw = OmegaConf.to_container(cfg, resolve=False)
         assert isinstance(raw, dict)
@@ -96,7 +95,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
             raise UserError(f"More than {MOST_INTERPOLATIONS} interpolations are no configuration.")
         raw = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items() if key not in ("hydra", "scale")}
+    return {str(key): value for key, value in raw.items() if key != "hydra"}
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def _words() -> dict[str, str]:
 
 
 def _config(cfg: DictConfig) -> Config:
-    from fabench.run.config import parse
+    from fabench.run.parsing import parse
 
     return parse(plain(cfg))
 

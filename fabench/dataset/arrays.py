@@ -23,8 +23,7 @@ NAMES = {
 
 @dataclass(frozen=True, config=STRICT)
 class Arrays(GivenDataset):
-    @property
-    def _given(self) -> Given:
+    def read(self) -> Given:
         try:
             stat = self.where.stat()
         except OSError as error:

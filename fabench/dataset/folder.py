@@ -45,8 +45,7 @@ class Folder(GivenDataset):
 
     reading = ("path", "size", "colour", "test_share")
 
-    @property
-    def _given(self) -> Given:
+    def read(self) -> Given:
         files = _listed(self.path, self.where, self.test_share)
         stats = [
             (split, name, str(file), (stat := file.stat()).st_size, stat.st_mtime_ns)

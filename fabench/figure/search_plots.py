@@ -66,10 +66,12 @@ def best_so_far(axes: Axes, frame: pd.DataFrame) -> None:
     scores = frame.score_mean.where(frame.diverged == 0)
     numbers = np.arange(1, len(frame) + 1)
     axes.plot(numbers, scores, "o", markersize=2.5, color=style.SKY, label="a point")
-    axes.step(numbers, scores.cummax(), where="post", color=style.BLUE, label="the best so far")
+    axes.step(
+        numbers, scores.cummax().ffill(), where="post", color=style.BLUE, label="the best so far"
+    )
     axes.set_xlabel("evaluations")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower right")
+    axes.legend(loc="center right")
 
 
 def components(axes: Axes, frame: pd.DataFrame, points: Array, label: str) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from yaml import YAMLError
 
 from fabench.model.layer.kernel import threads_an_operation
 from fabench.population.population import takes_threads
@@ -151,6 +153,8 @@ def execute(
                 except OSError as error:
                     outcome.error = _unwritable(folder, error)
             outcomes[folder.path] = outcome
+        if len(outcomes) == 1:
+            _find_beginning(*outcomes.values())
         groups = populations(list(outcomes.values()))
         _train_all(groups, partial(_train, command, keep_weights), len(configs) > 1)
         for outcome in outcomes.values():
@@ -219,7 +223,8 @@ def populations(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
         key = (config.architecture(), shared, outcome.place, outcome.beginning is None, kernel)
         chunks = groups.setdefault(key, [[]])
         if config.general.cluster.name == "none":
-            memory = memory_of(resolve_device(config)) // (config.general.workers or 1)
+            share = math.ceil((config.general.workers or 1) / max(1, torch.cuda.device_count()))
+            memory = memory_of(resolve_device(config)) // share
             most = max(1, memory // row_bytes(config))
         else:
             most = math.ceil(networks / (config.general.cluster.array_parallelism or 1))
@@ -240,6 +245,25 @@ def _chain(outcomes: Sequence[Outcome]) -> None:
             outcome.beginning = shorter[course]
             outcome.place = (shorter[course].config.trainer.epochs, 0)
         shorter[course] = outcome
+
+
+def _find_beginning(outcome: Outcome) -> None:
+    """Let a new run that is asked for alone go on from the longest run on disk that has finished
+    and is the same for fewer epochs, as runs of a sweep do. What cannot be read there is none."""
+    config, found = outcome.config, []
+    if outcome.error or outcome.place != (-1, 0) or config.general.overwrite:
+        return
+    for path in outcome.folder.path.parent.glob(f"{config.name().rpartition('-')[0]}-*"):
+        with suppress(UserError, OSError, TypeError, ValueError, YAMLError):
+            folder = RunFolder.at(path)
+            epochs = folder.config.trainer.epochs
+            shorter = epochs < config.trainer.epochs and folder.config.course() == config.course()
+            if shorter and folder.status == "finished" and folder.weights():
+                found.append((epochs, Outcome(folder.config, folder, (epochs, 0))))
+    if found:
+        epochs, outcome.beginning = max(found, key=itemgetter(0))
+        outcome.place = (epochs, 0)
+        log.info("It goes on from %s after %d epochs.", outcome.beginning.folder.path, epochs)
 
 
 def _go_on(group: Group) -> None:
@@ -266,9 +290,13 @@ def _train(
     folders = [outcome.folder for outcome in group]
     # Small networks take one, in a process of their own or not, so that sums round alike.
     threads = 1 if _is_small(group[0].config) else torch.get_num_threads()
+    device = resolve_device(group[0].config)
     try:
         _go_on(group)
-        with threads_an_operation(threads):
+        with (
+            threads_an_operation(threads),
+            torch.cuda.device(device if device.type == "cuda" else -1),
+        ):
             training = Training(folders, command, keep_weights)
             lines = plan([o.config for o in group], training.population.n_parameters())
             reporter.introduce(len(group), lines)

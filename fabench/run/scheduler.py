@@ -151,4 +151,4 @@ def preempted() -> bool:
     return "JobState=RUNNING" in said and "PreemptTime=" in said and "PreemptTime=None" not in said
 
 
-SCHEDULERS = {"local": Local, "slurm": Slurm}
+SCHEDULERS: dict[str, type[Local] | type[Slurm]] = {"local": Local, "slurm": Slurm}

@@ -1,15 +1,25 @@
 """The settings of a run that belong to no option: how it trains, and the keys of no group."""
 
 import os
+import re
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from fabench.population.order import Order
 from fabench.schema import STRICT, Count, CountFrom0, NonNegative, Rate, WrongValue, short
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
+        raise ValueError("should be auto, cpu, cuda or one GPU of several: cuda:0, cuda:1, ...")
+    return value
+
+
+Device = Annotated[str, AfterValidator(_device)]
 
 Word = Annotated[str, Field(pattern=r"^[\w.,:+@&|*()\[\]-]+$")]
 """A name that Slurm knows, or several: of one line, which is a line of a shell's script."""
@@ -33,7 +43,7 @@ class Trainer:
     batch_size: Count
     weight_decay: NonNegative
     precision: Literal["auto", "fp32", "tf32", "bf16"]
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     checkpoint_every: Count
     metrics_every: Count
     evaluate_on: Literal["test", "validation"]

@@ -38,8 +38,9 @@ from fabench.run.checks import (
     manifest_fault,
     metrics_fault,
 )
-from fabench.run.config import Config, parse
+from fabench.run.config import Config
 from fabench.run.lease import Lease, is_of_a_lease, take
+from fabench.run.parsing import parse
 from fabench.run.summary import number, summary
 from fabench.schema import UserError
 

@@ -1,14 +1,14 @@
 """Trained networks out of run folders: as modules of torch, and as files."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fabench.population.network import Network
 from fabench.population.population import Row
-from fabench.run.store import RunFolder
+from fabench.run.store import RunFolder, whole_file
 from fabench.run.trainer import data_of, population_of
 from fabench.schema import UserError, short
 
@@ -54,21 +54,21 @@ def export(run: str | Path, seed: int | None, to: Path) -> None:
     network = load(run, seed)
     if to.suffix == ".safetensors":
         try:
-            from safetensors.torch import save_file
+            from safetensors.torch import save
         except ModuleNotFoundError:
             raise UserError(
                 f"{to} needs safetensors: pip install 'fabench[safetensors]'."
             ) from None
-        save_file(tensors_of(network), to, metadata={"run": Path(run).absolute().name})
+        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        content = save(tensors, metadata={"run": Path(run).absolute().name})
     elif to.suffix == ".pt2":
         example = torch.zeros(2, len(network.input_mean))
         batch: Any = torch.export.Dim.DYNAMIC
         program = torch.export.export(network.eval(), (example,), dynamic_shapes=({0: batch},))
-        torch.export.save(program, to)
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+        content = buffer.getvalue()
     else:
         raise UserError(f"{to}: a file of weights ends in .safetensors, a program in .pt2.")
-
-
-def tensors_of(network: Network) -> dict[str, Tensor]:
-    """All tensors of a network, by name."""
-    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    with whole_file(to) as file:
+        file.write(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -63,10 +64,11 @@ class Remote:
 class Worker:
     """A process that does one task after the other."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, gpu: int | None) -> None:
+        """``gpu``: the one that "cuda" means there."""
         spawn = get_context("spawn")  # a fork would inherit a GPU's context, which it cannot use
         self.pipe, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=_serve, args=(theirs, threads), daemon=True)
+        self.process = spawn.Process(target=_serve, args=(theirs, threads, gpu), daemon=True)
         # Ctrl-C is the parent's, which passes it on: a worker blocks it from its first moment.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         self.process.start()
@@ -101,11 +103,18 @@ class Worker:
         self.process.join()
 
 
-def _serve(pipe: Connection, threads: int) -> None:
+def gpu_of(worker: int) -> int | None:
+    """The GPU of a worker, counted from 0: they take turns; None where there is none."""
+    return worker % torch.cuda.device_count() if torch.cuda.is_available() else None
+
+
+def _serve(pipe: Connection, threads: int, gpu: int | None) -> None:
     """A worker's life: do what arrives, until the parent closes the pipe."""
     os.setsid()  # what is sent to the parent's group is the parent's
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    if gpu is not None:
+        torch.cuda.set_device(gpu)
     report.console.quiet = True
     with suppress(EOFError), flushed_denormals():
         while True:
@@ -156,6 +165,7 @@ def side_by_side(
     threads = max(1, torch.get_num_threads() // workers)
     idle: list[Worker] = []
     busy: dict[Any, Doing[Task]] = {}  # by the worker's pipe
+    started = itertools.count()
     told = False
     with ExitStack() as stack, stop_signals() as signals:
         while busy or (waiting and signals.received is None):
@@ -165,7 +175,10 @@ def side_by_side(
                 if prerequisites[number] & tasks.keys() <= answers.keys()
             ]
             for number in sorted(ready, key=cost, reverse=True)[: workers - len(busy)]:
-                worker = idle.pop() if idle else stack.enter_context(Worker(threads))
+                if not idle:
+                    worker = Worker(threads, gpu_of(next(started)))
+                    idle.append(stack.enter_context(worker))
+                worker = idle.pop()
                 worker.take(work, tasks[number])
                 busy[worker.pipe] = Doing(number, worker, plan.population(number))
                 waiting.remove(number)

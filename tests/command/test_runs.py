@@ -17,7 +17,7 @@ from fabench.command import cli, hydra_app, runs
 from fabench.command.defaults import overrides
 from fabench.command.overrides import checked
 from fabench.run.catalogue import entries
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.store import RunFolder
 
 pytestmark = pytest.mark.usefixtures("workdir")

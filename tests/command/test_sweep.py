@@ -375,3 +375,50 @@ def test_a_run_that_has_begun_goes_on_from_its_own_place(make_config):
     begun = Outcome(long, RunFolder(long), place=(1, 3))
     populations([Outcome(short, RunFolder(short)), begun])
     assert (begun.beginning, begun.place) == (None, (1, 3))
+
+
+SAME = {"learning_rule": "dfa", "trainer__metrics_every": 2, "optimizer": "adam"}
+
+
+def test_more_epochs_of_one_run_go_on_from_the_longest_shorter_one(make_config, tmp_path, caplog):
+    """And are in metrics.csv what they would be alone."""
+
+    def run(folder, epochs, **changes):
+        settings = SAME | {"trainer__epochs": epochs, "output_dir": str(tmp_path / folder)}
+        [outcome] = execute([make_config(**settings | changes)], "a test")
+        assert outcome.error is None
+        return outcome.folder
+
+    caplog.set_level("INFO", "fabench")
+    alone = run("alone", 5)
+    for epochs in (2, 3):
+        shorter = run("after", epochs)
+    run("after", 4, trainer__batch_size=8)  # another course
+    run("after", 1)
+    assert caplog.text.count("It goes on from") == 1  # 3 from 2
+    with (shorter.path.parent / f"{shorter.path.name[:-10]}0123456789").open("w"):
+        pass  # no folder
+    after = run("after", 5)
+    assert caplog.text.count(f"It goes on from {shorter.path} after 3 epochs.") == 1
+    assert after.manifest()["goes_on_from"] == shorter.path.name
+    pd.testing.assert_frame_equal(
+        after.metrics().drop(columns=TIMES), alone.metrics().drop(columns=TIMES), check_exact=True
+    )
+
+
+@pytest.mark.parametrize("damage", ["metrics.csv", "checkpoint.pt", "config.yaml", "manifest.json"])
+def test_a_shorter_run_that_is_not_whole_is_no_beginning(make_config, tmp_path, damage):
+    settings = SAME | {"output_dir": str(tmp_path)}
+    [shorter] = execute([make_config(**settings, trainer__epochs=1)], "a test")
+    (shorter.folder.path / damage).write_text("{")
+    [longer] = execute([make_config(**settings, trainer__epochs=2)], "a test")
+    assert longer.error is None
+    assert "goes_on_from" not in longer.folder.manifest()
+
+
+def test_what_starts_over_has_no_beginning(make_config, tmp_path):
+    settings = SAME | {"output_dir": str(tmp_path)}
+    execute([make_config(**settings, trainer__epochs=1)], "a test")
+    config = make_config(**settings, trainer__epochs=2, overwrite=True)
+    [longer] = execute([config], "a test")
+    assert "goes_on_from" not in longer.folder.manifest()

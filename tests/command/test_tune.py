@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from fabench.command import cli
 from fabench.command.search.base.method import PointScore, smallest_near
@@ -18,6 +20,7 @@ from fabench.command.search.base.subject import Subject, Tuning
 from fabench.command.search.grid import EXTENSIONS, first_grid, next_grid
 from fabench.command.search.optuna import Optuna
 from fabench.command.tune import run_search as start
+from fabench.run import registry
 from fabench.run.statistics import summarize
 
 TINY = [
@@ -398,6 +401,19 @@ def test_wrong_requests_of_optuna(tune, override, key, tmp_path):
     assert key in err
     assert err.count("\n") == 1 and "Traceback" not in err
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("name", registry.names("command.search"))
+def test_every_option_of_group_search_composes(name, make_raw):
+    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+        cfg = OmegaConf.to_container(compose("tune", [f"search={name}"]))
+    assert registry.build("command.search", cfg["search"]).name == name
+    assert Tuning(**cfg["tune"]).retrain == 0
+
+
+def test_every_search_has_its_yaml():
+    options = {file.stem for file in (cli.conf_dir() / "search").glob("*.yaml")}
+    assert options == set(registry.names("command.search"))
 
 
 # -- Spaces, and the best trained again --------------------------------------------------------

@@ -136,6 +136,18 @@ def test_a_file_that_is_none(tmp_path, content):
         Arrays("arrays", path=str(tmp_path / "x.npz"))
 
 
+def test_there_is_nothing_to_fetch(capsys):
+    assert cli.main(["data", "arrays"]) == 2
+    assert "your own, at dataset.path" in capsys.readouterr().err
+
+
+def test_a_file_that_changes_between_two_looks_is_noticed(given):
+    dataset = given()
+    given(train_x=X + 1)
+    with pytest.raises(UserError, match="holds other data"):
+        dataset.load()
+
+
 def test_a_path_is_asked_for(tmp_path):
     with pytest.raises(UserError, match="dataset=arrays has a path"):
         Arrays("arrays")

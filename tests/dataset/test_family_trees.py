@@ -5,7 +5,7 @@ import pytest
 
 from fabench.dataset.family_trees import PEOPLE, RELATIONS, facts
 from fabench.run import registry
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.schema import UserError
 
 COUNTS = {  # people of a family who have one

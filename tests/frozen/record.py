@@ -50,8 +50,8 @@ from fabench.command.overrides import NUMBERED
 from fabench.command.run import Runner
 from fabench.learning_rule.base.rule import SearchRule
 from fabench.run import registry
-from fabench.run.config import parse
 from fabench.run.execute import execute
+from fabench.run.parsing import parse
 from fabench.run.store import TIMES, RunFolder
 from fabench.run.trainer import Interrupted, Training
 from fabench.schema import UserError

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from fabench.learning_rule.contrastive_divergence import ContrastiveDivergence, one_of
 from fabench.model.layer.network import Layer
 from fabench.population.population import Row
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.trainer import population_of
 from fabench.schema import UserError
 from fabench.task.base import LOSSES

@@ -12,7 +12,7 @@ from by_hand import HandPart
 from fabench.learning_rule.base.rule import sent_up
 from fabench.learning_rule.equilibrium_propagation import EquilibriumPropagation
 from fabench.population.population import Row
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.trainer import population_of
 from fabench.schema import UserError
 from fabench.task.base import LOSSES

@@ -11,7 +11,7 @@ from by_hand import HandPart
 from fabench.learning_rule.contrastive_hebbian import ContrastiveHebbian
 from fabench.learning_rule.generec import Generec
 from fabench.population.population import Row
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.trainer import population_of
 from fabench.schema import UserError
 from fabench.task.base import LOSSES

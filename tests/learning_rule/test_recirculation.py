@@ -12,7 +12,7 @@ from by_hand import HandPart
 
 from fabench.command import cli
 from fabench.learning_rule.recirculation import Recirculation
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.schema import UserError
 from fabench.task.base import LOSSES
 

@@ -10,11 +10,16 @@ from safetensors.torch import save_file
 from fabench.command.overrides import numbered_override
 from fabench.population.precision import fastest
 from fabench.run import plugins, registry
-from fabench.run.config import GROUPS, parse
+from fabench.run.config import GROUPS, resolve_device
+from fabench.run.parsing import parse
 from fabench.schema import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
-FOLDERS = [folder for folder in sorted(CONF.iterdir()) if folder.is_dir()]
+FOLDERS = [
+    folder
+    for folder in sorted(CONF.iterdir())
+    if folder.is_dir() and folder.name != "search"  # of fabench tune: test_tune.py
+]
 OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted(d.glob("*.yaml"))]
 PARTNERS = {  # an option that not everything goes with, and one that does
     "dataset=family_trees": ["task=multi_label"],
@@ -40,9 +45,7 @@ def a_plugin_is_named_and_weights_are_there(monkeypatch, tmp_path):
 def composed(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [numbered_override(override, CONF) for override in overrides])
-    raw = OmegaConf.to_container(cfg, resolve=True)
-    raw.pop("scale", None)  # numbers to which experiments refer
-    return raw
+    return OmegaConf.to_container(cfg, resolve=True)
 
 
 # -- Composition -----------------------------------------------------------------------------
@@ -350,6 +353,24 @@ WRONG = {
     "max_jobs": COUNT,
     "logger": ["csv", ["csv"], [1], 1, True],
     "plugins": [3, "named", ["other"], [3]],
+    "cluster.name": ["pbs", 3, None],
+    "cluster.wait": [1, "yes", None],
+    "cluster.array_parallelism": COUNT,
+    **{
+        f"cluster.{key}": ["", "a b", "a\n#SBATCH --x", "a\n", "$(ls)", "a'", 3]
+        for key in (
+            "partition",
+            "account",
+            "qos",
+            "constraint",
+        )
+    },
+    "cluster.gpus_per_node": [-1, 2, "1", True],
+    "cluster.cpus_per_task": COUNT,
+    "cluster.mem_gb": POSITIVE,
+    "cluster.timeout_min": [*COUNT, None],
+    "cluster.signal_delay_s": [*COUNT, None],
+    "cluster.max_num_timeout": [-1, 1.5, "3", True, None],
     "trainer.epochs": [*COUNT, None],
     "trainer.batch_size": [*COUNT, None],
     "trainer.clip_norm": POSITIVE,
@@ -358,7 +379,7 @@ WRONG = {
     "trainer.adversarial": [-1e-9, NAN, INF, "0", True, None],
     "trainer.weight_decay": [-1e-9, NAN, INF, "0", True, None],
     "trainer.precision": ["fp16", 32, None],
-    "trainer.device": ["gpu", 0, None],
+    "trainer.device": ["gpu", "cuda:", "cuda:x", "cpu:0", "cuda:0\n", 0, None],
     "trainer.checkpoint_every": [*COUNT, None],
     "trainer.metrics_every": [*COUNT, None],
     "trainer.evaluate_on": ["train", 1, None],
@@ -377,6 +398,7 @@ WRONG = {
     "model.activation": ["cos", "gelu", 1, None],
     "model.bias": [1, "yes", None],
     "model.batch_norm": [1, "yes", None],
+    "model.weights": [3, True, "nowhere.safetensors", ""],
     "model.weight_init": ["orthogonal", "gaussian_features", None],
     "model.weight_scale": [*POSITIVE, None],
     "model.input_dropout": [-0.1, 1.0, NAN, "0", True, None],
@@ -513,6 +535,10 @@ HAS = {  # keys that not every option has, and an option that has them
         "individuals", "parents", "elites", "children",
     )},
     **{f"schedule.{key}": {"schedule": "step"} for key in ("gamma", "every")},
+    **{f"cluster.{key}": {"cluster": "slurm"} for key in (
+        "wait", "array_parallelism", "partition", "account", "qos", "constraint", "gpus_per_node",
+        "cpus_per_task", "mem_gb", "timeout_min", "signal_delay_s", "max_num_timeout",
+    )},
     "schedule.decay": {"schedule": "inverse_time"},
     **{f"schedule.{key}": {"schedule": "warmup_cosine"} for key in ("warmup", "start", "final")},
     **{f"parallel.{key}": {"parallel": "elastic_averaging"} for key in (
@@ -557,12 +583,28 @@ def test_every_key_is_refused_something(make_raw):
     rules = [{"learning_rule": rule} for rule in registry.names("learning_rule")]
     schedules = [{"schedule": schedule} for schedule in registry.names("schedule")]
     parallel = {"parallel": "elastic_averaging"}  # that has all keys of the others
-    for options in [*rules, *schedules, parallel, {"model": "convnet"}, {"model": "wide_resnet"}]:
+    others = [{"cluster": "slurm"}, {"model": "convnet"}, {"model": "wide_resnet"}]
+    for options in [*rules, *schedules, parallel, *others]:
         raw = make_raw(**options)
         for group, value in raw.items():
             keys |= {f"{group}.{key}" for key in value} if isinstance(value, dict) else {group}
     names = {f"{group}.name" for group in GROUPS} - {"init_of_B.name"}
     assert keys - names == WRONG.keys()
+
+
+def test_one_gpu_of_several_can_be_chosen(make_config, monkeypatch):
+    settings = {"trainer__device": "cuda:1", "trainer__precision": "fp32"}
+    with pytest.raises(UserError, match=r"trainer\.device=cuda:1: no CUDA GPU is available"):
+        resolve_device(make_config(**settings))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device(make_config(**settings)) == torch.device("cuda", 1)
+    for anyone in ("auto", "cuda"):
+        anywhere = make_config(**{**settings, "trainer__device": anyone})
+        assert resolve_device(anywhere) == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"cuda:1: the last of the GPUs here is cuda:0\."):
+        resolve_device(make_config(**settings))
 
 
 def test_several_images_an_example_have_no_order(make_config):

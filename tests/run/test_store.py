@@ -101,7 +101,7 @@ def test_manifest_keeps_what_an_update_does_not_name(folder):
 def test_config_yaml_gives_the_same_run(folder, make_config):
     import yaml
 
-    from fabench.run.config import parse
+    from fabench.run.parsing import parse
 
     folder.write_config()
     again = parse(yaml.safe_load((folder.path / "config.yaml").read_text()))

@@ -32,7 +32,7 @@ from fabench.command import cli
 from fabench.model.layer import kernel
 from fabench.model.layer.initialization import WEIGHT_INITS
 from fabench.randomness import generator
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.progress import LineReporter
 from fabench.run.store import TIMES, RunFolder
 from fabench.run.trainer import Interrupted, Training

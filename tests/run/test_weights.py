@@ -12,8 +12,8 @@ import fabench
 from fabench.population.examples import Examples
 from fabench.population.population import Row
 from fabench.run import weights
-from fabench.run.config import parse
 from fabench.run.execute import execute
+from fabench.run.parsing import parse
 from fabench.run.store import RunFolder
 from fabench.run.trainer import data_of, population_of, trained
 from fabench.schema import UserError

@@ -20,7 +20,7 @@ from fabench.command import cli
 from fabench.population.population import Population
 from fabench.run import execute
 from fabench.run.store import TIMES, RunFolder
-from fabench.run.workers import Worker
+from fabench.run.workers import Worker, gpu_of
 
 ROOT = Path(__file__).parents[2]
 ARGS = [
@@ -198,7 +198,7 @@ def test_a_killed_worker_fails_its_jobs_alone(started, make_config, whole):
 
 
 def test_a_worker_killed_before_it_has_read_its_task_says_so():
-    with Worker(1) as worker:
+    with Worker(1, None) as worker:
         worker.take(operator.is_, "a task")
         worker.process.kill()
         worker.process.join()
@@ -209,7 +209,7 @@ def test_a_worker_killed_before_it_has_read_its_task_says_so():
 
 
 def test_ctrl_c_does_not_reach_a_worker_that_starts():
-    with Worker(1) as worker:
+    with Worker(1, None) as worker:
         os.kill(worker.process.pid, signal.SIGINT)
         worker.take(operator.is_, "a task")  # the same object as its reporter
         assert worker.says() == ("answer", False)
@@ -233,3 +233,21 @@ def _alive(pid):
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1][:3]
     except FileNotFoundError:
         return False
+
+
+def test_workers_take_turns_at_the_gpus(monkeypatch):
+    assert gpu_of(3) is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert [gpu_of(n) for n in range(5)] == [0, 1, 2, 0, 1]
+
+
+def test_workers_on_gpus_share_the_memory_of_one(make_config, monkeypatch):
+    """Of a sweep of eight runs, with room for four networks on each of two GPUs."""
+    configs = [make_config(seed=[0], optimizer__lr=0.1 + i, workers=4) for i in range(8)]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    room = 4 * execute.row_bytes(configs[0])
+    monkeypatch.setattr(execute, "memory_of", lambda device: room)
+    assert [len(group) for group in execute.populations(list(map(execute.find, configs)))] == [
+        2
+    ] * 4

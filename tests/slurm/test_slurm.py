@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -117,9 +118,14 @@ def time_out(path, job):
     until(lambda: "PENDING" in call("squeue", "-h", "-o", "%T") or sessions(path) > 1)
 
 
+def fill(seconds):
+    """The whole node, for so long."""
+    task = ["-c", str(os.cpu_count()), "--output=/dev/null", f"--wrap=sleep {seconds}"]
+    call("sbatch", "--partition=urgent", *task)
+
+
 def preempt(path, job):
-    cores = str(os.cpu_count())
-    call("sbatch", "--partition=urgent", "-c", cores, "--output=/dev/null", "--wrap=sleep 2")
+    fill(2)
     until(lambda: "PENDING" in call("squeue", "-h", "-j", job, "-o", "%T") or sessions(path) > 1)
 
 
@@ -136,4 +142,39 @@ def test_the_same_command_ends_with_the_same_run(training, whole, capsys, blow, 
     assert (json.loads((path / "job.json").read_text())["id"] != job) == new_job
     assert sessions(path) == 2
     assert RunFolder.at(path).status == "finished"
+    pd.testing.assert_frame_equal(metrics(path), whole, check_exact=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="slurmd is root's")
+def test_a_node_whose_daemon_is_killed_comes_back(training, whole):
+    path, job = training
+    os.kill(int(Path("/run/slurmd.pid").read_text()), signal.SIGKILL)
+    time.sleep(1)
+    call("slurmd")
+    assert cli.main(["run", *RUN, *SLURM]) == 0
+    assert json.loads((path / "job.json").read_text())["id"] == job
+    pd.testing.assert_frame_equal(metrics(path), whole, check_exact=True)
+
+
+def test_a_job_waits_for_a_place_and_a_refusal_says_why(whole, capsys):
+    assert cli.main(["run", *RUN, *SLURM, "cluster.partition=nowhere"]) == 1
+    assert "slurm takes no job (sbatch: error: invalid partition" in capsys.readouterr().err
+    fill(15)
+    assert cli.main(["run", *RUN, *SLURM, "cluster.wait=false"]) == 0
+    assert cli.main(["run", *RUN, *SLURM, "cluster.wait=false"]) == 0
+    assert capsys.readouterr().out.count("│ pending │") == 2
+    assert cli.main(["run", *RUN, *SLURM]) == 0
+    [path] = Path("outputs/runs").iterdir()
+    pd.testing.assert_frame_equal(metrics(path), whole, check_exact=True)
+
+
+def test_of_two_commands_at_once_one_submits(whole):
+    command = [sys.executable, "-m", "fabench", "run", *RUN, *SLURM]
+    begun = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[1] for process in begun]
+    for process, error in zip(begun, said, strict=True):
+        assert process.returncode == 0 or "Another process" in error
+    assert 0 in [process.returncode for process in begun]
+    [path] = Path("outputs/runs").iterdir()
+    assert sessions(path) == 1 and len(list(Path("outputs/jobs").glob("*_submitted.pkl"))) == 1
     pd.testing.assert_frame_equal(metrics(path), whole, check_exact=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fabench.command import cli
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.registry import build
 from fabench.run.store import RunFolder
 from fabench.schema import UserError

@@ -7,7 +7,7 @@ import torch
 from fabench.command import cli
 from fabench.population.examples import Examples
 from fabench.population.population import NumberFormat
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.registry import build
 from fabench.schema import UserError
 

@@ -11,7 +11,7 @@ from fabench.command import cli
 from fabench.figure.run_plots import nse
 from fabench.figure.sweep_plot import sweep_plot
 from fabench.population.metrics import Score
-from fabench.run.config import parse
+from fabench.run.parsing import parse
 from fabench.run.registry import build
 from fabench.run.summary import summary
 from fabench.schema import UserError

@@ -39,9 +39,10 @@ from fabench.population.examples import Examples, Feed
 from fabench.population.metrics import evaluate
 from fabench.population.population import Row
 from fabench.population.precision import Precision, cpu_has_bf16
-from fabench.run.config import Config, parse, resolve_device
+from fabench.run.config import Config, resolve_device
 from fabench.run.costs import check_memory
 from fabench.run.environment import describe
+from fabench.run.parsing import parse
 from fabench.run.progress import console
 from fabench.run.registry import validated
 from fabench.run.store import now, write_json, write_text

@@ -5,6 +5,7 @@ Axes: N items, C channels, H rows, W columns, P values an item.
 
 import dataclasses
 import hashlib
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,63 +54,55 @@ class GivenDataset(ImageDataset):
     reading: ClassVar[tuple[str, ...]] = ("path",)
     """Settings that decide what the arrays are, for which ``sha256`` stands."""
 
+    class_names: ClassVar[tuple[str, ...]]
+    """Of every label, in order."""
+
     def __post_init__(self) -> None:
         if not self.path:
             raise UserError(f"dataset={self.name} has a path: dataset.path=...")
-        digest = self._given.digest
-        if self.sha256 not in (None, digest):
-            raise UserError(
-                f"dataset.path={short(self.path)} holds other data (SHA-256 {digest[:10]}...) than "
-                f"is asked for ({self.sha256})."
-            )
-        object.__setattr__(self, "sha256", digest)
+        given = self.given()
+        images = given.arrays["train_images"]
+        known = {  # unloaded: the arrays go
+            "sha256": given.digest,
+            "file_shape": (1,) * (4 - images.ndim) + images.shape[1:],
+            "max_pixel": 255 if images.dtype == np.uint8 else 1,
+            "n_train": len(images),
+            "n_test": len(given.arrays["test_images"]),
+            "n_classes": len(given.class_names),
+            "class_names": given.class_names,
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
         super().__post_init__()
+
+    @abstractmethod
+    def read(self) -> Given:
+        """What ``path`` holds. Raises UserError."""
+
+    def given(self) -> Given:
+        """What ``path`` holds, and should hold. Raises UserError."""
+        given = self.read()
+        if self.sha256 not in (None, given.digest):
+            raise wrong(
+                self.path,
+                f"it holds other data (SHA-256 {given.digest[:10]}...) than is asked for "
+                f"({self.sha256})",
+            )
+        return given
 
     @property
     def where(self) -> Path:
         """``path``, with the user's home for ~."""
-        return Path(self.path).expanduser()
-
-    @property
-    @abstractmethod
-    def _given(self) -> Given:
-        """What ``path`` holds. Raises UserError."""
-
-    @property
-    def file_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        images = self._given.arrays["train_images"]
-        channels, rows, columns = (1,) * (4 - images.ndim) + images.shape[1:]
-        return channels, rows, columns
-
-    @property
-    def max_pixel(self) -> int:  # type: ignore[override]
-        return 255 if self._given.arrays["train_images"].dtype == np.uint8 else 1
-
-    @property
-    def n_train(self) -> int:  # type: ignore[override]
-        return len(self._given.arrays["train_labels"])
-
-    @property
-    def n_test(self) -> int:  # type: ignore[override]
-        return len(self._given.arrays["test_labels"])
-
-    @property
-    def n_classes(self) -> int:  # type: ignore[override]
-        return len(self.class_names)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of every label, in order."""
-        return self._given.class_names
+        return Path(os.path.expanduser(self.path))  # pathlib fails where there is no home
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        vectors = self._given.arrays["train_images"].ndim == 2
+        vectors = self.file_shape[:2] == (1, 1)
         return (self.n_inputs,) if vectors else self.image_shape
 
     def check_validation(self) -> None:
         """What is held out, the last sixth, must have every class, and leave some of each."""
-        labels = self._given.arrays["train_labels"]
+        labels = self.given().arrays["train_labels"]
         kept = len(labels) - held_out(len(labels))
         for part, word in ((labels[:kept], "before"), (labels[kept:], "in")):
             missing = set(range(self.n_classes)) - set(part.tolist())
@@ -121,7 +114,7 @@ class GivenDataset(ImageDataset):
                 )
 
     def load(self, data_dir: str | None = None) -> Images:
-        arrays = {name: array.copy() for name, array in self._given.arrays.items()}
+        arrays = {name: array.copy() for name, array in self.given().arrays.items()}
         return self._images(arrays, f"{self.where.absolute()}, SHA-256 {self.sha256}")
 
     def status(self, data_dir: str | None = None) -> Status:

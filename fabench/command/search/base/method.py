@@ -38,8 +38,8 @@ class PointScore:
 
 
 class Method(Protocol):
-    """What decides which points are tried. It keeps nothing: a search that was stopped begins anew,
-    asks for the same points, and their runs are found."""
+    """What decides which points are tried. A search that was stopped begins anew: told the same
+    scores it asks for the same points, and their runs are found."""
 
     def ask(self) -> list[Point]:
         """The points to train next; [] when done."""

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fabench.run.config import Config, parse
+from fabench.run.config import Config
+from fabench.run.parsing import parse
 from fabench.schema import (
     STRICT,
     Count,
