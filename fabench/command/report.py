@@ -17,7 +17,7 @@ from fabench.figure.svg import Curve, Point, chart
 from fabench.run.catalogue import Entry, select
 from fabench.run.results import METRICS, console, interval, significant
 from fabench.run.statistics import holm, paired_p, summarize
-from fabench.schema import UserError
+from fabench.schema import UserError, refused
 
 PALETTE = [
     style.BLUE, style.RED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, "#882255", "#999933",
@@ -52,18 +52,21 @@ def report(args: Sequence[str], conf: Path) -> int:
     if not runs:
         raise UserError("None of these runs is there: fabench ls shows those that are.")
     study = Study(runs, conf)
-    failures = study.failures(wanted)
     sections = {
         "Settings": study.settings(),
         "Results": study.results(),
         "Curves": study.curves(),
         "Test accuracy of each class, %": study.classes(),
-        "Failures": failures,
+        "Failures": study.failures(wanted),
         "Again": study.commands(),
         "Versions": study.versions(),
     }
     plural = "s" if len(runs) > 1 else ""
-    file.write_text(page.page(title, f"{len(runs)} run{plural}", list(sections.items())))
+    text = page.page(title, f"{len(runs)} run{plural}", list(sections.items()))
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(refused(error)) from None
     console.print(f"Report: {file}", soft_wrap=True)
     return 0
 

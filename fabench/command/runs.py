@@ -145,10 +145,10 @@ def _runs(args: Sequence[str], number: int) -> list[Entry]:
 
 
 def _table(found: Sequence[Entry]) -> Table:
-    titles = {METRICS[entry.score[0]][0] for entry in found if entry.score[1]}
+    scores = [entry.score for entry in found]
+    titles = dict.fromkeys(METRICS[name][0] for name, statistics in scores if statistics)
     table = Table("age", "rule", "optimizer", "problem", "seeds", "epoch", "status", *titles, "run")
-    for entry in found:
-        name, statistics = entry.score
+    for entry, (name, statistics) in zip(found, scores, strict=True):
         title, text = METRICS[name]
         result = interval(statistics, text) if statistics else "-"
         table.add_row(

@@ -8,11 +8,12 @@ import shutil
 import subprocess
 from html import unescape
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from scipy.stats import ttest_rel
 
-from fabench.command import cli
+from fabench.command import cli, figures
 from fabench.figure.svg import Curve, chart
 from fabench.run.store import write_json
 
@@ -37,12 +38,14 @@ def study(put_run):
 def sections(*args):
     """The page's headings, each with its text, cells apart."""
     assert cli.main(["report", *args, "-o", "page.html"]) == 0
-    with open("page.html", encoding="utf-8") as file:
-        text = file.read()
+    text = Path("page.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=|https?:|@import|url\(", text), "it needs another file"
     parts = re.findall(r"<h2>(.*?)</h2>(.*?)</section>", text, re.S)
     cells = re.compile(r"</t[dh]>|</tr>|</li>|<[^>]*>")
-    return {h: unescape(cells.sub(lambda tag: "|" * (tag[0][:3] == "</t"), t)) for h, t in parts}
+    return {
+        h: unescape(cells.sub(lambda tag: "|" * (tag[0][:3] in ("</t", "</l")), t))
+        for h, t in parts
+    }
 
 
 def test_the_page_tells_what_was_found(study, capsys):
@@ -70,17 +73,23 @@ def test_the_page_tells_what_was_found(study, capsys):
     assert "|<b>&|" in told["Versions"]
 
 
-def test_an_experiments_page_says_which_runs_are_not_there(study):
-    with pytest.raises(SystemExit, match="^2$"):
-        raise SystemExit(cli.main(["report", "fig_3_1"]))
-    told = sections("status=finished")
-    assert "Failures" not in told
+def test_an_experiments_page_says_which_runs_are_not_there(study, make_config, monkeypatch):
+    missing = make_config(k=1, learning_rule="fa", task="classification")
+    asked = []
+    monkeypatch.setattr(figures, "_configs", lambda *args: asked.append(args) or [
+        study.config, missing])  # fmt: skip
+    told = sections("fig_3_1", "seed=ten")
+    assert [args[:2] for args in asked] == [(["fig_3_1"], ["seed=ten"])]
+    assert told["Failures"] == f"outputs/runs/{missing.name()} is not there|"
+    assert told["Results"].count("|finished|") == 1
+    assert "<title>fig_3_1</title>" in Path("page.html").read_text()
 
 
 def test_wrong_requests(study, capsys):
     for args, sentence in (
         (["-o"], "fabench: -o wants a file: -o report.html.\n"),
         (["fig_3_1", study.path.name], "fabench: Give experiments, or runs: not both.\n"),
+        (["k=1", "-o", "no/x.html"], "fabench: no/x.html: No such file or directory.\n"),
         (["k=7"], "fabench: None of these runs is there: fabench ls shows those that are.\n"),
     ):
         assert cli.main(["report", *args]) == 2
