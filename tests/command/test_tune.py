@@ -387,7 +387,7 @@ def test_without_optuna(tune, monkeypatch):
         ("search.space={optimizer.lr:{log:[1,2]}}", "search.space.optimizer.lr={log:[1,2]}: write"),
         ("search.space={optimizer.lr:{bits:[0.5,2]}}", "bits are whole numbers"),
         ("search.space={model.activation:{choices:[relu]}}", "choices are several"),
-        ("search.space={model.activation:{choices:[relu,gelu]}}", "model.activation=gelu"),
+        ("search.space={model.activation:{choices:[relu,swish]}}", "model.activation=swish"),
         ("search.space={optimizer.lr:[1]}", "search.space.optimizer.lr="),
         ("search.space={optimizer.beta1:[0.5,1.5]}", "optimizer.beta1=1.5"),
         ("tune.key=optimizer.rl", "tune.key=optimizer.rl"),

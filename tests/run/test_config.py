@@ -395,7 +395,7 @@ WRONG = {
     "trainer.early_stopping_threshold": [*POSITIVE, None],
     "trainer.early_stopping_strip": [*COUNT, None],
     "model.hidden": [3, "3", None],
-    "model.activation": ["cos", "gelu", 1, None],
+    "model.activation": ["cos", "swish", 1, None],
     "model.bias": [1, "yes", None],
     "model.batch_norm": [1, "yes", None],
     "model.weights": [3, True, "nowhere.safetensors", ""],

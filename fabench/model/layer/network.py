@@ -18,11 +18,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fabench.model.layer.kernel import product
 from fabench.model.layer.normalization import LEARNED, STATISTICS, Normalized, normalize
 
-ActivationName = Literal["relu", "tanh", "sigmoid", "linear"]
+ActivationName = Literal[
+    "relu", "tanh", "sigmoid", "linear", "leaky_relu", "elu", "gelu", "softplus", "hard_sigmoid"
+]
 GateName = Literal["sigmoid", "step"]
 
 
@@ -40,6 +43,18 @@ ACTIVATIONS = {
     "tanh": Activation(torch.tanh, lambda s, a, h: aten.tanh_backward(s, h)),
     "sigmoid": Activation(torch.sigmoid, lambda s, a, h: aten.sigmoid_backward(s, h)),
     "linear": Activation(lambda a: a, lambda s, a, h: s),
+    # torch's, with torch's constants
+    "leaky_relu": Activation(
+        functional.leaky_relu, lambda s, a, h: aten.leaky_relu_backward(s, a, 0.01, False)
+    ),
+    "elu": Activation(functional.elu, lambda s, a, h: aten.elu_backward(s, 1, 1, 1, False, a)),
+    "gelu": Activation(functional.gelu, lambda s, a, h: aten.gelu_backward(s, a)),
+    "softplus": Activation(
+        functional.softplus, lambda s, a, h: aten.softplus_backward(s, a, 1, 20)
+    ),
+    "hard_sigmoid": Activation(
+        functional.hardsigmoid, lambda s, a, h: aten.hardsigmoid_backward(s, a)
+    ),
     "cos": Activation(torch.cos, lambda s, a, h: -s * torch.sin(a)),
 }
 

@@ -9,7 +9,7 @@ import torch
 from by_hand import HandPart
 from torch.nn import functional as F
 
-from fabench.model.layer.network import Layer, is_chain
+from fabench.model.layer.network import ACTIVATIONS, Layer, is_chain
 from fabench.model.layer.normalization import EPSILON, MOMENTUM
 from fabench.run import registry
 
@@ -22,6 +22,18 @@ GRAPHS = {  # what layer 1, 2, ... reads, and what is added to it
     "two readers": ([0, 0, 1, 2, 4], [(), (), (), (2, 3), ()]),
 }
 NORMS = {"plain": lambda number: False, "normalised": bool, "all normalised": lambda number: True}
+KNOWN = {  # written out
+    "relu": lambda a: a * (a > 0),
+    "leaky_relu": lambda a: torch.where(a > 0, a, 0.01 * a),
+    "elu": lambda a: torch.where(a > 0, a, a.exp() - 1),
+    "gelu": lambda a: a * (1 + torch.erf(a / 2**0.5)) / 2,
+    "softplus": lambda a: (1 + a.exp()).log(),
+    "hard_sigmoid": lambda a: (a / 6 + 0.5).clamp(0, 1),
+    "tanh": lambda a: 2 / (1 + (-2 * a).exp()) - 1,
+    "sigmoid": lambda a: 1 / (1 + (-a).exp()),
+    "linear": lambda a: a * 1,
+    "cos": lambda a: torch.sin(a + torch.pi / 2),
+}
 every_graph = pytest.mark.parametrize("graph", GRAPHS)
 every_norm = pytest.mark.parametrize("norm", NORMS)
 modes = pytest.mark.parametrize("training", [True, False], ids=["training", "test"])
@@ -197,3 +209,15 @@ def test_dropout_drops_a_layers_values_for_all_that_read_it(graph):
     for r in range(R):
         (shown(layers[0], 0, h[r], parameters, r, True) * masks[1][r]).backward(signal[r])
     same(passed.pull(0, signal), h.grad)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_and_signals_pulled_through_them(name):
+    a = torch.linspace(-4, 4, 41, dtype=torch.float64) + 0.05  # no corner is among them
+    a.requires_grad_()
+    h = KNOWN[name](a)
+    torch.testing.assert_close(ACTIVATIONS[name].f(a), h)
+    signal = torch.linspace(1, -2, 41, dtype=torch.float64)
+    [expected] = torch.autograd.grad(h, a, signal)
+    pulled = ACTIVATIONS[name].pull(signal, a.detach(), h.detach())
+    torch.testing.assert_close(pulled, expected)
