@@ -4,6 +4,7 @@ Oracles: a scheduler whose jobs the test begins, ends and loses by hand, ``execu
 process, squeue's output by hand; test_slurm.py has a real Slurm.
 """
 
+import json
 import os
 import signal
 import stat
@@ -16,6 +17,7 @@ from fabench.command import cli
 from fabench.run import cluster
 from fabench.run.cluster import Job, carry_out
 from fabench.run.config import resolve_device
+from fabench.run.environment import cpu_name
 from fabench.run.execute import execute
 from fabench.run.interruption import Interrupted, Submitted
 from fabench.run.lease import machine, process_start, take
@@ -225,6 +227,26 @@ def test_the_command_says_so_and_succeeds(jobs, capsys):
     jobs.run("1")
     assert cli.main(args) == 0
     assert "Run folder" in capsys.readouterr().out
+
+
+def test_a_figures_runs_are_jobs(jobs, capsys):
+    small = ["dataset=digits", "trainer.epochs=1", "model.hidden=[3]", "seed=[0,1]", "k=1"]
+    small += ["trainer.train_examples=16", "trainer.test_examples=16", "trainer.batch_size=16"]
+    args = ["figures", "fig_slides_fa", *small, "cluster=local", "cluster.wait=false"]
+    assert cli.main(args) == 0
+    said = capsys.readouterr()
+    assert "on this machine" not in said.out and "0 of" in said.err
+    for number in list(jobs.alive):
+        jobs.run(number)
+    assert cli.main(args) == 0
+    assert json.loads(Path("outputs/figures/fig_slides_fa.json").read_text())["hardware"] == (
+        cpu_name()
+    )
+
+
+def test_speed_is_that_of_this_machine(capsys):
+    assert cli.main(["bench", "cluster=local"]) == 2
+    assert "cluster=none" in capsys.readouterr().err
 
 
 def test_jobs_without_a_place_wait_for_the_command(make_config, jobs, capsys):
