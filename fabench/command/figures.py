@@ -175,7 +175,7 @@ def _show_plan(needed: dict[str, list[Config]]) -> None:
     waiting = [outcome for group in groups for outcome in group]
     epochs = sum(o.epochs_left * len(o.config.seeds) for o in waiting)
     text = f"{len(waiting)} runs to train in {len(groups)} populations: {epochs:,} network epochs"
-    if waiting:
+    if waiting and waiting[0].config.general.cluster.name == "none":
         rate = PRODUCTS * _multiply_adds_per_second(waiting[0].config)
         minutes = sum(multiply_adds(o.config, o.epochs_left) for o in waiting) / rate / 60
         text += f", about {minutes:.0f} min on this machine"
@@ -221,6 +221,15 @@ def _data(
     return frame
 
 
+def _hardware(frame: pd.DataFrame, any_run: Config) -> str:
+    """What computes here, or has computed the runs in a scheduler's jobs."""
+    if any_run.general.cluster.name == "none" or "folder" not in frame:
+        return environment.hardware(resolve_device(any_run))
+    folders = [RunFolder.at(Path(folder)) for folder in frame.folder.unique()]
+    computed = [folder.manifest()["environment"] for folder in folders]
+    return ", ".join(sorted({of_run["gpu"] or of_run["cpu"] for of_run in computed}))
+
+
 def make(
     name: str, module: ModuleType, frame: pd.DataFrame, any_run: Config, command: str
 ) -> list[Path]:
@@ -235,7 +244,7 @@ def make(
         "seeds": sorted(set(frame.seed.tolist())),
         "interval": getattr(module, "INTERVAL", INTERVAL),
         "commit": environment.commit(),
-        "hardware": environment.hardware(resolve_device(any_run)),
+        "hardware": _hardware(frame, any_run),
         "made": now(),
     }
     is_table = hasattr(module, "tabulate")

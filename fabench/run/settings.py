@@ -21,8 +21,15 @@ def _device(value: str) -> str:
 
 Device = Annotated[str, AfterValidator(_device)]
 
-Word = Annotated[str, Field(pattern=r"^[\w.,:+@&|*()\[\]-]+$")]
-"""A name that Slurm knows, or several: of one line, which is a line of a shell's script."""
+
+def _word(value: str) -> str:
+    if not re.fullmatch(r"[\w.,:+@&|*()\[\]-]+", value):
+        raise ValueError("should be a name that Slurm knows, without spaces")
+    return value
+
+
+Word = Annotated[str, AfterValidator(_word)]
+"""A name that Slurm knows, or several: it stands in a script of the shell's."""
 
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]
 

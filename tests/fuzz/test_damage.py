@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from fabench.run.lease import is_of_a_lease
 from fabench.run.progress import LineReporter
 
 RUN = [
@@ -56,7 +57,8 @@ Files = dict[str, bytes]
 
 
 def read(folder: Path) -> Files:
-    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+    files = (f for f in folder.rglob("*") if f.is_file() and not is_of_a_lease(f))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def write(folder: Path, files: Files) -> None:

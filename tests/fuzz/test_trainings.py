@@ -24,6 +24,7 @@ from fabench.dataset.base.drawn import DrawnDataset
 from fabench.model.layer.initialization import InitOfB
 from fabench.run import registry
 from fabench.run.config import Trainer
+from fabench.run.lease import is_of_a_lease
 
 EMPTY = "examples_per_second|.*alignment.*|.*_nse"
 """The columns of metrics.csv that need not have a number: before training there is no rate, signals
@@ -139,8 +140,9 @@ def trainings(draw) -> Training:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """A run folder's files, but for plots, which are drawn every time."""
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    """A run folder's files, but for plots, which are drawn every time, and who holds it."""
+    files = (file for file in folder.iterdir() if file.is_file() and not is_of_a_lease(file))
+    return {file.name: file.read_bytes() for file in files}
 
 
 def _no_constant(name: str) -> None:

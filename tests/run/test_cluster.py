@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from fabench.command import cli
+from fabench.command.figures import _hardware
 from fabench.run import cluster
 from fabench.run.cluster import Job, carry_out
 from fabench.run.config import resolve_device
+from fabench.run.environment import cpu_name
 from fabench.run.execute import execute
 from fabench.run.interruption import Interrupted, Submitted
 from fabench.run.lease import machine, process_start, take
@@ -106,6 +108,7 @@ def test_a_job_trains_what_the_command_would_train(make_config, jobs, capsys):
     [there] = carry_out([make_config(**WAIT, **settings)], "a test")
     [here] = execute([make_config(**settings, output_dir="here")], "a test")
     assert there.trained and there.finished and there.error is None
+    assert _hardware([there.config], there.config) == cpu_name()
     same(there.folder, here.folder)
     assert there.folder.job() == {"cluster": "by hand", "id": "1", "log": "1.out"}
     assert (there.folder.path / "config.yaml").read_text() == (
@@ -225,6 +228,23 @@ def test_the_command_says_so_and_succeeds(jobs, capsys):
     jobs.run("1")
     assert cli.main(args) == 0
     assert "Run folder" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_figures_runs_are_jobs(jobs, capsys):
+    small = ["dataset=digits", "trainer.epochs=1", "model.hidden=[3]", "seed=[0,1]", "k=1"]
+    small += ["trainer.train_examples=16", "trainer.test_examples=16", "trainer.batch_size=16"]
+    args = ["figures", "fig_slides_fa", *small, "cluster=local", "cluster.wait=false"]
+    assert cli.main(args) == 0
+    said = capsys.readouterr()
+    assert "on this machine" not in said.out and "0 of" in said.err
+    config = next(iter(jobs.jobs.values())).configs[0]
+    assert config.learning_rule.name == "bp" and config.seeds == [0, 1]
+
+
+def test_speed_is_that_of_this_machine(capsys):
+    assert cli.main(["bench", "cluster=local"]) == 2
+    assert "cluster=none" in capsys.readouterr().err
 
 
 def test_jobs_without_a_place_wait_for_the_command(make_config, jobs, capsys):

@@ -32,6 +32,7 @@ from fabench.command import cli
 from fabench.model.layer import kernel
 from fabench.model.layer.initialization import WEIGHT_INITS
 from fabench.randomness import generator
+from fabench.run.lease import is_of_a_lease
 from fabench.run.parsing import parse
 from fabench.run.progress import LineReporter
 from fabench.run.store import TIMES, RunFolder
@@ -288,16 +289,22 @@ def test_null_trains_and_tests_on_everything(config, tmp_path):
 # -- The same command again ------------------------------------------------------------------
 
 
+def contents(folder):
+    """What its files hold, but for who holds the folder."""
+    files = (path for path in folder.path.iterdir() if path.is_file())
+    return {file: file.read_bytes() for file in files if not is_of_a_lease(file)}
+
+
 def test_the_same_command_again_shows_the_finished_run(fabench):
     fabench("seed=[0,1]")
     folder = run_folder()
-    before = {p: p.read_bytes() for p in folder.path.iterdir() if p.is_file()}
+    before = contents(folder)
     for plot in folder.path.glob("plots/*"):
         plot.unlink()
     code, out, err = fabench("seed=[0,1]")
     assert (code, err) == (0, "")
     assert "finished" in out and str(folder.path) in out
-    assert {p: p.read_bytes() for p in folder.path.iterdir() if p.is_file()} == before
+    assert contents(folder) == before
     assert len(list(folder.path.glob("plots/*.png"))) == 2
 
 
@@ -719,12 +726,12 @@ def test_a_run_of_which_every_seed_diverges_fails_and_is_not_tried_again(fabench
     folder = run_folder()
     assert folder.status == "failed"
     assert folder.metrics().epoch.max() < EPOCHS, "it stops when nothing is left to train"
-    before = {p: p.read_bytes() for p in folder.path.iterdir() if p.is_file()}
+    before = contents(folder)
     code, out, err = fabench("optimizer.lr=1e30")
     assert code == 1
     assert_one_sentence(err, "diverged", "optimizer.lr")
     assert "diverged in epoch 1" in out
-    assert {p: p.read_bytes() for p in folder.path.iterdir() if p.is_file()} == before
+    assert contents(folder) == before
 
 
 # -- Populations of several jobs -------------------------------------------------------------

@@ -81,6 +81,8 @@ def bench(args: Sequence[str], conf: Path) -> int:
     config = parse(raw)
     if config.optimizer is None or config.optimizer.name != "sgd":
         raise UserError("fabench bench compares plain SGD; the other optimizers have a row each.")
+    if config.general.cluster.name != "none":
+        raise UserError("fabench bench measures this machine: cluster=none only.")
     if config.task.name != "parity":
         raise UserError("fabench bench compares one output's cross-entropy: task=parity only.")
     device = resolve_device(config)
