@@ -151,6 +151,12 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("fig_batch_normalisation", 8, {("bp", "sgd", 3, 10), ("dfa", "sgd", 3, 10)}),
         ("fig_gradient_noise_good", 6, {("bp", "sgd", 3, 5)}),
         ("fig_gradient_noise_large", 6, {("bp", "sgd", 3, 5)}),
+        ("fig_6_1", 1, {("bp", "nesterov", 3, 4)}),
+        ("fig_6_1_gaussian_process", 1, {("pblf", "nesterov", 3, 4)}),
+        ("fig_6_1_random", 1, {("pblf", "nesterov", 3, 4)}),
+        ("fig_6_2", 2, {("bp", "nesterov", 3, 12), ("bp", "nesterov", 3, 30)}),
+        ("fig_6_2_gaussian_process", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
+        ("fig_6_2_random", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
         ("fig_curriculum", 8, {("bp", "sgd", 3, 1)}),
         ("fig_curriculum_none", 2, {("bp", "sgd", 3, 1)}),
         ("fig_curriculum_shapes", 2, {("bp", "sgd", 3, 32)}),
@@ -284,6 +290,7 @@ SMOKE = {
     "fig_gradient_noise": ["optimizer.lr=0.01"],
     "fig_gradient_free": [],
     "fig_parallel_sgd": ["parallel.workers=1,3"],
+    "table_6_2": ["dataset.downsample=1"],
 }
 
 
