@@ -45,8 +45,14 @@ def experiments(figure: str) -> tuple[str, ...]:
 
 
 def by_method(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Each method's rows of one figure's experiments."""
+    """Each method's rows of one figure's experiments. Raises UserError if two have the same runs,
+    as where no search has found PBLF's numbers."""
     found = frame.experiment.str.extract("(gaussian_process|random)$")[0].fillna("bp")
+    if set(found) < set(METHODS):
+        raise UserError(
+            f"PBLF has no numbers of its own for {frame.dataset.iloc[0]}: conf/experiment/fig_6_1_"
+            "random.yaml says how they are searched."
+        )
     return {method: frame[found == method] for method in METHODS}
 
 

@@ -290,7 +290,6 @@ SMOKE = {
     "fig_gradient_noise": ["optimizer.lr=0.01"],
     "fig_gradient_free": [],
     "fig_parallel_sgd": ["parallel.workers=1,3"],
-    "table_6_2": ["dataset.downsample=1"],
 }
 
 
@@ -298,6 +297,11 @@ SMOKE = {
 def test_recipes_run_in_smoke_mode(name, workdir, tmp_path, capsys):
     assert cli.main(["figures", name, *SMALL, "seed=[0,1]", *SMOKE[name]]) == 0, capsys.readouterr()
     assert list(tmp_path.glob(f"outputs/*/{name}.json"))
+
+
+def test_pblf_without_numbers_of_its_own_is_not_drawn(workdir, capsys):
+    assert cli.main(["figures", "fig_6_1", *SMALL, "dataset.downsample=1", "seed=[0,1]"]) == 1
+    assert "fig_6_1: not made: PBLF has no numbers of its own for digits" in capsys.readouterr().out
 
 
 def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_path):
@@ -308,7 +312,8 @@ def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_pat
     folder = RunFolder(config)
     folder.path.mkdir(parents=True)
     folder.write_metrics(pd.DataFrame({"seed": [0, 1], "epoch": [0, 0], "test_accuracy": [0, 1]}))
-    frame = figures.dataframe([config])
+    frame = figures.dataframe([config], {config.identity(): "fig_3_1", "another": "fig_3_2"})
+    assert (frame.experiment == "fig_3_1").all()
     assert frame.test_accuracy.tolist() == [0, 1]
     names = {"learning_rule": "dfa", "optimizer": "momentum", "dataset": "digits"}
     settings = {"p": 0.25, "hidden": "5-3", "frozen_layers": "1", "momentum": 0.9, "epochs": 2}
