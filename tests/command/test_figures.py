@@ -155,6 +155,12 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("fig_batch_normalisation", 8, {("bp", "sgd", 3, 10), ("dfa", "sgd", 3, 10)}),
         ("fig_gradient_noise_good", 6, {("bp", "sgd", 3, 5)}),
         ("fig_gradient_noise_large", 6, {("bp", "sgd", 3, 5)}),
+        ("fig_6_1", 1, {("bp", "nesterov", 3, 4)}),
+        ("fig_6_1_gaussian_process", 1, {("pblf", "nesterov", 3, 4)}),
+        ("fig_6_1_random", 1, {("pblf", "nesterov", 3, 4)}),
+        ("fig_6_2", 2, {("bp", "nesterov", 3, 12), ("bp", "nesterov", 3, 30)}),
+        ("fig_6_2_gaussian_process", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
+        ("fig_6_2_random", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
         ("fig_curriculum", 8, {("bp", "sgd", 3, 1)}),
         ("fig_curriculum_none", 2, {("bp", "sgd", 3, 1)}),
         ("fig_curriculum_shapes", 2, {("bp", "sgd", 3, 32)}),
@@ -308,6 +314,11 @@ def test_what_was_made_is_made_again_from_its_data_alone(workdir, tmp_path, caps
     assert not (tmp_path / "outputs" / "runs").exists()
     assert cli.main(["figures", "fig_b_2", "--from-data"]) == 1
     assert "it needs weights of its runs: leave --from-data out" in capsys.readouterr().out
+
+
+def test_pblf_without_numbers_of_its_own_is_not_drawn(workdir, capsys):
+    assert cli.main(["figures", "fig_6_1", *SMALL, "dataset.downsample=1", "seed=[0,1]"]) == 1
+    assert "fig_6_1: not made: PBLF has no numbers of its own for digits" in capsys.readouterr().out
 
 
 def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):

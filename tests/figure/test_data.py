@@ -29,7 +29,8 @@ def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_pat
     folder = RunFolder(config)
     folder.path.mkdir(parents=True)
     folder.write_metrics(pd.DataFrame({"seed": [0, 1], "epoch": [0, 0], "test_accuracy": [0, 1]}))
-    frame = dataframe([config])
+    frame = dataframe([config], {config.identity(): "fig_3_1", "another": "fig_3_2"})
+    assert (frame.experiment == "fig_3_1").all()
     assert frame.test_accuracy.tolist() == [0, 1]
     names = {"learning_rule": "dfa", "optimizer": "momentum", "dataset": "digits"}
     settings = {"p": 0.25, "hidden": "[5, 3]", "frozen_layers": "[1]", "momentum": 0.9, "epochs": 2}
