@@ -708,7 +708,7 @@ def test_table_published_has_a_row_per_run_beside_its_papers_number():
 def test_published_networks_are_told_apart():
     """Every run of the table has its paper, and every published number its run."""
     found = [
-        (("-".join(map(str, c.model.hidden)), c.model.activation), c.learning_rule.name)
+        ((str(c.model.hidden), c.model.activation), c.learning_rule.name)
         for c in figures._distinct(chain(*map(composed, table_published.EXPERIMENTS)))
     ]
     named = {(net, rule) for net, (_, rules) in table_published.PAPERS.items() for rule in rules}
@@ -728,7 +728,8 @@ def test_a_figure_that_cannot_be_drawn_does_not_stop_the_others(workdir, monkeyp
             raise UserError("The weights are missing.")
         return ["drawn"]
 
-    monkeypatch.setattr(figures, "execute", lambda *args, **options: [])
+    monkeypatch.setattr(figures, "carry_out", lambda *args, **options: [])
+    monkeypatch.setattr(figures, "dataframe", lambda *args: pd.DataFrame({"seed": []}))
     monkeypatch.setattr(figures, "_show_plan", lambda needed: None)
     monkeypatch.setattr(figures, "make", make)
     assert cli.main(["figures", "fig_3_1", "fig_b_2", *SMALL]) == 1

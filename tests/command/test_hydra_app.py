@@ -60,6 +60,7 @@ def test_the_default_is_dfa_on_mnist_parity_with_three_digits_and_three_seeds(co
         "optimizer": "sgd",
         "schedule": "constant",
         "parallel": "serial",
+        "cluster": "none",
         "dataset": "mnist",
         "task": "parity",
         "model": "mlp",
