@@ -15,7 +15,7 @@ import yaml
 from tiny import TINY
 
 from fabench.command import cli
-from fabench.command.cli import HELP
+from fabench.command.cli import HELP, VERBS
 
 CONF = Path(__file__).parents[2] / "conf"
 TINY = ["learning_rule=bp", *TINY]
@@ -222,9 +222,10 @@ def complete(fabench, monkeypatch):
 
 
 def test_verbs_complete(complete):
-    assert complete("fabench r") == ["run"]
-    assert complete("fabench l") == ["list"]
-    assert set(complete("fabench ")) == set(re.findall(r"^  ([a-z]+) ", HELP, re.MULTILINE))
+    assert complete("fabench ru") == ["run"]
+    assert complete("fabench l") == ["ls", "list"]
+    assert set(re.findall(r"^  ([a-z]+) ", HELP, re.MULTILINE)) <= set(complete("fabench "))
+    assert complete("fabench ") == [*VERBS]
     assert complete("fabench z") == []
 
 
