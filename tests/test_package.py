@@ -70,10 +70,11 @@ def wheel(tmp_path_factory):
     return file
 
 
-def test_the_wheel_carries_code_and_configuration_and_nothing_else(wheel):
+def test_the_wheel_carries_code_configuration_and_topics_and_nothing_else(wheel):
     carried = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     code = [*ROOT.glob("fabench/**/*.py"), *ROOT.glob("hydra_plugins/*.py")]
-    expected = {str(file.relative_to(ROOT)) for file in code}
+    topics = ROOT.glob("fabench/command/topics/*.md")
+    expected = {str(file.relative_to(ROOT)) for file in (*code, *topics)}
     expected |= {f"fabench/{file.relative_to(ROOT)}" for file in ROOT.glob("conf/**/*.yaml")}
     assert "fabench/conf/config.yaml" in expected and "hydra_plugins/__init__.py" not in expected
     assert carried == expected

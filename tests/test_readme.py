@@ -1,4 +1,5 @@
-"""Every command of the README works, and what it says about files and options is so."""
+"""Every command of the README and of the topics of ``fabench help`` works, and what they say about
+files and options is so."""
 
 import re
 import shlex
@@ -6,17 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from fabench.command import cli
+from fabench.command import cli, figures
+from fabench.command.help import TOPICS
 from fabench.run import registry
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("fabench")]
+PAGES = {file: file.read_text() for file in (ROOT / "README.md", *sorted(TOPICS.glob("*.md")))}
+README = PAGES[ROOT / "README.md"]
+TEXT = "\n".join(PAGES.values())
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)
+LINES = [line for block in BLOCKS for line in block.splitlines()]
+COMMANDS = list(dict.fromkeys(line for line in LINES if line.startswith("fabench")))
 
 
-def test_readme_has_commands():
-    assert len(COMMANDS) > 8
+def test_there_are_commands():
+    assert len(COMMANDS) > 50
+
+
+def test_the_readme_lists_every_topic():
+    listed = re.findall(r"^\| \[`(\w+)`\]\((.*)\) \| (.*) \|$", README, re.M)
+    headings = {file: text.splitlines()[0] for file, text in PAGES.items() if file.stem != "README"}
+    assert {(ROOT / path, f"# {line}") for _, path, line in listed} == set(headings.items())
+    assert [name for name, *_ in listed] == sorted(file.stem for file in headings)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -55,8 +67,8 @@ def test_command(command, with_own_things, monkeypatch, capsys, put_run):
 
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"^    make ([a-z-]+)", README, re.M))
-    named |= set(re.findall(r"`make ([a-z-]+)`", README))
+    named = set(re.findall(r"^    make ([a-z-]+)", TEXT, re.M))
+    named |= set(re.findall(r"`make ([a-z-]+)`", TEXT))
     assert named >= {"run", "test", "help"}
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.M), target
@@ -68,7 +80,21 @@ def test_groups_table_is_complete():
         assert set(registry.names(group)) <= set(re.findall(r"`(\w+)`", row)), group
 
 
-def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
+def test_named_figures_and_experiments_exist():
+    named = set(" ".join(re.findall(r"`fabench figures ([\w ]+)`", TEXT)).split())
+    assert len(named) > 20 and named <= {*figures.recipes(), "all"}
+    experiments = set(re.findall(r"experiment=(\w+)", TEXT))
+    assert experiments <= {file.stem for file in (ROOT / "conf/experiment").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_pictures_exist(page):
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
         if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_lines_are_short_but_for_tables_and_commands(page):
+    long = [line for line in PAGES[page].splitlines() if len(line) > 105]
+    assert [line for line in long if not line.startswith(("|", "fabench "))] == []

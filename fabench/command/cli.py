@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fabench import __version__
+from fabench.command.help import help_on
 from fabench.command.output import outputs
 from fabench.schema import RunFailed, UserError, refused
 
@@ -31,6 +32,7 @@ usage: fabench VERB ...
   predict RUN DATA  what a run says of images, or of an array x in an .npz file
   new GROUP NAME    files of a rule, an optimizer or a dataset of your own
   env               versions, hardware, commit: what a manifest records
+  help [TOPIC]      more of all this, by topic: fabench help tune
   --version         print the version
   --help            print this
 
@@ -143,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(args: list[str]) -> int:
     if args[:1] == ["-sc"]:
         return complete(args)
-    if not args or args[0] in ("-h", "--help", "help"):
+    if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if args else 2
     if args[0] == "--version":
@@ -379,6 +381,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "predict": predict,
     "new": new,
     "env": env,
+    "help": help_on,
 }
 
 HELPS = {

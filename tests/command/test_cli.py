@@ -17,6 +17,7 @@ from tiny import TINY
 
 from fabench import __version__
 from fabench.command import cli, figures
+from fabench.command.help import TOPICS
 from fabench.dataset.files import source
 from fabench.run import registry
 from fabench.run.trainer import Training
@@ -90,6 +91,27 @@ def test_no_arguments_show_the_help_as_an_error(fabench):
     assert fabench() == (2, fabench("--help")[1], "")
 
 
+def test_help_lists_the_topics(fabench):
+    code, out, err = fabench("help")
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (code, err) == (0, "")
+    texts = {file.stem: file.read_text() for file in TOPICS.glob("*.md")}
+    assert {name: f"# {line}" for name, line in lines.items()} == {
+        name: text.splitlines()[0] for name, text in texts.items()
+    }
+
+
+@pytest.mark.parametrize("file", sorted(TOPICS.glob("*.md")), ids=lambda file: file.stem)
+def test_help_of_a_topic_is_its_text_with_links_from_the_top(fabench, file):
+    code, out, err = fabench("help", file.stem)
+    assert (code, err) == (0, "")
+    link = re.compile(r"\]\((?!http)([^)]*)\)")
+    assert link.sub("", out) == link.sub("", file.read_text())
+    top = CONF.parent
+    there = [(file.parent / target).resolve() for target in link.findall(file.read_text())]
+    assert [top / target for target in link.findall(out)] == there
+
+
 def test_version(fabench):
     assert fabench("--version") == (0, __version__ + "\n", "")
 
@@ -99,6 +121,7 @@ def test_version(fabench):
     [
         (["--help"], ["torch", "hydra"]),
         (["--version"], ["torch", "hydra"]),
+        (["help", "results"], ["torch", "hydra"]),
         (["list"], ["torch", "hydra"]),
         (["ls"], ["torch", "hydra", "pandas"]),
         (["run", "--cfg", "job", "k=7"], ["torch"]),
@@ -206,6 +229,7 @@ WRONG_REQUESTS = {
     "a shell's question": (["run", "-sc", "query=bash", "k=1"], ["query=", "COMP_LINE"]),
     "a shell's later question": (["tune", "k=1", "-sc", "query=bash"], ["query=", "COMP_LINE"]),
     "unknown verb": (["train"], ["train", "fabench --help"]),
+    "unknown topic": (["help", "nosuch"], ["nosuch", "tune"]),
     "unknown group": (["list", "nosuch"], ["nosuch", "learning_rule"]),
     "a line's end in a group": (["list", "a\nb\x1b"], [r"group a\nb\x1b;"]),
     "unknown dataset": (["data", "nosuch"], ["nosuch", "mnist"]),
