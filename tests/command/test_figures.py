@@ -438,7 +438,7 @@ def test_fig_slides_fa_has_the_long_curves_and_the_short_grid():
 def test_fig_frozen_first_layer_has_errors_left_of_the_frozen_network():
     parts = [
         runs(rule, level=level).assign(frozen_layers=frozen, train_accuracy=level)
-        for frozen, levels in (("1", (0.8, 0.7, 0.7)), ("", (0.9, 0.86, 0.85)))
+        for frozen, levels in (("[1]", (0.8, 0.7, 0.7)), ("[]", (0.9, 0.86, 0.85)))
         for rule, level in zip(("bp", "fa", "dfa"), levels, strict=True)
     ]
     frozen, trained = fig_frozen_first_layer.draw(pd.concat(parts)).axes

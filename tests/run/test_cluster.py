@@ -14,6 +14,7 @@ import pytest
 
 from fabench.command import cli
 from fabench.command.figures import _hardware
+from fabench.figure.data import dataframe
 from fabench.run import cluster
 from fabench.run.cluster import Job, carry_out
 from fabench.run.config import resolve_device
@@ -108,7 +109,7 @@ def test_a_job_trains_what_the_command_would_train(make_config, jobs, capsys):
     [there] = carry_out([make_config(**WAIT, **settings)], "a test")
     [here] = execute([make_config(**settings, output_dir="here")], "a test")
     assert there.trained and there.finished and there.error is None
-    assert _hardware([there.config], there.config) == cpu_name()
+    assert _hardware(dataframe([there.config]), there.config) == cpu_name()
     same(there.folder, here.folder)
     assert there.folder.job() == {"cluster": "by hand", "id": "1", "log": "1.out"}
     assert (there.folder.path / "config.yaml").read_text() == (
@@ -128,7 +129,7 @@ def test_a_sweep_and_a_search_wait_for_jobs(jobs, capsys):
     small = ["dataset=digits", "debug=smoke", "trainer.epochs=1", "model.hidden=[3]", "k=1"]
     assert cli.main(["run", "-m", *small, "seed=0", "cluster=local", "optimizer.lr=0.1,0.2"]) == 0
     assert "finished" in capsys.readouterr().out and runs_of(jobs) == [[0.1, 0.2]]
-    search = ["tune.points=2", "tune.refinements=0", "tune.save=false", "tune.span=2"]
+    search = ["search.points=2", "search.refinements=0", "tune.save=false", "tune.span=2"]
     cli.main(["tune", *small, *search, "seed=[0,1]", "cluster=local"])
     assert len(jobs.jobs) > 1 and not any(job.keep_weights for job in list(jobs.jobs.values())[1:])
     assert "Chosen on validation data" in capsys.readouterr().out

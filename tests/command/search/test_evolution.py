@@ -127,7 +127,7 @@ def test_a_short_training_never_beats_a_whole_one():
     ],
 )
 def test_what_cannot_be_searched_is_refused(make_raw, tmp_path, rule, change, told):
-    tuning = Tuning("optimizer.lr", 10.0, "validation", 1, False, 0, [200])
+    tuning = Tuning("optimizer.lr", 10.0, "validation", 1, "best", False, 0, [200])
     subject = Subject(make_raw(learning_rule=rule), tuning)
     with pytest.raises(UserError, match=told):
         Evolution(**SETTINGS | change).start(subject, tmp_path)
