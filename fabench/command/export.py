@@ -106,7 +106,11 @@ def _array(file: Path) -> tuple[list[str], NDArray[Any]]:
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{short(str(file))} is no .npz file with an array x.") from error
     if x.dtype.kind not in "uif" or x.ndim < 2 or 0 in x.shape:
-        raise UserError(f"{short(str(file))}: x should be numbers [N, ...], not {x.dtype}.")
+        raise UserError(
+            f"{short(str(file))}: x should be numbers [N, ...], not {x.dtype} {list(x.shape)}."
+        )
+    if not np.isfinite(x).all():
+        raise UserError(f"{short(str(file))}: x has values that are not finite.")
     return [str(number) for number in range(len(x))], x
 
 

@@ -119,6 +119,12 @@ def figures(args: Sequence[str], conf: Path) -> int:
         except (UserError, RunFailed) as error:
             console.print(f"{name}: not made: {error}", soft_wrap=True)
             failed += 1
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            if not from_data:
+                raise
+            fault = f"{_file(name, first)} lacks what is drawn ({error}): leave --from-data out."
+            console.print(f"{name}: not made: {fault}", soft_wrap=True)
+            failed += 1
     if failed:
         raise RunFailed(f"{failed} of {len(names)} figures could not be made.")
     return 0

@@ -110,18 +110,22 @@ def paired(first: dict[str, Any], second: dict[str, Any], name: str) -> list[flo
 
 
 def rm(args: Sequence[str]) -> int:
-    """Remove run folders; without --yes only say which. None that a process works on."""
+    """Remove run folders; without --yes only say which. None that a process works on, and none that
+    has another name than fabench gives: who knows whose it is."""
     words = [arg for arg in args if arg != "--yes"]
     if not any("output_dir=" not in word for word in words):
         raise UserError("fabench rm wants runs or filters: fabench rm status=interrupted.")
     found = select(words)
-    idle = [entry for entry in found if entry.status != "running"]
+    ours = [entry for entry in found if entry.is_named_as_a_run]
+    idle = [entry for entry in ours if entry.status != "running"]
     if not found:
         console.print(NO_RUN)
         return 0
     console.print(_table(found))
-    if len(idle) < len(found):
-        console.print(f"{len(found) - len(idle)} at work: they stay.")
+    if len(ours) < len(found):
+        console.print(f"{len(found) - len(ours)} without a run's name: they stay.")
+    if len(idle) < len(ours):
+        console.print(f"{len(ours) - len(idle)} at work: they stay.")
     if "--yes" in args:
         for entry in idle:
             delete(entry)

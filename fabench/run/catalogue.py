@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,18 @@ ASIDE = (
 )
 """Settings of a command, not of the run that it gave."""
 
+COLUMNS = {"seed", "epoch", "diverged", "seconds"}
+SCORES = {"test_accuracy", "test_nse"}
+"""Columns of every metrics.csv, and those of which it has one."""
+
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
 
 
 @dataclass(frozen=True)
 class Entry:
     """One run folder. ``status``: finished, interrupted (a killed run included), running, diverged
-    (every seed has) or damaged (its settings or its manifest cannot be read)."""
+    (every seed has) or damaged (its settings or its manifest cannot be read, or of a finished one
+    epochs are gone)."""
 
     path: Path
 
@@ -49,15 +56,24 @@ class Entry:
         """The hash at the end of its name."""
         return self.path.name.rpartition("-")[2]
 
+    @property
+    def is_named_as_a_run(self) -> bool:
+        """Whether its name ends as fabench lets it: in a hash."""
+        return re.fullmatch(r"[0-9a-f]{10}", self.identity) is not None
+
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.yaml; {} if it cannot be read."""
+        """config.yaml; {} if it cannot be read, or is no run's."""
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
         try:
             content = yaml.load((self.path / "config.yaml").read_text(), loader)
         except (OSError, ValueError, yaml.YAMLError):
             return {}
-        return content if isinstance(content, dict) else {}
+        try:
+            is_a_runs = isinstance(content["seed"], list) and content["trainer"]["epochs"] >= 0
+        except (KeyError, TypeError):
+            return {}
+        return content if is_a_runs else {}
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -76,6 +92,8 @@ class Entry:
             return "damaged"
         if said == "running":
             return "running" if is_held(self.path) else "interrupted"
+        if said == "finished" and self.epoch < _json(self.path / "summary.json").get("epochs", 0):
+            return "damaged"
         return "diverged" if said == "failed" else str(said)
 
     @property
@@ -93,15 +111,20 @@ class Entry:
 
     @cached_property
     def rows(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv; none if it cannot be read."""
+        """The rows of metrics.csv; none if it cannot be read, or is no run's."""
         try:
             with (self.path / "metrics.csv").open(newline="") as file:
-                return [
-                    {name: float(value or "nan") for name, value in row.items()}
-                    for row in csv.DictReader(file)
+                reader = csv.DictReader(file)
+                names = set(reader.fieldnames or ())
+                if not names >= COLUMNS or not names & SCORES:
+                    return []
+                rows = [
+                    {name: float("nan" if value == "" else value) for name, value in row.items()}
+                    for row in reader
                 ]
         except (OSError, ValueError, TypeError):
             return []
+        return [] if any(isnan(row["epoch"]) for row in rows) else rows
 
     @cached_property
     def epoch(self) -> int:

@@ -36,7 +36,7 @@ def parse(raw: dict[str, Any]) -> Config:
     named = raw.get("plugins")
     for name in named if isinstance(named, list) else []:
         if name not in plugins.USED:
-            raise UserError(f"plugins=[{name}] is code: only the command line can name it.")
+            raise UserError(f"plugins=[{name}] is code: name it on the command line, too.")
     rule = registry.build("learning_rule", _group(raw, "learning_rule"))
     searches = isinstance(rule, SearchRule)
     if searches and "optimizer" in raw:

@@ -134,8 +134,14 @@ class RunFolder:
 
     @classmethod
     def at(cls, path: Path) -> RunFolder:
-        """The folder <output_dir>/runs/<name> of a run that has begun, from its config.yaml."""
-        raw = yaml.safe_load((path / "config.yaml").read_text())
+        """The folder <output_dir>/runs/<name> of a run that has begun, from its config.yaml.
+        Raises UserError if that is none."""
+        try:
+            raw = yaml.safe_load((path / "config.yaml").read_text())
+        except (ValueError, yaml.YAMLError):
+            raw = None
+        if not isinstance(raw, dict):
+            raise UserError(f"{path / 'config.yaml'} holds no run's settings.")
         folder = cls(parse(raw | {"output_dir": str(path.parents[1])}))
         if folder.config.plugins and folder.path.name != path.name:
             names = ", ".join(folder.config.plugins)

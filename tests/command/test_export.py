@@ -100,6 +100,8 @@ REFUSED = {
     "no array": (["predict", "RUN", "other.npz"], "no .npz file with an array x"),
     "other sizes": (["predict", "RUN", "large.npz"], "has 64 values, not 100"),
     "no numbers": (["predict", "RUN", "text.npz"], "x should be numbers"),
+    "no examples": (["predict", "RUN", "empty.npz"], "not float64 [0, 64]"),
+    "not finite": (["predict", "RUN", "nan.npz"], "x has values that are not finite"),
     "no such file": (["predict", "RUN", "none.npz"], "No such file"),
     "no folder": (["export", "RUN", "--to", "nowhere/x.safetensors"], "No such file"),
 }
@@ -111,6 +113,8 @@ def test_refusals(train, capsys, tmp_path):
     np.savez("other.npz", y=np.zeros(3))
     np.savez("large.npz", x=np.zeros((2, 10, 10)))
     np.savez("text.npz", x=np.array([["a"]]))
+    np.savez("empty.npz", x=np.zeros((0, 64)))
+    np.savez("nan.npz", x=np.full((2, 64), np.nan))
     for case, (args, words) in REFUSED.items():
         code = cli.main([run if arg == "RUN" else arg for arg in args])
         err = capsys.readouterr().err

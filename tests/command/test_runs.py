@@ -4,6 +4,7 @@ Oracles: metrics.csv, scipy's paired t-test, composing the settings that are sho
 """
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +142,17 @@ def test_rm_is_dry_until_it_is_told(fabench, two):
         RunFolder.at(two[0]).update_manifest(status="running")
         assert fabench("rm", "k=1", "--yes")[-2:] == ["1 at work: they stay.", "1 removed."]
     assert [path for path in two if path.exists()] == two[:1]
+
+
+def test_rm_leaves_what_is_not_named_as_a_run(fabench, two):
+    others = [two[0].with_name("runs_of_mine"), Path("a_project")]
+    for folder in others:
+        shutil.copytree(two[0], folder)
+    assert fabench("rm", "a_project", "--yes")[-2:] == [
+        "1 without a run's name: they stay.", "0 removed.",
+    ]  # fmt: skip
+    assert fabench("rm", "k=1", "--yes")[-1] == "2 removed."
+    assert all((folder / "metrics.csv").exists() for folder in others)
 
 
 def test_watch_shows_what_is_at_work(fabench, two, monkeypatch):

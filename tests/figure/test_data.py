@@ -72,6 +72,20 @@ def test_data_that_is_not_there_is_said(tmp_path, content):
         read(file)
 
 
+def test_data_that_lacks_what_is_drawn_is_said_and_the_next_figure_made(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    file = Path("outputs/data/fig_encoders.csv")
+    file.parent.mkdir(parents=True)
+    file.write_text("a,b\n1,2\n")
+    assert cli.main(["figures", "fig_encoders", "fig_c_1", "--from-data"]) == 1
+    out, err = capsys.readouterr()
+    assert f"fig_encoders: not made: {file} lacks what is drawn" in out
+    assert "fig_c_1: outputs/figures/fig_c_1.png" in out
+    assert "1 of 2 figures" in err and not list(tmp_path.glob("outputs/*/fig_encoders.*g"))
+
+
 @pytest.mark.parametrize("name", KEPT)
 def test_what_is_committed_is_drawn_from_its_data(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

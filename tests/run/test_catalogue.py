@@ -4,6 +4,7 @@ Oracles: settings, numbers and locks that the test has put there itself.
 """
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,39 @@ def test_statuses(put_run):
         with pytest.raises(UserError, match="Another process"):
             delete(run)
     assert Entry(run.path).status == "interrupted"  # killed
+
+
+def test_a_finished_run_whose_metrics_are_cut_is_damaged(put_run):
+    folder = put_run(accuracies=(0.5,))
+    folder.write_summary()
+    file = folder.path / "metrics.csv"
+    content = file.read_bytes()
+    last_row = len(content) - len(content.splitlines()[-1])
+    for length in range(len(content)):
+        file.write_bytes(content[:length])
+        entry = Entry(file.parent)
+        if length < last_row:
+            assert entry.status == "damaged"
+        assert entry.epoch in (-1, 0, 1, 2) and (entry.score, entry.seconds_left)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yaml", "seed: 3\ntrainer: {epochs: 2}\n"),
+        ("config.yaml", "seed: [3]\ntrainer: {epochs: many}\n"),
+        ("config.yaml", "trainer: 7\n"),
+        ("metrics.csv", "epoch,step,train_loss\n0,10,0.5\n"),
+        ("metrics.csv", "seed,epoch,diverged,seconds\n0,0,0,0\n"),
+    ],
+)
+def test_files_of_another_program_are_no_run(name, text):
+    folder = Path("outputs/runs/mine")
+    folder.mkdir(parents=True)
+    (folder / name).write_text(text)
+    [entry] = entries("outputs")
+    assert (entry.status, entry.settings, entry.epoch) == ("damaged", {}, -1)
+    assert not entry.is_named_as_a_run
 
 
 def test_a_look_at_a_run_leaves_its_folder_alone(put_run):

@@ -153,6 +153,10 @@ def test_refusals(run, tmp_path, monkeypatch):
     folder.remove_checkpoint()
     with pytest.raises(UserError, match="checkpoint.pt is missing"):
         weights.load(folder.path)
+    for damage in (b"", b"a: [", b"\xa3", b"- 1"):
+        (folder.path / "config.yaml").write_bytes(damage)
+        with pytest.raises(UserError, match="config.yaml holds no run's settings"):
+            weights.load(folder.path)
 
 
 # -- To begin with ---------------------------------------------------------------------------
