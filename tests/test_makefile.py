@@ -20,7 +20,7 @@ TEST = ".venv/bin/python -m pytest -q -n 2"
 ON_REQUEST = (
     "table_alignment_family/", "table_precision/", "table_published_", "table_rbm_",
     "table_targets", "fig_encoders", "fig_gradient_free",
-    "fig_feedback_four_layers", "equilibrium_propagation/", "fig_6_",
+    "fig_feedback_four_layers", "equilibrium_propagation/", "fig_6_", "table_all_rules",
 )  # fmt: skip
 """What is tuned for tables that make figures leaves out."""
 

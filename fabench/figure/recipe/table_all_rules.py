@@ -2,7 +2,7 @@
 
 One network for all, 784-256-256-10 with tanh units, ten seeds, 5 epochs of Adam in batches of 128;
 a classification RBM has one hidden layer of sigmoid units. The learning rate and every number of
-the rule's own were chosen by Optuna, 12 trials each, in 2 epochs of three other seeds, on
+the rule's own were chosen by Optuna, 12 trials each, in one epoch of three other seeds, on
 validation data: conf/tuned/table_all_rules*. So few epochs and trials favour rules that learn fast,
 and whose defaults suit the network. PBLF begins as BP, so its b2 alone is searched. Recirculation,
 which learns no labels, is left out, as is a formula, which is BP until another is given.
