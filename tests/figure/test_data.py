@@ -90,6 +90,7 @@ def test_data_that_lacks_what_is_drawn_is_said_and_the_next_figure_made(
 def test_what_is_committed_is_drawn_from_its_data(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs" / "data").mkdir(parents=True)
+    shutil.copytree(OUTPUTS / "tune", tmp_path / "outputs" / "tune")  # what searches have tried
     shutil.copy(OUTPUTS / "data" / f"{name}.csv", tmp_path / "outputs" / "data")
     assert cli.main(["figures", name, "--from-data"]) == 0, capsys.readouterr()
     [caption] = tmp_path.glob(f"outputs/*/{name}.json")
