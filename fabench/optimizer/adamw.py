@@ -3,16 +3,17 @@
     m <- beta1 m + (1 - beta1) g                                     (1)
     v <- beta2 v + (1 - beta2) g^2                                   (2)
     m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)            (3)
-    W <- W - lr (m_hat / (sqrt(v_hat) + epsilon) + weight_decay W)   (4)
+    W <- W - lr (m_hat / (sqrt(v_hat) + epsilon) + w W)              (4)
 
 lr: learning rate; g: the batch-mean gradient; m, v: its first and second moment, shaped like W, 0
 at the start; beta1, beta2: decay constants; t: the step's number, from 1; epsilon: smoothing
-constant. ``trainer.weight_decay`` is the other kind, which is a part of g.
+constant; w: ``decoupled_weight_decay``. ``trainer.weight_decay`` is the other kind, which is a part
+of g.
 
 Reference: I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019,
 arXiv:1711.05101, Algorithm 2.
 
-Differences from the paper: weight_decay is multiplied by lr, as in torch.
+Differences from the paper: w is multiplied by lr, as in torch.
 Differences from torch.optim.AdamW: none. All that learns decays, biases too.
 """
 
@@ -33,7 +34,7 @@ class Adamw(Optimizer):
     beta1: Fraction
     beta2: Fraction
     epsilon: NonNegative
-    weight_decay: NonNegative
+    decoupled_weight_decay: NonNegative
 
     def initial_state(self, W: Tensor) -> State:
         return {"first_moment": torch.zeros_like(W), "second_moment": torch.zeros_like(W)}
@@ -46,5 +47,5 @@ class Adamw(Optimizer):
         m.lerp_(g, 1 - h.beta1)  # (1)
         v.lerp_(g.square(), 1 - h.beta2)  # (2)
         root = v.sqrt().add_(h.epsilon * h.of_root)  # (3): sqrt(v_hat) + epsilon, times of_root
-        W *= 1 - h.lr * h.weight_decay
+        W *= 1 - h.lr * h.decoupled_weight_decay
         add_ratio_(W, -h.lr * h.of_root / h.of_m, m, root)  # (4)

@@ -1,8 +1,11 @@
 """Wide residual networks, against the same network written as torch modules."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,6 +19,7 @@ from fabench.run.trainer import population_of
 from fabench.schema import UserError
 
 CPU = torch.device("cpu")
+CONF = Path(__file__).parents[2] / "conf" / "learning_rule"
 SETTINGS = {
     "name": "wide_resnet", "hidden": [], "activation": "relu", "bias": True,
     "weight_init": "he_normal", "weight_scale": 1.0, "input_dropout": 0.0, "hidden_dropout": 0.0,
@@ -122,7 +126,12 @@ DESCENT = [
     for name in registry.names("learning_rule")
     if issubclass(registry.find("learning_rule", name), DescentRule)
 ]
-REFUSE = [name for name in DESCENT if registry.find("learning_rule", name).refusal(None, LAYERS)]
+SETTINGS_OF = {name: OmegaConf.load(CONF / f"{name}.yaml") for name in DESCENT}
+REFUSE = [
+    name
+    for name in DESCENT
+    if registry.build("learning_rule", OmegaConf.to_container(SETTINGS_OF[name])).refusal(LAYERS)
+]
 RULES = [name for name in DESCENT if name not in REFUSE]
 
 

@@ -9,7 +9,13 @@ GRADIENTS = np.random.default_rng(0).normal(size=(6, 4)) * [1, 1e-4, 1e-8, 0]
 
 
 def test_follows_the_paper_and_torch():
-    settings = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "weight_decay": 0.3}
+    settings = {
+        "lr": 0.1,
+        "beta1": 0.9,
+        "beta2": 0.99,
+        "epsilon": 1e-8,
+        "decoupled_weight_decay": 0.3,
+    }
     h = SimpleNamespace(**settings)
     adamw = Adamw(name="adamw", **settings)
     start = np.array([1.0, -2.0, 3.0, -4.0])

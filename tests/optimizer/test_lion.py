@@ -9,7 +9,7 @@ GRADIENTS = np.random.default_rng(0).normal(size=(8, 4)) * [1, 1e-4, 1e-8, 0]
 
 
 def test_follows_the_paper():
-    settings = {"lr": 0.1, "beta1": 0.9, "beta2": 0.5, "weight_decay": 0.3}
+    settings = {"lr": 0.1, "beta1": 0.9, "beta2": 0.5, "decoupled_weight_decay": 0.3}
     h = SimpleNamespace(**settings)
     lion = Lion(name="lion", **settings)
     start = np.array([1.0, -2.0, 3.0, -4.0])
@@ -25,7 +25,7 @@ def test_follows_the_paper():
 
 
 def test_every_first_step_is_as_long():
-    h = SimpleNamespace(lr=0.1, beta1=0.9, beta2=0.99, weight_decay=0.0)
+    h = SimpleNamespace(lr=0.1, beta1=0.9, beta2=0.99, decoupled_weight_decay=0.0)
     lion = Lion(name="lion", **vars(h))
     W = torch.zeros(3, dtype=torch.float64)
     lion.update_(W, torch.tensor([5e3, -2e-7, 0.0]).double(), lion.initial_state(W), h)

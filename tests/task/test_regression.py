@@ -137,9 +137,9 @@ def test_a_sweep_puts_the_smallest_error_first(workdir, tmp_path, capsys):
 
 
 def test_tuning_takes_the_smallest_error(workdir, tmp_path, capsys):
-    search = {"values": [1e-4, 1e-3, 0.03, 3.0], "refinements": 0, "save": False}
-    args = [f"tune.{key}={json.dumps(value)}" for key, value in search.items()]
-    assert cli.main(["tune", *ARGS, *args]) == 0, capsys.readouterr().err
+    search = {"values": [1e-4, 1e-3, 0.03, 3.0], "refinements": 0}
+    args = [f"search.{key}={json.dumps(value)}" for key, value in search.items()]
+    assert cli.main(["tune", *ARGS, *args, "tune.save=false"]) == 0, capsys.readouterr().err
     out = capsys.readouterr().out
     assert "validation -NSE" in out and "optimizer.lr=0.03" in out
     [folder] = tmp_path.glob("outputs/tune/*")
