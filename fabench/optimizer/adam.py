@@ -27,7 +27,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.optimizer.base import Optimizer, State, add_ratio_, bias_corrections
+from fabench.optimizer.base import Optimizer, State, add_adams_step_, bias_corrections
 from fabench.schema import STRICT, Fraction, NonNegative, Rate
 
 
@@ -46,8 +46,4 @@ class Adam(Optimizer):
         return bias_corrections(t, h)
 
     def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
-        m, v = state["first_moment"], state["second_moment"]
-        m.lerp_(g, 1 - h.beta1)  # (1)
-        v.lerp_(g.square(), 1 - h.beta2)  # (2)
-        root = v.sqrt().add_(h.epsilon * h.of_root)  # (4): sqrt(v_hat) + epsilon, times of_root
-        add_ratio_(W, -h.lr * h.of_root / h.of_m, m, root)  # (3), (5)
+        add_adams_step_(W, g, state, h)  # (1) to (5)

@@ -44,6 +44,15 @@ def bias_corrections(t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
     return SimpleNamespace(**vars(h), of_m=1 - h.beta1**t, of_root=(1 - h.beta2**t) ** 0.5)
 
 
+def add_adams_step_(W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
+    """Equations (1) to (5) of adam.py, given ``bias_corrections``."""
+    m, v = state["first_moment"], state["second_moment"]
+    m.lerp_(g, 1 - h.beta1)  # (1)
+    v.lerp_(g.square(), 1 - h.beta2)  # (2)
+    root = v.sqrt().add_(h.epsilon * h.of_root)  # (4): sqrt(v_hat) + epsilon, times of_root
+    add_ratio_(W, -h.lr * h.of_root / h.of_m, m, root)  # (3), (5)
+
+
 class Optimizer(ABC):
     """Turns gradients into new weights.
 
