@@ -24,17 +24,11 @@ from fabench.run.lease import is_held, take
 from fabench.run.statistics import summarize
 from fabench.schema import UserError, nearest
 
-ASIDE = (
-    "output_dir",
-    "data_dir",
-    "overwrite",
-    "dry_run",
-    "workers",
-    "max_jobs",
-    "logger",
-    "cluster",
-)
-"""Settings of a command, not of the run that it gave."""
+OF_A_COMMAND = (
+    "output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "logger",
+)  # fmt: skip
+"""Settings of a command, not of the run that it gave: the keys of no group that leave results
+alone."""
 
 COLUMNS = {"seed", "epoch", "diverged", "seconds"}
 SCORES = {"test_accuracy", "test_nse"}
@@ -175,7 +169,7 @@ def flat(config: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             named = {key: value["name"]} if "name" in value else {}
             settings |= named | {f"{key}.{k}": v for k, v in value.items() if k != "name"}
-        elif key not in ASIDE:
+        elif key not in OF_A_COMMAND:
             settings[key] = value
     return settings
 

@@ -26,6 +26,8 @@ from fabench.optimizer.base import Optimizer
 from fabench.parallel.base import ParallelScheme
 from fabench.parallel.serial import Serial
 from fabench.population.precision import Precision
+from fabench.run import plugins
+from fabench.run.catalogue import OF_A_COMMAND
 from fabench.run.plugins import Plugin
 from fabench.run.settings import General, Trainer
 from fabench.schedule.base import Schedule, WholeRunSchedule
@@ -33,15 +35,7 @@ from fabench.schedule.constant import Constant
 from fabench.schema import UserError, scalars
 from fabench.task.base import Task
 
-GROUPS = (
-    "learning_rule", "optimizer", "schedule", "parallel", "dataset", "task", "model", "init_of_B",
-    "trainer",
-)  # fmt: skip
-
-NOT_SCIENCE = (
-    "output_dir", "data_dir", "overwrite", "dry_run", "workers", "max_jobs", "plugins", "logger",
-)  # fmt: skip
-"""The keys of no group that leave results alone; of plugins, those that are chosen from count."""
+GROUPS = (*plugins.GROUPS, "init_of_B", "trainer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,8 +146,9 @@ class Config:
         if isinstance(self.dataset, GivenDataset):
             for key in self.dataset.reading:  # what was read counts, by its SHA-256
                 del science["dataset"][key]
-        for key in NOT_SCIENCE:
+        for key in OF_A_COMMAND:
             del science[key]
+        del science["plugins"]  # those that are chosen from count
         if self.plugins:
             science["plugins"] = {name: plugin.digest for name, plugin in self.plugins.items()}
         for key in ("device", "checkpoint_every"):
