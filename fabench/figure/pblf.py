@@ -12,7 +12,8 @@ Differences from the paper:
    decay and batch size, that of Backprop Evolution (Alber et al. 2018), as far as it is known.
 2. scale=cpu has a multilayer perceptron on Fashion-MNIST, whose four hidden layers are the sites,
    for 4, 12 and 30 epochs instead of 20, 100 and 600; a search has 24 points, of which a Gaussian
-   process draws 8 at first, instead of 120 (20) and, at random, 100.
+   process draws 8 at first, instead of 120 (20) and, at random, 100. The epochs were 1, 4 and 12 at
+   first, and grew when the curve of one epoch, tested, had two points.
 3. Mode 0000, which is backpropagation, is not searched.
 4. A search trains each point once (seed 100); a trial is another seed, 0 to 4, on all training
    data, so that the curve beside the test accuracy is that of training, not of validation. Test
