@@ -84,13 +84,14 @@ def figures(args: Sequence[str], conf: Path) -> int:
         if name not in known:
             raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
     plugins.use(plugin_names(overrides))
-    composed = functools.cache(lambda experiment: _configs([experiment], overrides, conf))
+    composed = functools.cache(lambda experiment: configs_of([experiment], overrides, conf))
+    experiments = {name: () if from_data else known[name].EXPERIMENTS for name in names}
     needed = {
-        name: _distinct(c for experiment in known[name].EXPERIMENTS for c in composed(experiment))
-        for name in names
+        name: _distinct(c for experiment in own for c in composed(experiment))
+        for name, own in experiments.items()
     }
     every = [config for configs in needed.values() for config in configs]
-    first = every[0] if every else composed("")[0]  # a recipe may need no runs
+    first = every[0] if every else composed("")[0]  # what is made may need no runs
     if from_data:
         for name in names:
             console.print(f"{name}: from {_file(name, first)}", soft_wrap=True)
@@ -98,21 +99,19 @@ def figures(args: Sequence[str], conf: Path) -> int:
         _show_plan(needed)
     if first.general.dry_run:
         return 0
-    errors = {}
-    if not from_data:
-        errors = {o.config.identity(): o.error for o in carry_out(every, command) if o.error}
+    errors = {o.config.identity(): o.error for o in carry_out(every, command) if o.error}
     failed = 0
     for name, configs in needed.items():
         try:
             for c in configs:
                 if c.identity() in errors:
                     raise errors[c.identity()]
-            experiments = {  # the first that has the run
+            whose = {  # the first that has the run
                 c.identity(): experiment
-                for experiment in reversed(known[name].EXPERIMENTS)
+                for experiment in reversed(experiments[name])
                 for c in composed(experiment)
             }
-            runs = None if from_data else dataframe(configs, experiments)
+            runs = None if from_data else dataframe(configs, whose)
             frame = _data(name, known[name], first, runs)
             for path in make(name, known[name], frame, first, command):
                 console.print(f"{name}: {path}", soft_wrap=True)
@@ -130,7 +129,7 @@ def figures(args: Sequence[str], conf: Path) -> int:
     return 0
 
 
-def _configs(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
+def configs_of(experiments: Sequence[str], overrides: Sequence[str], conf: Path) -> list[Config]:
     """The runs of the experiments' sweeps ("": of none), each once; an override may sweep, too."""
     configs = []
     given = [checked(override, conf) for override in overrides]

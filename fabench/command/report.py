@@ -83,7 +83,7 @@ def _wanted(words: Sequence[str], conf: Path) -> tuple[str, list[Entry]]:
     from fabench.run.store import RunFolder
 
     settings = [word for word in words if "=" in word]
-    configs = figures._configs(experiments, settings, conf)
+    configs = figures.configs_of(experiments, settings, conf)
     return ", ".join(experiments), [Entry(RunFolder(config).path) for config in configs]
 
 

@@ -59,7 +59,7 @@ SMALL = [
 @functools.cache
 def composed(experiment):
     """The runs of an experiment, for the tests that change nothing: each is composed by Hydra."""
-    return figures._configs([experiment], [], cli.conf_dir())
+    return figures.configs_of([experiment], [], cli.conf_dir())
 
 
 def runs(rule, optimizer="sgd", k=3, epochs=20, init=None, level=0.7, lr=0.1, alignment=None):
@@ -179,20 +179,20 @@ def test_experiments_list_their_runs(experiment, n, expected):
 
 
 def test_overrides_reach_every_run_and_replace_what_is_swept():
-    configs = figures._configs(["fig_3_1"], ["seed=[7,8]", "k=2"], cli.conf_dir())
+    configs = figures.configs_of(["fig_3_1"], ["seed=[7,8]", "k=2"], cli.conf_dir())
     assert {c.learning_rule.name for c in configs} == {"bp", "dfa"}
     assert all(c.seeds == [7, 8] and c.general.k == 2 for c in configs)
 
 
 def test_the_tilde_is_the_home_of_a_figure_too(monkeypatch):
     monkeypatch.setenv("HOME", "/home/of/mine")
-    configs = figures._configs(["fig_3_1"], ["output_dir=~/outs", "k=1"], cli.conf_dir())
+    configs = figures.configs_of(["fig_3_1"], ["output_dir=~/outs", "k=1"], cli.conf_dir())
     assert {c.general.output_dir for c in configs} == {"/home/of/mine/outs"}
 
 
 def test_an_override_may_sweep():
     given = ["trainer.precision=fp32,bf16", "k=1,2", "learning_rule=bp"]
-    configs = figures._configs(["fig_3_1"], given, cli.conf_dir())
+    configs = figures.configs_of(["fig_3_1"], given, cli.conf_dir())
     assert len(configs) == 4
     assert {(c.precision, c.general.k) for c in configs} == {
         (precision, k) for precision in ("fp32", "bf16") for k in (1, 2)
@@ -233,7 +233,7 @@ def test_the_slides_grids_are_five_by_five(recipe):
 
 
 def test_the_slides_settings_reach_the_whole_grid():
-    configs = figures._configs(fig_slides_dfa.EXPERIMENTS, ["optimizer.lr=0.5"], cli.conf_dir())
+    configs = figures.configs_of(fig_slides_dfa.EXPERIMENTS, ["optimizer.lr=0.5"], cli.conf_dir())
     assert len(configs) == 3 + 2 * 9  # the two grids share the runs of the slides' settings
     for c in configs:
         assert (c.model.hidden, c.model.activation) == ([200, 100], "tanh")

@@ -76,7 +76,7 @@ def test_the_page_tells_what_was_found(study, capsys):
 def test_an_experiments_page_says_which_runs_are_not_there(study, make_config, monkeypatch):
     missing = make_config(k=1, learning_rule="fa", task="classification")
     asked = []
-    monkeypatch.setattr(figures, "_configs", lambda *args: asked.append(args) or [
+    monkeypatch.setattr(figures, "configs_of", lambda *args: asked.append(args) or [
         study.config, missing])  # fmt: skip
     told = sections("fig_3_1", "seed=ten")
     assert [args[:2] for args in asked] == [(["fig_3_1"], ["seed=ten"])]

@@ -147,7 +147,7 @@ def test_the_large_scale_has_the_papers_numbers_and_network():
     for figure, place in (("fig_6_1", 0), ("fig_6_2", 1)):
         for method in ("gaussian_process", "random"):
             name = f"{figure}_{method}"
-            config = figures._configs([name], ["scale=gpu"], cli.conf_dir())[0]
+            config = figures.configs_of([name], ["scale=gpu"], cli.conf_dir())[0]
             rule = config.learning_rule
             found = [*(getattr(rule, key) for key in pblf.NUMBERS), rule.mode]
             assert found == WINNERS[method][place]

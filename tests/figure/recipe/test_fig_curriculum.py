@@ -79,7 +79,7 @@ def test_the_perceptron_learns_as_one(workdir, tmp_path):
     """Its updates are +x or -x where it is wrong, in units of the learning rate."""
     given = ["seed=[3]", f"output_dir={tmp_path}", "trainer.curriculum=hard_first",
              "trainer.curriculum_by=margin", "dataset.low=-1.0"]  # fmt: skip
-    [config] = figures._configs(["fig_curriculum"], given, cli.conf_dir())
+    [config] = figures.configs_of(["fig_curriculum"], given, cli.conf_dir())
     [outcome] = execute([config], "a test")
     data = config.dataset
     x, y = data.draw(3, "train", 1)

@@ -26,7 +26,7 @@ def test_every_method_has_the_same_problem_and_a_rate_of_its_own(n):
     every = [
         c
         for name in fig_encoders.EXPERIMENTS
-        for c in figures._configs([name], [], cli.conf_dir())
+        for c in figures.configs_of([name], [], cli.conf_dir())
         if c.dataset.n == n
     ]
     # recirculation is for autoencoders

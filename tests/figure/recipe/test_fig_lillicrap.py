@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def test_the_experiment_has_the_published_setting():
-    configs = figures._configs(["fig_lillicrap"], [], cli.conf_dir())
+    configs = figures.configs_of(["fig_lillicrap"], [], cli.conf_dir())
     for config in configs:
         trainer = config.trainer
         assert (trainer.batch_size, config.optimizer.lr, len(config.seeds)) == (1, 0.001, 10)
