@@ -1,5 +1,6 @@
 """The launcher passes Hydra's own test suite for launchers; Hydra composes no job twice."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,19 @@ def no_version_base(monkeypatch):
     monkeypatch.setattr(VersionBase.instance(), "version_base", Version("1.1"))
 
 
-@pytest.mark.usefixtures("no_version_base")
+@pytest.fixture
+def own_logging():
+    """Hydra's tests log to files in folders that are gone when the next test has a word to say."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("no_version_base", "own_logging")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("launcher_name, overrides", [("population", [])])
 class TestPopulationLauncher(LauncherTestSuite):
