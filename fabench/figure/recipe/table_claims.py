@@ -1,0 +1,300 @@
+"""Claims of the five documents and their papers, and what fabench's tables say of each.
+
+A claim says where a number lies: below 0, above it, within bounds. It "holds" if the whole 95 %
+interval of the number lies there, it "does not" if none of the interval does, and else it is
+"open": more seeds would settle it. The numbers are those of the other tables in this folder, which
+have their settings, seeds and commands; a claim whose table is not there, or lacks its rows, is
+"not computed". A difference is paired over seeds where its table pairs it, and Welch's of two
+independent means where not. Nothing here is corrected for there being many claims.
+
+D: D. C. Demirbilek, "The dynamics of learning beyond stochastic gradient descent", 2021 (document
+000). F: L. Zhang, T. Wang, M. Ren, "Feedback alignment algorithms" (001), and the papers that it
+presents. E: R. H. Eyono, "Learning to backpropagate", 2020 (002). P: "More on back propagation",
+Psychology 209, 2019 (003). M: D. M. Mehta, "Analysis of non-gradient learning in neural networks"
+(004). Accuracies, errors and differences are in points of per cent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+import pandas as pd
+
+from fabench.figure.data import read
+from fabench.run.statistics import Summary, summary_of, welch
+
+EXPERIMENTS = ()  # it reads other tables
+
+Where = Mapping[str, object]
+Measure = Callable[[pd.DataFrame], Summary]
+
+BELOW, ABOVE = (-inf, 0.0), (0.0, inf)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``measure`` takes the table's number, which the claim says to lie between two bounds."""
+
+    document: str
+    claim: str
+    table: str
+    number: str
+    measure: Measure
+    bounds: tuple[float, float]
+    source: str = ""
+    """The document's own number, as it stands there."""
+
+
+def paired(column: str, where: Where, scale: float = 1) -> Measure:
+    """The difference that a table has paired."""
+
+    def measure(table: pd.DataFrame) -> Summary:
+        row = _row(table, where)
+        ends = ("mean", "ci95_low", "ci95_high")
+        mean, low, high = (scale * row[f"{column}_{end}"] for end in ends)
+        return Summary(int(row.get("seeds", row.get("trials", 0))), mean, float("nan"), low, high)
+
+    return measure
+
+
+def mean(column: str, where: Where, scale: float = 1) -> Measure:
+    """A mean over seeds; ``column`` has it, ``<column>_sd`` the standard deviation."""
+
+    def measure(table: pd.DataFrame) -> Summary:
+        row = _row(table, where)
+        count = next(row[name] for name in ("seeds", "draws") if name in row)
+        of_mean, of_sd = (column, f"{column}_sd")
+        if of_mean not in row:
+            of_mean = f"{column}_mean"
+        return summary_of(int(count), scale * row[of_mean], scale * row[of_sd])
+
+    return measure
+
+
+def less(one: Measure, other: Measure) -> Measure:
+    """One mean less another, of the same table."""
+    return lambda table: welch(one(table), other(table))
+
+
+def _row(table: pd.DataFrame, where: Where) -> "pd.Series[float]":
+    """The only row with these values. Raises LookupError if there is none or another."""
+    rows = table
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    if len(rows) != 1:
+        raise LookupError(f"{len(rows)} rows with {dict(where)}")
+    return rows.iloc[0]
+
+
+def _parity(k: int, rule: str, optimizer: str, **others: object) -> dict[str, object]:
+    own = {"init_of_B": "uniform"} if rule == "dfa" else {}
+    return {
+        "learning_rule": rule, "optimizer": optimizer, "k": k, "epochs": 20, **own, **others,
+    }  # fmt: skip
+
+
+def _accuracy(*args: int | str, **others: object) -> Measure:
+    return mean("test_accuracy", _parity(*args, **others), 100)  # type: ignore[arg-type]
+
+
+def _gap(optimizer: str) -> Measure:
+    return paired("difference_to_bp", _parity(3, "dfa", optimizer), 100)
+
+
+def _nokland(network: str, rule: str) -> Measure:
+    return mean(rule, {"network": network, "epochs": 10})
+
+
+def _published(paper: str, rule: str) -> Measure:
+    return mean("test_error", {"paper": paper, "learning_rule": rule})
+
+
+def _clusters(rule: str, optimizer: str) -> Measure:
+    where = {"d": 15, "n": 256, "learning_rule": rule, "optimizer": optimizer}
+    return mean("test_error", where, 100)
+
+
+LAZY = ("ntk", "relu_features", "gaussian_features", "linear_features")
+CHANCE = (48.0, 52.0)
+
+CLAIMS = (
+    *(
+        Claim("D 3.1", f"{rule} learns one digit's parity", "table_parity", "accuracy, k=1",
+              _accuracy(1, rule, "adadelta"), (52, inf))
+        for rule in LAZY
+    ),
+    *(
+        Claim("D 3.1", f"{rule} stays at chance with three digits", "table_parity",
+              "accuracy, k=3", _accuracy(3, rule, "adadelta"), CHANCE)
+        for rule in LAZY
+    ),
+    Claim("D 3.1", "DFA is better than lazy methods (NTK) with one digit", "table_parity",
+          "DFA less NTK, k=1", less(_accuracy(1, "dfa", "sgd"), _accuracy(1, "ntk", "adadelta")),
+          ABOVE),
+    Claim("D 3.1", "DFA is better than lazy methods (NTK) with three digits", "table_parity",
+          "DFA less NTK, k=3", less(_accuracy(3, "dfa", "sgd"), _accuracy(3, "ntk", "adadelta")),
+          ABOVE),
+    Claim("D 3.1", "DFA is behind BP with SGD", "table_parity", "DFA less BP, k=3", _gap("sgd"),
+          BELOW),
+    Claim("D 3.1", "the gap is larger with three digits", "table_parity",
+          "gap at k=3 less at k=1",
+          less(_gap("sgd"), paired("difference_to_bp", _parity(1, "dfa", "sgd"), 100)), BELOW),
+    Claim("D 3.1", "70 % is DFA's limit with SGD (20 epochs)", "table_parity", "accuracy, k=3",
+          _accuracy(3, "dfa", "sgd"), (-inf, 70), "70"),
+    Claim("D 3.2", "in 50 epochs DFA with SGD reaches BP after 20", "table_parity",
+          "DFA's 50 epochs less BP's 20",
+          less(_accuracy(3, "dfa", "sgd", epochs=50), _accuracy(3, "bp", "sgd")), (-1, inf)),
+    Claim("D 3.2", "in 50 epochs DFA with RMSprop reaches BP after 20", "table_parity",
+          "DFA's 50 epochs less BP's 20",
+          less(_accuracy(3, "dfa", "rmsprop", epochs=50), _accuracy(3, "bp", "rmsprop")),
+          (-1, inf)),
+    *(
+        Claim("D 3.3", f"DFA learns with a {matrix} B", "table_parity", "accuracy, k=3",
+              _accuracy(3, "dfa", "sgd", init_of_B=matrix), (52, inf))
+        for matrix in ("gaussian", "standard_gaussian", "standard_uniform")
+    ),
+    *(
+        Claim("D 3.3", f"{matrix} is as good as uniform", "table_parity",
+              "accuracy less uniform's, k=3",
+              less(_accuracy(3, "dfa", "sgd", init_of_B=matrix), _accuracy(3, "dfa", "sgd")),
+              (-2, 2))
+        for matrix in ("gaussian", "standard_gaussian")
+    ),
+    Claim("D 3.3", "standard_uniform is worse than uniform", "table_parity",
+          "accuracy less uniform's, k=3",
+          less(_accuracy(3, "dfa", "sgd", init_of_B="standard_uniform"),
+               _accuracy(3, "dfa", "sgd")), BELOW),
+    *(
+        Claim("D 3.4", f"{optimizer} improves DFA over SGD", "table_parity",
+              "accuracy less SGD's, k=3",
+              less(_accuracy(3, "dfa", optimizer), _accuracy(3, "dfa", "sgd")), ABOVE)
+        for optimizer in ("rmsprop", "adadelta", "adam")
+    ),
+    *(
+        Claim("D 3.4", f"with {optimizer} DFA's gap is smaller than with SGD", "table_parity",
+              "gap less SGD's, k=3", less(_gap(optimizer), _gap("sgd")), ABOVE)
+        for optimizer in ("rmsprop", "adadelta")
+    ),
+    *(
+        Claim("D B", f"{rule} learns the clusters that random features do not, {optimizer}",
+              "table_random_data", "test error less the output layer's, d=15, n=256",
+              less(_clusters(rule, optimizer), _clusters("relu_features", optimizer)), BELOW)
+        for rule in ("bp", "dfa") for optimizer in ("sgd", "rmsprop")
+    ),
+    Claim("F, Lillicrap 2016", "FA does as well as BP, 784-1000-10", "table_published",
+          "FA's test error less BP's", less(_published("L", "fa"), _published("L", "bp")),
+          (-inf, 0.2), "2.1 - 2.4"),
+    Claim("F, Nøkland 2016", "DFA trains 100 layers", "table_nokland", "DFA's test error",
+          _nokland("100x240 tanh", "dfa"), (-inf, 10), "3.9 after 300 epochs"),
+    Claim("F, Nøkland 2016", "BP and FA do not train 100 layers", "table_nokland",
+          "BP's test error", _nokland("100x240 tanh", "bp"), (50, inf)),
+    *(
+        Claim("F, Nøkland 2016", f"DFA comes within half a point of BP, {network}",
+              "table_nokland", "DFA's test error less BP's, 10 epochs",
+              less(_nokland(network, "dfa"), _nokland(network, "bp")), (-inf, 0.5), source)
+        for network, source in (("2x800 relu", "1.70 - 1.48"), ("2x800 tanh", "1.74 - 1.60"),
+                                ("4x800 tanh", "1.83 - 1.92"), ("7x240 tanh", "2.32 - 2.16"))
+    ),
+    *(
+        Claim("Akrout 2019", f"{rule} is better than FA", "table_published",
+              "test error less FA's", less(_published("A", rule), _published("A", "fa")), BELOW,
+              source)
+        for rule, source in (("weight_mirror", "1.51 - 2.2"), ("kolen_pollack", "1.55 - 2.2"))
+    ),
+    *(
+        Claim("Akrout 2019", f"{rule} comes within half a point of BP", "table_published",
+              "test error less BP's", less(_published("A", rule), _published("A", "bp")),
+              (-inf, 0.5), source)
+        for rule, source in (("weight_mirror", "1.51 - 1.50"), ("kolen_pollack", "1.55 - 1.50"))
+    ),
+    Claim("Frenkel 2021", "DRTP is behind DFA", "table_published",
+          "DRTP's test error less DFA's", less(_published("F", "drtp"), _published("F", "dfa")),
+          ABOVE),
+    *(
+        Claim("Sanfiz 2021", f"{rule} is better than FA, LeNet", "table_published",
+              "test error less FA's", less(_published("S", rule), _published("S", "fa")), BELOW,
+              source)
+        for rule, source in (("usf", "0.94 - 1.70"), ("frsf", "0.97 - 1.70"),
+                             ("brsf", "0.91 - 1.70"), ("dfa", "1.61 - 1.70"))
+    ),
+    *(
+        Claim("Larochelle 2008", f"the {first} RBM is better than the {second} one",
+              "table_rbm", "difference of test errors",
+              paired("difference_to_discriminative", {"objective": row}), bounds, source)
+        for first, second, row, bounds, source in (
+            ("discriminative", "generative", "generative", ABOVE, "3.39 - 1.81"),
+            ("hybrid", "discriminative", "hybrid", BELOW, "1.28 - 1.81"))
+    ),
+    *(
+        Claim("E 6", f"Bayesian optimization is no better than random search, {epochs} epochs",
+              "table_6_2", "PBLF-BO less PBLF-RS, accuracy",
+              paired("difference_to_random", {"method": "PBLF-BO", "epochs": epochs}), (-0.5, 0.5))
+        for epochs in (4, 12, 30)
+    ),
+    *(
+        Claim("E 6", f"BP is better than {method}, {epochs} epochs", "table_6_2",
+              f"{method} less BP, accuracy",
+              paired("difference_to_bp", {"method": method, "epochs": epochs}), BELOW)
+        for epochs in (4, 12, 30) for method in ("PBLF-BO", "PBLF-RS")
+    ),
+    *(
+        Claim("M", text, "table_lra", f"{measure}, LRA less BP",
+              paired("difference", {"dataset": "mnist", "measure": measure}), bounds, source)
+        for text, measure, bounds, source in (
+            ("LRA is behind BP on MNIST", "test accuracy", BELOW, "89.45 - 97.49"),
+            ("BP's loss decreases more progressively", "(a) roughness", ABOVE, ""),
+            ("LRA depends less on the learning rate", "(b) spread over rates", BELOW, ""),
+            ("LRA loses less from a tenth of the weights", "(c) lost at weight_scale 0.1", BELOW,
+             ""),
+            ("LRA loses less from three times the weights", "(c) lost at weight_scale 3", BELOW,
+             ""))
+    ),
+)  # fmt: skip
+
+
+def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per claim: the number with its interval, the source's, and the verdict."""
+    folder = Path(frame.attrs["output_dir"]) / "tables"
+    names = dict.fromkeys(claim.table for claim in CLAIMS)
+    tables = {name: read(file) for name in names if (file := folder / f"{name}.csv").exists()}
+    return pd.DataFrame([_judged(claim, tables.get(claim.table)) for claim in CLAIMS])
+
+
+def _judged(claim: Claim, table: pd.DataFrame | None) -> dict[str, object]:
+    """A claim's row."""
+    try:
+        found = None if table is None else claim.measure(table)
+    except LookupError:
+        found = None
+    return {
+        "document": claim.document,
+        "claim": claim.claim,
+        "verdict": verdict(found, claim.bounds),
+        "number": claim.number,
+        "mean": found and found.mean,
+        "ci95_low": found and found.low,
+        "ci95_high": found and found.high,
+        "claimed": _words(claim.bounds),
+        "source": claim.source,
+        "table": claim.table,
+    }
+
+
+def verdict(found: Summary | None, bounds: tuple[float, float]) -> str:
+    """Whether a number with this interval lies within the bounds."""
+    if found is None:
+        return "not computed"
+    low, high = bounds
+    if low < found.low and found.high < high:
+        return "holds"
+    if found.high <= low or high <= found.low:
+        return "does not"
+    return "open"
+
+
+def _words(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    if low == -inf:
+        return f"below {high:g}"
+    return f"above {low:g}" if high == inf else f"{low:g} to {high:g}"
