@@ -159,6 +159,12 @@ def test_numbers_train(fabench, tmp_path, overrides, runs):
     assert trained(tmp_path) == runs
 
 
+def test_no_experiment_outweighs_the_number_that_is_asked_for():
+    """Hydra lets an experiment's own keys win over a chosen option: theirs are options, too."""
+    for file in sorted((CONF / "experiment").glob("*.yaml")):
+        assert not {"seed", "k"} & yaml.safe_load(file.read_text()).keys(), file.name
+
+
 def test_a_sweep_of_every_numbered_file(fabench, tmp_path):
     fabench("run", "-m", *TINY, "k=glob(*)", "seed=0")
     assert trained(tmp_path) == [(int(f.stem), [0]) for f in sorted((CONF / "k").glob("*.yaml"))]
