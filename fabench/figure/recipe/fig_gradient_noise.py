@@ -19,10 +19,10 @@ EXPERIMENTS = (
     "fig_gradient_noise_good",
     "fig_gradient_noise_good_large",
 )
-ON_REQUEST = True  # 360 network epochs
+ON_REQUEST = True  # 432 network epochs
 
 INITS = {"standard_gaussian": "poor first weights", "he_normal": "good first weights"}
-COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE, 1.0: style.RED}
+COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE}
 
 
 def draw(frame: pd.DataFrame) -> Figure:
