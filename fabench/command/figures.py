@@ -44,7 +44,7 @@ from fabench.run.store import RunFolder, now, write_json, write_text
 from fabench.schema import RunFailed, UserError, nearest
 
 INTERVAL = "Student-t 95 % interval of the mean over seeds"
-"""What a recipe's intervals are, if it does not say otherwise."""
+"""What a recipe's intervals are, if it does not say otherwise; "" where it has none."""
 
 FROM_DATA = "--from-data"
 
@@ -262,6 +262,8 @@ def make(
         write_text(paths[1], markdown(table))
     else:
         figure = module.draw(frame)
+        if caption["interval"] and caption["seeds"]:
+            style.footnote(figure, f"{caption['interval']}; {len(caption['seeds'])} seeds")
         texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in caption.items()}
         style.save(figure, paths[0], texts)
         subject = f"{command}; {caption['interval']}; commit {caption['commit']}"

@@ -121,11 +121,17 @@ def save(figure: Figure, path: Path, metadata: dict[str, str] | None = None) -> 
         figure.savefig(file, format=path.suffix[1:], dpi=DPI, metadata=metadata)
 
 
+def footnote(figure: Figure, text: str) -> None:
+    """A line under the whole figure."""
+    figure.supxlabel(text, fontsize=7, color="0.4")
+
+
 def picture(axes: Axes, images: Sequence[Any], title: str) -> None:
     """Images [H, W] side by side, dark on light, a title under them."""
     axes.imshow(np.hstack(images), cmap="gray_r")
     axes.set_xticks([])
     axes.set_yticks([])
+    axes.spines[:].set_visible(False)
     axes.set_xlabel(title, fontsize=7)
 
 
@@ -139,9 +145,9 @@ def log_axis(axes: Axes, values: Sequence[float]) -> None:
 
 
 def chance_line(axes: Axes, chance: float) -> None:
-    """The accuracy of a guess, dashed."""
+    """The accuracy of a guess, dashed, named beside the axes."""
     axes.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
     axes.annotate(
-        "chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-        fontsize=6, color="0.4", xytext=(0, 1), textcoords="offset points",
+        "chance", (1, chance), xycoords=("axes fraction", "data"), ha="left", va="bottom",
+        fontsize=7, color="0.4", xytext=(2, 0), textcoords="offset points", rotation=90,
     )  # fmt: skip

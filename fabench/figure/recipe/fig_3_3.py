@@ -18,7 +18,7 @@ MATRICES = {
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Test accuracy against epoch, and at the last epoch."""
+    """Test accuracy against epoch, and at the last epoch, from chance."""
     frame = frame[frame.init_of_B.isin(MATRICES)]
     with style.canvas(columns=2) as (figure, [[left, right]]):
         bars = []
@@ -31,6 +31,5 @@ def draw(frame: pd.DataFrame) -> Figure:
         left.set_ylabel("test accuracy")
         left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
         final_bars(right, bars)
-        for axes in (left, right):
-            style.chance_line(axes, 0.5)
+        style.chance_line(left, 0.5)
         return figure

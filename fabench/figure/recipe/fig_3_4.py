@@ -4,27 +4,31 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
-from fabench.figure.bars import final_bars
+from fabench.figure.bars import differences, final_bars
 
 EXPERIMENTS = ("fig_3_4",)
 
-PANELS = {
-    "the thesis's": ["sgd", "adagrad", "rmsprop", "adadelta", "adam"],
-    "five more": ["momentum", "nesterov", "adamax", "nadam", "amsgrad"],
-}
+OPTIMIZERS = (  # the thesis's, then five more
+    "sgd", "adagrad", "rmsprop", "adadelta", "adam",
+    "momentum", "nesterov", "adamax", "nadam", "amsgrad",
+)  # fmt: skip
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Test accuracy at the last epoch, BP and DFA side by side for every optimizer."""
+    """The last epoch's test accuracy, BP beside DFA, and DFA less BP, paired over seeds."""
     frame = frame[(frame.k == 3) & (frame.epochs == frame.epochs.min())]
-    with style.canvas(columns=2) as (figure, [panels]):
-        for axes, (title, optimizers) in zip(panels, PANELS.items(), strict=True):
-            for offset, rule in ((-0.2, "bp"), (0.2, "dfa")):
-                rows = frame[frame.learning_rule == rule]
-                bars = [(o, rows[rows.optimizer == o], style.color(rule)) for o in optimizers]
-                final_bars(axes, bars, offset, width=0.38, label=rule.upper())
-            style.chance_line(axes, 0.5)
-            axes.set_title(title)
-            axes.tick_params(axis="x", labelsize="x-small")
-        panels[0].legend(loc="upper left", bbox_to_anchor=(0, 1.02), ncols=2)
+    bp, dfa = (
+        [(o, frame[(frame.learning_rule == rule) & (frame.optimizer == o)]) for o in OPTIMIZERS]
+        for rule in ("bp", "dfa")
+    )
+    with style.canvas(columns=2) as (figure, [[left, right]]):
+        for offset, rule, runs in ((-0.2, "bp", bp), (0.2, "dfa", dfa)):
+            bars = [(name, rows, style.color(rule)) for name, rows in runs]
+            final_bars(left, bars, offset, width=0.38, label=rule.upper())
+        left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+        pairs = [(name, one, other) for (name, one), (_, other) in zip(dfa, bp, strict=True)]
+        differences(right, pairs, style.color("dfa"))
+        right.set_ylabel("DFA less BP in points")
+        for axes in (left, right):
+            axes.tick_params(axis="x", labelsize=7, rotation=40)
         return figure

@@ -19,6 +19,7 @@ from sklearn.decomposition import PCA
 from fabench.figure import pblf, style
 
 EXPERIMENTS = (*pblf.experiments("fig_6_1"), *pblf.experiments("fig_6_2"))
+INTERVAL = ""
 ON_REQUEST = True  # its numbers come from a search
 
 BP = pd.DataFrame({"w1": [0.0], "b1": [0.0], "w2": [0.0], "b2": [1.0], "mode": [15]})

@@ -22,6 +22,7 @@ from fabench.run.store import RunFolder
 from fabench.task.parity import Parity
 
 EXPERIMENTS = ("fig_3_1",)
+INTERVAL = ""
 
 K, EXAMPLES, SEED = 3, 2500, 0
 FROM_RUNS = "weights"

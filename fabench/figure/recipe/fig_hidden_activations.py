@@ -22,6 +22,7 @@ from fabench.run.store import RunFolder
 from fabench.run.trainer import data_of, population_of, trained
 
 EXPERIMENTS = ("fig_frozen_first_layer",)
+INTERVAL = ""
 ON_REQUEST = True  # those of fig_frozen_first_layer
 FROM_RUNS = "weights"
 
