@@ -177,7 +177,9 @@ class Config:
         t = self.trainer
         stops = t.early_stopping is not None  # in its last epoch none goes back
         whole = t.curriculum != "none" and t.curriculum_epochs is None
-        if not stops and not whole and not isinstance(self.schedule, WholeRunSchedule):
+        between = t.keep_best and t.epochs % t.metrics_every > 0  # a longer one does not measure it
+        later = isinstance(self.schedule, WholeRunSchedule)
+        if not (stops or whole or between or later):
             del science["trainer"]["epochs"]
         return json.dumps(science, sort_keys=True)
 

@@ -128,6 +128,11 @@ def _check_that_the_rule_can_train(config: Config) -> None:
     t = config.trainer
     if t.holds_out:
         config.dataset.check_validation()
+    elif t.keep_best:
+        raise UserError(
+            "trainer.keep_best=true: there is no validation data to tell the best epoch by; choose "
+            "trainer.evaluate_on=validation or an early_stopping."
+        )
     _check_the_order(config)
     if isinstance(rule, SearchRule):
         _check_that_no_gradient_is_asked_for(config)

@@ -69,6 +69,7 @@ class Trainer:
     early_stopping: Literal["GL", "PQ", "UP"] | None = None
     early_stopping_threshold: Rate = 2.0
     early_stopping_strip: Count = 5
+    keep_best: bool = False
 
     def __post_init__(self) -> None:
         s = self.early_stopping_threshold

@@ -210,6 +210,7 @@ SCIENCE = [
     {"trainer__early_stopping": "GL"},
     {"trainer__early_stopping": "GL", "trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping": "GL", "trainer__early_stopping_strip": 4},
+    {"trainer__early_stopping": "GL", "trainer__keep_best": True},
 ]
 NOT_SCIENCE = [
     {"trainer__device": "auto"},
@@ -394,6 +395,7 @@ WRONG = {
     "trainer.early_stopping": ["gl", "LG", 1],
     "trainer.early_stopping_threshold": [*POSITIVE, None],
     "trainer.early_stopping_strip": [*COUNT, None],
+    "trainer.keep_best": [True, 1, "yes", None],  # there is no validation data
     "model.hidden": [3, "3", None],
     "model.activation": ["cos", "swish", 1, None],
     "model.bias": [1, "yes", None],
