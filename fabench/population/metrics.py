@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, one_hot
 
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import SearchRule
@@ -52,17 +52,23 @@ PROBE_ELEMENTS = 2**24
 
 
 class Score:
-    """Sums of loss and correct answers, kept on the device until they are asked for."""
+    """Sums of loss and correct answers, kept on the device until they are asked for.
 
-    def __init__(self, n_rows: int, device: torch.device) -> None:
+    ``top_k``: how many of its largest outputs a classifier may be right with; None: is not counted.
+    """
+
+    def __init__(self, n_rows: int, device: torch.device, top_k: int | None = None) -> None:
+        self.top_k = top_k
         self.loss = torch.zeros(n_rows, dtype=torch.float64, device=device)
         self.correct = torch.zeros(n_rows, dtype=torch.float64, device=device)
+        self.in_top = torch.zeros(n_rows, dtype=torch.float64, device=device)
         self.examples = 0
 
     def reset(self) -> None:
         """Begin again."""
         self.loss.zero_()
         self.correct.zero_()
+        self.in_top.zero_()
         self.examples = 0
 
     def add(self, task: Task, output: Tensor, y: Tensor) -> None:
@@ -71,10 +77,14 @@ class Score:
         correct = task.correct(output, y)
         if correct is not None:
             self.correct += correct.sum(1)
+        if self.top_k:
+            largest = output.topk(self.top_k).indices
+            self.in_top += (largest == y.argmax(-1, keepdim=True)).any(-1).sum(1)
         self.examples += output.shape[1]
 
     def metrics(self, prefix: str, variance: Tensor | None = None) -> Metrics:
-        """``<prefix>_loss`` and ``<prefix>_accuracy``; the accuracy of a diverged row is NaN.
+        """``<prefix>_loss`` and ``<prefix>_accuracy``, and ``<prefix>_top_<k>_accuracy`` where that
+        is counted; accuracies of a diverged row are NaN.
 
         Given the ``variance`` [R] of a regression's targets, the normalized squared error,
         ``<prefix>_nse``, takes the accuracy's place; of targets that do not vary it is NaN.
@@ -85,28 +95,35 @@ class Score:
         else:
             name, score = "nse", 2 * loss / variance.cpu()
             score[variance.cpu() == 0] = torch.nan
-        score[~loss.isfinite()] = torch.nan
-        return {f"{prefix}_loss": loss, f"{prefix}_{name}": score}
+        scores = {f"{prefix}_{name}": score}
+        if self.top_k:
+            scores[f"{prefix}_top_{self.top_k}_accuracy"] = self.in_top.cpu() / self.examples
+        for values in scores.values():
+            values[~loss.isfinite()] = torch.nan
+        return {f"{prefix}_loss": loss, **scores}
 
 
-def evaluate(population: Population, examples: Examples, epoch: Epoch) -> Score:
+def evaluate(
+    population: Population, examples: Examples, epoch: Epoch, top_k: int | None = None
+) -> Score:
     """Loss and accuracy of every network on ``epoch``, with the weights as they are."""
-    score = Score(len(population.rows), population.device)
+    score = Score(len(population.rows), population.device, top_k)
     for output, y in _outputs(population, examples, epoch):
         score.add(population.task, output, y)
     return score
 
 
 def class_accuracy(population: Population, examples: Examples, epoch: Epoch) -> Tensor:
-    """Accuracy among each class's examples [R, C] on one-hot targets; NaN for a class of none."""
+    """A classifier's accuracy among each class's examples [R, C]; NaN for a class of none."""
     shape = (len(population.rows), population.task.n_outputs)
     correct = torch.zeros(shape, dtype=torch.float64, device=population.device)
     total = torch.zeros_like(correct)
     for output, y in _outputs(population, examples, epoch):
         right = population.task.correct(output, y)
         assert right is not None
-        correct += (y * right[..., None]).sum(1)
-        total += y.sum(1)
+        of_class = one_hot(y.argmax(-1), y.shape[-1])
+        correct += (of_class * right[..., None]).sum(1)
+        total += of_class.sum(1)
     return (correct / total).cpu()
 
 

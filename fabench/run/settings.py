@@ -70,6 +70,7 @@ class Trainer:
     early_stopping_threshold: Rate = 2.0
     early_stopping_strip: Count = 5
     keep_best: bool = False
+    top_k: Count | None = None
 
     def __post_init__(self) -> None:
         s = self.early_stopping_threshold

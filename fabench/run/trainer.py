@@ -296,7 +296,7 @@ class Training:
         splits: tuple[Split, ...] = ("test", "validation") if self.stopping else ("test",)
         for split in splits:
             drawn = self._draw(split, self.epoch if split == "test" else 0)  # one validation set
-            score = evaluate(self.population, self.examples, drawn)
+            score = evaluate(self.population, self.examples, drawn, self.config.trainer.top_k)
             values |= score.metrics(split, self._variance(drawn))
         losses = [values[f"{split}_loss"] for split in ("train", *splits)]
         finite = torch.stack(losses).isfinite().all(0)

@@ -211,6 +211,11 @@ SCIENCE = [
     {"trainer__early_stopping": "GL", "trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping": "GL", "trainer__early_stopping_strip": 4},
     {"trainer__early_stopping": "GL", "trainer__keep_best": True},
+    {"task": "classification", "trainer__top_k": 5},
+    {"task": "classification", "task__label_smoothing": 0.1},
+    {"optimizer": "nadamw"},
+    {"model__hidden": [5, 5], "model__activation": ["tanh", "relu"]},
+    {"model__hidden": [5, 5], "model__activation": ["relu", "tanh"]},
 ]
 NOT_SCIENCE = [
     {"trainer__device": "auto"},
@@ -395,9 +400,10 @@ WRONG = {
     "trainer.early_stopping": ["gl", "LG", 1],
     "trainer.early_stopping_threshold": [*POSITIVE, None],
     "trainer.early_stopping_strip": [*COUNT, None],
+    "trainer.top_k": [*COUNT, 5],  # parity has no classes
     "trainer.keep_best": [True, 1, "yes", None],  # there is no validation data
     "model.hidden": [3, "3", None],
-    "model.activation": ["cos", "swish", 1, None],
+    "model.activation": ["cos", "swish", 1, None, [], ["cos"], ["relu", "tanh"], [["relu"]]],
     "model.bias": [1, "yes", None],
     "model.batch_norm": [1, "yes", None],
     "model.weights": [3, True, "nowhere.safetensors", ""],
