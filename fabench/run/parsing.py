@@ -132,7 +132,7 @@ def _check_that_the_rule_can_train(config: Config) -> None:
     elif t.keep_best:
         raise UserError(
             "trainer.keep_best=true: there is no validation data to tell the best epoch by; choose "
-            "trainer.evaluate_on=validation or an early_stopping."
+            "trainer.evaluate_on=validation or trainer.early_stopping."
         )
     classes = config.task.n_outputs if isinstance(config.task, Classification) else 0
     if t.top_k and t.top_k >= classes:

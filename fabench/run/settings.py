@@ -14,8 +14,8 @@ from fabench.schema import STRICT, Count, CountFrom0, NonNegative, Rate, WrongVa
 
 
 def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
-        raise ValueError("should be auto, cpu, cuda or one GPU of several: cuda:0, cuda:1, ...")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value):
+        raise ValueError("should be auto, cpu, mps, cuda or one GPU of several: cuda:0, cuda:1")
     return value
 
 

@@ -249,6 +249,8 @@ class Training:
             if self.epoch + 1 < t.epochs and not t.same_examples:  # while the device still trains
                 self._following = self.epoch + 2, self._draw("train", self.epoch + 2)
             torch.cuda.synchronize()
+        if self.device.type == "mps":
+            torch.mps.synchronize()
         self.seconds = time.perf_counter() - started
         if signals.received is not None:
             self.write_metrics()
