@@ -260,7 +260,7 @@ class Population:
     def _now(self) -> int | Tensor:
         """``steps`` for computations on the rows' device: a tensor if it may lie there, else at
         least 1 (optimizers correct for it, and a tensor may be divided by 0)."""
-        return self.t if self.t.device == self.device else max(self.steps, 1)
+        return self.t if self.t.device.type == self.device.type else max(self.steps, 1)
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """One training step on x [S, B, I] (an operand), y [R, B, C].
