@@ -95,7 +95,7 @@ def ask_git_once():
 @pytest.fixture(autouse=True)
 def keep_every_epoch(monkeypatch):
     """Files are brought up to date after every epoch, however short."""
-    monkeypatch.setattr("fabench.run.trainer.KEEPING", math.inf)
+    monkeypatch.setattr("fabench.run.chore.KEEPING", math.inf)
 
 
 @pytest.fixture

@@ -90,18 +90,19 @@ click hides, classes, failures, commands, versions.
 
 
 EXPORT_HELP = """\
-usage: fabench export RUN --to FILE [--seed SEED] [plugins=[...]]
+usage: fabench export RUN --to FILE [--seed SEED] [--best] [plugins=[...]]
 
   fabench export outputs/runs/NAME --to model.safetensors   all weights, by name
   fabench export outputs/runs/NAME --to model.pt2 --seed 1  a program of torch
 
 In Python, fabench.load("outputs/runs/NAME", seed=1) is a torch.nn.Module. Both
 take items as the dataset has them (pixels), k side by side, and answer the
-outputs before softmax or sigmoid, in float32.
+outputs before softmax or sigmoid, in float32. --best (best=True) takes the best
+epoch's weights, which trainer.keep_best=true keeps.
 """
 
 PREDICT_HELP = """\
-usage: fabench predict RUN DATA [--to FILE] [--seed SEED] [plugins=[...]]
+usage: fabench predict RUN DATA [--to FILE] [--seed SEED] [--best] [plugins=[...]]
 
   fabench predict outputs/runs/NAME images            every image in a folder
   fabench predict outputs/runs/NAME x.npz --to p.csv  an array x [N, ...]

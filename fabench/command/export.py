@@ -34,12 +34,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _arguments(verb: str, args: list[str], *names: str) -> argparse.Namespace:
-    """The named arguments, --seed and --to; plugins=[...] is put to use."""
+    """The named arguments, --seed, --best and --to; plugins=[...] is put to use."""
     plugins.use(plugin_names(args))
     parser = _Parser(prog=f"fabench {verb}", add_help=False)
     for name in names:
         parser.add_argument(name)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--best", action="store_true")
     parser.add_argument("--to", type=Path)
     return parser.parse_args([arg for arg in args if not arg.startswith("plugins=")])
 
@@ -49,7 +50,7 @@ def export_run(args: list[str]) -> int:
     given = _arguments("export", args, "run")
     if given.to is None:
         raise UserError("--to is missing: see fabench export --help.")
-    export(given.run, given.seed, given.to)
+    export(given.run, given.seed, given.to, given.best)
     print(given.to)
     return 0
 
@@ -59,7 +60,7 @@ def predict(args: list[str]) -> int:
     given = _arguments("predict", args, "run", "inputs")
     config = folder_at(given.run).config
     names, x = _examples(config, Path(given.inputs).expanduser())
-    network = load(given.run, given.seed)
+    network = load(given.run, given.seed, given.best)
     said = torch.cat([network.predict(part) for part in x.split(1000)])
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

@@ -71,7 +71,9 @@ class ContrastiveDivergence(DescentRule, NoisyRule):
 
     def task_refusal(self, task: Task) -> str | None:
         needed = SOFTMAX_CROSS_ENTROPY if task.n_outputs > 1 else BINARY_CROSS_ENTROPY
-        return None if task.objective is needed else "needs one softmax, or one sigmoid"
+        if task.objective is not needed:
+            return "needs one softmax, or one sigmoid"
+        return "needs task.label_smoothing=0" if task.label_smoothing else None
 
     def outputs(self, part: Part, x: Tensor) -> Tensor:
         return answer(part, at_full(sent_up(part, 0, x)))

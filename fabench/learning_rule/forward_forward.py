@@ -55,7 +55,9 @@ class ForwardForward(DescentRule, NoisyRule):
 
     def task_refusal(self, task: Task) -> str | None:
         labelled = isinstance(task, Parity | Classification | RandomLabels)
-        return None if labelled else "asks for an example's class"
+        if not labelled:
+            return "asks for an example's class"
+        return "needs task.label_smoothing=0" if task.label_smoothing else None
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         if len(layers) < 2:

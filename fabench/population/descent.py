@@ -4,6 +4,7 @@ Axes: R rows, I fan-in, O fan-out.
 """
 
 import functools
+import math
 from types import SimpleNamespace
 
 import torch
@@ -18,7 +19,7 @@ from fabench.population.compiled import Update, as_tensors, compiled_update, upd
 from fabench.population.precision import PAYS_FROM, NumberFormat
 from fabench.population.scratch import Scratch
 
-COMPILES_FROM = {"cpu": 2**31, "cuda": 2**36}
+COMPILES_FROM = {"cpu": 2**31, "cuda": 2**36, "mps": math.inf}
 """Elements of a weight (on a GPU, of all rows) times steps of a run from which a compiled update
 pays: it takes seconds."""
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, one_hot
 
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import SearchRule
@@ -36,12 +36,13 @@ from fabench.model.layer.network import ForwardPass
 from fabench.population.examples import Epoch, Examples
 from fabench.population.part import PopulationPart
 from fabench.population.population import Population
+from fabench.population.precision import where_float64_is
 from fabench.task.base import Task
 
 Metrics = dict[str, Tensor]
 """Named values, one a row: [R], float64, on the CPU."""
 
-BUFFER_ELEMENTS = {"cpu": 2**22, "cuda": 2**29}
+BUFFER_ELEMENTS = {"cpu": 2**22, "cuda": 2**29, "mps": 2**22}
 """Inputs gathered at a time when only forward passes are needed (16 MiB, on a GPU 2 GiB)."""
 
 PROBE_EXAMPLES = 1024
@@ -52,17 +53,21 @@ PROBE_ELEMENTS = 2**24
 
 
 class Score:
-    """Sums of loss and correct answers, kept on the device until they are asked for."""
+    """Sums of loss and correct answers, kept on the device until they are asked for.
 
-    def __init__(self, n_rows: int, device: torch.device) -> None:
-        self.loss = torch.zeros(n_rows, dtype=torch.float64, device=device)
-        self.correct = torch.zeros(n_rows, dtype=torch.float64, device=device)
+    ``top_k``: how many of its largest outputs a classifier may be right with; None: is not counted.
+    """
+
+    def __init__(self, n_rows: int, device: torch.device, top_k: int | None = None) -> None:
+        self.top_k = top_k
+        self.loss, self.correct, self.in_top = _sums((3, n_rows), device)
         self.examples = 0
 
     def reset(self) -> None:
         """Begin again."""
         self.loss.zero_()
         self.correct.zero_()
+        self.in_top.zero_()
         self.examples = 0
 
     def add(self, task: Task, output: Tensor, y: Tensor) -> None:
@@ -71,43 +76,60 @@ class Score:
         correct = task.correct(output, y)
         if correct is not None:
             self.correct += correct.sum(1)
+        if self.top_k:
+            largest = output.topk(self.top_k).indices
+            self.in_top += (largest == y.argmax(-1, keepdim=True)).any(-1).sum(1)
         self.examples += output.shape[1]
 
     def metrics(self, prefix: str, variance: Tensor | None = None) -> Metrics:
-        """``<prefix>_loss`` and ``<prefix>_accuracy``; the accuracy of a diverged row is NaN.
+        """``<prefix>_loss`` and ``<prefix>_accuracy``, and ``<prefix>_top_<k>_accuracy`` where that
+        is counted; accuracies of a diverged row are NaN.
 
         Given the ``variance`` [R] of a regression's targets, the normalized squared error,
         ``<prefix>_nse``, takes the accuracy's place; of targets that do not vary it is NaN.
         """
-        loss = self.loss.cpu() / self.examples
+        loss = self.loss.cpu().double() / self.examples
         if variance is None:
-            name, score = "accuracy", self.correct.cpu() / self.examples
+            name, score = "accuracy", self.correct.cpu().double() / self.examples
         else:
             name, score = "nse", 2 * loss / variance.cpu()
             score[variance.cpu() == 0] = torch.nan
-        score[~loss.isfinite()] = torch.nan
-        return {f"{prefix}_loss": loss, f"{prefix}_{name}": score}
+        scores = {f"{prefix}_{name}": score}
+        if self.top_k:
+            share = self.in_top.cpu().double() / self.examples
+            scores[f"{prefix}_top_{self.top_k}_accuracy"] = share
+        for values in scores.values():
+            values[~loss.isfinite()] = torch.nan
+        return {f"{prefix}_loss": loss, **scores}
 
 
-def evaluate(population: Population, examples: Examples, epoch: Epoch) -> Score:
+def _sums(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Zeros, float64 where the device has that."""
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return torch.zeros(shape, dtype=dtype, device=device)
+
+
+def evaluate(
+    population: Population, examples: Examples, epoch: Epoch, top_k: int | None = None
+) -> Score:
     """Loss and accuracy of every network on ``epoch``, with the weights as they are."""
-    score = Score(len(population.rows), population.device)
+    score = Score(len(population.rows), population.device, top_k)
     for output, y in _outputs(population, examples, epoch):
         score.add(population.task, output, y)
     return score
 
 
 def class_accuracy(population: Population, examples: Examples, epoch: Epoch) -> Tensor:
-    """Accuracy among each class's examples [R, C] on one-hot targets; NaN for a class of none."""
+    """A classifier's accuracy among each class's examples [R, C]; NaN for a class of none."""
     shape = (len(population.rows), population.task.n_outputs)
-    correct = torch.zeros(shape, dtype=torch.float64, device=population.device)
-    total = torch.zeros_like(correct)
+    correct, total = _sums((2, *shape), population.device)
     for output, y in _outputs(population, examples, epoch):
         right = population.task.correct(output, y)
         assert right is not None
-        correct += (y * right[..., None]).sum(1)
-        total += y.sum(1)
-    return (correct / total).cpu()
+        of_class = one_hot(y.argmax(-1), y.shape[-1])
+        correct += (of_class * right[..., None]).sum(1)
+        total += of_class.sum(1)
+    return correct.cpu().double() / total.cpu().double()
 
 
 def _outputs(
@@ -168,7 +190,7 @@ def weight_alignment(population: Population) -> Metrics:
         return {}
     pairs = population.rule.alignment_pairs(W, B)
     flat = {
-        layer: (pair[0].flatten(1).double(), pair[1].flatten(1).double())
+        layer: (_double(pair[0].flatten(1)), _double(pair[1].flatten(1)))
         for layer, pair in enumerate(pairs, 1)
         if pair
     }
@@ -185,7 +207,7 @@ def weight_alignment(population: Population) -> Metrics:
 def weight_norms(population: Population) -> Metrics:
     """Frobenius norm of every layer's W, the output layer's included."""
     return {
-        f"weight_norm_{layer}": vector_norm(W.flatten(1), dim=1, dtype=torch.float64).cpu()
+        f"weight_norm_{layer}": _norm(W.flatten(1), 1).cpu()
         for layer, W in enumerate(population.matrices("W"), 1)
     }
 
@@ -270,9 +292,8 @@ def signal_norms(probe: Probe) -> Metrics:
     Of the layers to which the rule sends one, the output layer included.
     """
     return {
-        f"signal_norm_{layer + 1}": norm.mean(1).cpu()
+        f"signal_norm_{layer + 1}": _norm(delta.flatten(2), 2).mean(1).cpu()
         for layer, delta in probe.deltas.items()
-        for norm in [vector_norm(delta.flatten(2), dim=2, dtype=torch.float64)]
     }
 
 
@@ -284,7 +305,7 @@ def dead_units(probe: Probe) -> Metrics:
     """
     passed = probe.passed
     dead = {
-        number: (f == 0).all(1).flatten(1).double()
+        number: _double((f == 0).all(1).flatten(1))
         for number, (layer, f) in enumerate(zip(passed.layers[:-1], passed.f, strict=True), 1)
         if layer.activation == "relu" and layer.gate is None
     }
@@ -336,8 +357,16 @@ def _alignment(name: str, signals: Signals, bp_signals: Signals, hidden: int) ->
 
 def _products(d: Tensor, b: Tensor) -> Tensor:
     """Every example's d b, d d and b b [3, R, B]; those of concatenated signals are their sums."""
-    d, b = d.flatten(2).double(), b.flatten(2).double()
+    d, b = _double(d.flatten(2)), _double(b.flatten(2))
     return torch.stack([(d * b).sum(2), (d * d).sum(2), (b * b).sum(2)])
+
+
+def _double(x: Tensor) -> Tensor:
+    return where_float64_is(x).double()
+
+
+def _norm(x: Tensor, dim: int) -> Tensor:
+    return vector_norm(where_float64_is(x), dim=dim, dtype=torch.float64)
 
 
 def _mean_cosine(products: Tensor) -> Tensor:

@@ -130,7 +130,8 @@ class Population:
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
         self.operand, self.device = operand, operand.device
         self.together = computes_together(self.device, layers, rule)
-        self.t = torch.zeros((), dtype=torch.float64, device=self.device)  # steps taken
+        counts_on = "cpu" if self.device.type == "mps" else self.device  # where float64 is
+        self.t = torch.zeros((), dtype=torch.float64, device=counts_on)  # steps taken
         seeds = [row.seed for row in rows]
         self.streams = torch.tensor(streams(seeds)[1], device=self.device)
         draws = NetworkDraws(layers, seeds, self.device)
@@ -195,7 +196,7 @@ class Population:
         scalars = SimpleNamespace(**self._scalars("optimizer", rows), weight_decay=decay)
         rule = bound(self.rule, self._scalars("learning_rule", rows))
         part = PopulationPart(self._shared, rule, rows, own, tensors, state, scalars, crew)
-        part.begin(self.t)
+        part.begin(self._now)
         return part
 
     def _scalars(self, group: str, rows: slice) -> dict[str, float | Tensor]:
@@ -242,7 +243,7 @@ class Population:
         """The output [R, B, C] of every network on x [S, B, I], an operand."""
         outputs = []
         for part in self._parts:
-            part.begin(self.t)
+            part.begin(self._now)
             outputs.append(part.rule.outputs(part, x[part.streams]))
         return torch.cat(outputs).float()
 
@@ -255,13 +256,19 @@ class Population:
     def steps(self, number: int) -> None:
         self.t.fill_(number)
 
+    @property
+    def _now(self) -> int | Tensor:
+        """``steps`` for computations on the rows' device: a tensor if it may lie there, else at
+        least 1 (optimizers correct for it, and a tensor may be divided by 0)."""
+        return self.t if self.t.device.type == self.device.type else max(self.steps, 1)
+
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """One training step on x [S, B, I] (an operand), y [R, B, C].
 
         Returns the output [R, B, C] of the forward pass, before the update.
         """
         self.t += 1
-        number = self.t if self.together else self.steps
+        number = self._now if self.together else self.steps
         outputs = [self._step(p, x[p.streams], y[p.rows], number) for p in self._parts]
         return outputs[0] if self.together else torch.cat(outputs)
 

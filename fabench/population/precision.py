@@ -21,7 +21,7 @@ def fastest(device: torch.device, layers: Sequence[Layer]) -> Precision:
     (outputs/tables/table_precision.md: bf16 on a CPU; table_precision_cuda.md: tf32 and bf16)."""
     if device.type == "cuda":
         return "tf32"
-    pays = largest_weight(layers) >= PAYS_FROM
+    pays = device.type == "cpu" and largest_weight(layers) >= PAYS_FROM
     return "bf16" if pays and cpu_has_bf16() else "fp32"
 
 
@@ -42,6 +42,11 @@ def flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+def where_float64_is(x: Tensor) -> Tensor:
+    """x, on the CPU if its device has no float64."""
+    return x.cpu() if x.device.type == "mps" else x
 
 
 class NumberFormat:

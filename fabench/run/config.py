@@ -153,7 +153,7 @@ class Config:
             science["plugins"] = {name: plugin.digest for name, plugin in self.plugins.items()}
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
-        for group in ("trainer", "learning_rule", "model"):
+        for group in ("trainer", "learning_rule", "model", "task"):
             for field in dataclasses.fields(getattr(self, group)):
                 name = field.name  # a later setting at its default: as before there was such one
                 if name in science[group] and science[group][name] == field.default:
@@ -177,7 +177,9 @@ class Config:
         t = self.trainer
         stops = t.early_stopping is not None  # in its last epoch none goes back
         whole = t.curriculum != "none" and t.curriculum_epochs is None
-        if not stops and not whole and not isinstance(self.schedule, WholeRunSchedule):
+        between = t.keep_best and t.epochs % t.metrics_every > 0  # a longer one does not measure it
+        later = isinstance(self.schedule, WholeRunSchedule)
+        if not (stops or whole or between or later):
             del science["trainer"]["epochs"]
         return json.dumps(science, sort_keys=True)
 
@@ -211,7 +213,9 @@ class Config:
 
 
 def device_of(config: Config) -> torch.device:
-    """Where a run trains; auto takes a GPU where there is one: in a job of Slurm if it asks."""
+    """Where a run trains; auto takes a CUDA GPU if there is one: in a job of Slurm if it asks."""
+    if config.trainer.device == "mps":
+        return torch.device("mps")
     cluster = config.general.cluster
     there = bool(cluster.gpus_per_node) if cluster.name == "slurm" else torch.cuda.is_available()
     wanted = config.trainer.device.replace("auto", "cuda")
@@ -219,18 +223,24 @@ def device_of(config: Config) -> torch.device:
 
 
 def resolve_device(config: Config) -> torch.device:
-    """The device that ``trainer.device`` names; auto takes a GPU where there is one. UserError if
+    """The device that ``trainer.device`` names; auto takes a CUDA GPU if there is one. UserError if
     it is not here, unless a job of Slurm is to find it elsewhere."""
     wanted, here = config.trainer.device, config.general.cluster.name != "slurm"
     if here and wanted.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             f"trainer.device={wanted}: no CUDA GPU is available; use trainer.device=cpu."
         )
+    if here and wanted == "mps" and not torch.backends.mps.is_available():
+        raise UserError("trainer.device=mps: this torch has no MPS; use trainer.device=cpu.")
     device = device_of(config)
     if here and (device.index or 0) >= max(1, torch.cuda.device_count()):
         raise UserError(
             f"trainer.device={wanted}: the last of the GPUs here is "
             f"cuda:{torch.cuda.device_count() - 1}."
+        )
+    if device.type == "mps" and config.precision != "fp32":
+        raise UserError(
+            f"trainer.device=mps computes in fp32, not trainer.precision={config.precision}."
         )
     if config.trainer.precision == "tf32" and device.type == "cpu":
         raise UserError("trainer.precision=tf32 needs a CUDA GPU; use fp32 or bf16.")

@@ -13,13 +13,15 @@ from fabench.schema import UserError
 CPU_BYTES = 4 * 2**30
 """The most memory that a population may take on a CPU."""
 
-STEP = {"cpu": 2**26, "cuda": 2**30}
+STEP = {"cpu": 2**26, "cuda": 2**30, "mps": 2**30}
 """Multiplications in whose time a step (on a CPU, of one network) does everything else, roughly."""
 
 
 def memory_of(device: torch.device) -> int:
     """Bytes that a population may take: on a GPU, most of what is free."""
-    return CPU_BYTES if device.type == "cpu" else int(0.8 * torch.cuda.mem_get_info(device)[0])
+    if device.type == "cuda":
+        return int(0.8 * torch.cuda.mem_get_info(device)[0])
+    return CPU_BYTES
 
 
 def check_memory(config: Config, networks: int = 1) -> None:

@@ -305,6 +305,11 @@ def _train(
         return error
     except OSError as error:
         return _unwritable(next((o.folder for o in group if not o.finished), folders[0]), error)
+    except (NotImplementedError, TypeError) as error:  # torch's words for what a device lacks
+        if device.type != "mps" or "MPS" not in str(error):
+            raise
+        said = str(error).partition(". ")[0]
+        return RunFailed(f"trainer.device=mps cannot train this run ({said}): use cpu.")
     except (MemoryError, RuntimeError) as error:  # torch has no MemoryError of its own on a CPU
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise

@@ -19,6 +19,7 @@ from fabench.run.config import GROUPS, Config, device_of
 from fabench.run.settings import Cluster, General, Trainer
 from fabench.schedule.constant import Constant
 from fabench.schema import UserError, no_optimizer
+from fabench.task.classification import Classification
 
 ONLY = {
     "regression": (Teacher, "linear_teacher and nonlinear_teacher"),
@@ -128,6 +129,17 @@ def _check_that_the_rule_can_train(config: Config) -> None:
     t = config.trainer
     if t.holds_out:
         config.dataset.check_validation()
+    elif t.keep_best:
+        raise UserError(
+            "trainer.keep_best=true: there is no validation data to tell the best epoch by; choose "
+            "trainer.evaluate_on=validation or trainer.early_stopping."
+        )
+    classes = config.task.n_outputs if isinstance(config.task, Classification) else 0
+    if t.top_k and t.top_k >= classes:
+        raise UserError(
+            f"trainer.top_k={t.top_k}: it takes a classifier of more classes, and task="
+            f"{config.task.name} has {classes or 'none'}."
+        )
     _check_the_order(config)
     if isinstance(rule, SearchRule):
         _check_that_no_gradient_is_asked_for(config)

@@ -14,8 +14,8 @@ from fabench.schema import STRICT, Count, CountFrom0, NonNegative, Rate, WrongVa
 
 
 def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
-        raise ValueError("should be auto, cpu, cuda or one GPU of several: cuda:0, cuda:1, ...")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value):
+        raise ValueError("should be auto, cpu, mps, cuda or one GPU of several: cuda:0, cuda:1")
     return value
 
 
@@ -69,6 +69,8 @@ class Trainer:
     early_stopping: Literal["GL", "PQ", "UP"] | None = None
     early_stopping_threshold: Rate = 2.0
     early_stopping_strip: Count = 5
+    keep_best: bool = False
+    top_k: Count | None = None
 
     def __post_init__(self) -> None:
         s = self.early_stopping_threshold

@@ -5,7 +5,7 @@ folder up to date.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
@@ -21,6 +21,8 @@ from fabench.population.loop import Loop
 from fabench.population.metrics import Score, class_accuracy, evaluate, network_metrics
 from fabench.population.population import Population, Row
 from fabench.population.precision import NumberFormat
+from fabench.run.best import KEPT, BestWeights
+from fabench.run.chore import Chore
 from fabench.run.config import Config, resolve_device
 from fabench.run.environment import describe
 from fabench.run.interruption import (
@@ -50,10 +52,6 @@ class Reporter(Protocol):
     def epoch(self, metrics: pd.DataFrame) -> None:
         """An epoch is done: its rows of metrics.csv."""
 
-
-KEEPING = 0.05
-"""The most of its time that a run spends on each kind of file that it brings up to date after an
-epoch: where epochs are short, not after every one."""
 
 DISK = 1e8
 """Bytes a second that a disk is thought to take before it has been tried."""
@@ -101,26 +99,6 @@ def _put(population: Population, rows: slice, folder: RunFolder, saved: dict[str
         raise folder.unusable("checkpoint.pt", "is another network's")
     population.steps = saved["steps"]
     population.restore(rows, saved["tensors"])
-
-
-class Chore:
-    """What may be done again and again, in a small part of the time."""
-
-    def __init__(self, function: Callable[[], None], seconds: float = 0.0) -> None:
-        """``seconds``: how long it is thought to take."""
-        self.function, self.ended, self.seconds = function, time.perf_counter(), seconds
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it has been long enough since the last time."""
-        return time.perf_counter() - self.ended >= self.seconds / KEEPING
-
-    def __call__(self) -> None:
-        """Do it."""
-        began = time.perf_counter()
-        self.function()
-        self.ended = time.perf_counter()
-        self.seconds = self.ended - began
 
 
 @dataclass(eq=False)
@@ -173,6 +151,7 @@ class Training:
         self.diverged = np.zeros(len(self.rows), dtype=bool)
         t = self.config.trainer
         self.stopping = EarlyStopping(t, self.population) if t.early_stopping else None
+        self.best = BestWeights(self.config, self.population) if t.keep_best else None
         self.write_metrics = Chore(self._write_metrics)
         self.save = Chore(self._save, self.population.n_bytes() / DISK)
         self._following: tuple[int, Epoch] | None = None
@@ -270,6 +249,8 @@ class Training:
             if self.epoch + 1 < t.epochs and not t.same_examples:  # while the device still trains
                 self._following = self.epoch + 2, self._draw("train", self.epoch + 2)
             torch.cuda.synchronize()
+        if self.device.type == "mps":
+            torch.mps.synchronize()
         self.seconds = time.perf_counter() - started
         if signals.received is not None:
             self.write_metrics()
@@ -317,7 +298,7 @@ class Training:
         splits: tuple[Split, ...] = ("test", "validation") if self.stopping else ("test",)
         for split in splits:
             drawn = self._draw(split, self.epoch if split == "test" else 0)  # one validation set
-            score = evaluate(self.population, self.examples, drawn)
+            score = evaluate(self.population, self.examples, drawn, self.config.trainer.top_k)
             values |= score.metrics(split, self._variance(drawn))
         losses = [values[f"{split}_loss"] for split in ("train", *splits)]
         finite = torch.stack(losses).isfinite().all(0)
@@ -333,6 +314,8 @@ class Training:
         table["examples_per_second"] = rate
         if self.stopping:
             table = self.stopping.measure(table)
+        if self.best:
+            self.best.measure(table)
         for member in self.members:
             member.epochs.append(table[member.rows])
             member.logs.add(table[member.rows])
@@ -364,6 +347,8 @@ class Training:
         tensors = self.population.snapshot(rows)
         if self.stopping:
             tensors |= {BEST + name: t[rows].clone() for name, t in self.stopping.best.items()}
+        if self.best:
+            tensors |= {KEPT + name: t[rows].clone() for name, t in self.best.kept.items()}
         member.folder.write_checkpoint(
             {
                 **{name: getattr(self, name) for name in PLACE},
@@ -397,3 +382,5 @@ class Training:
             self.diverged[rows] = diverged.reindex(folder.config.seeds, fill_value=0) == 1
             if self.stopping:
                 self.stopping.restore(rows, member.epochs, saved["tensors"])
+            if self.best:
+                self.best.restore(rows, member.epochs, saved["tensors"])

@@ -8,6 +8,7 @@ import torch
 
 from fabench.population.network import Network
 from fabench.population.population import Row
+from fabench.run.best import of_best_epochs
 from fabench.run.store import RunFolder, whole_file
 from fabench.run.trainer import data_of, population_of
 from fabench.schema import UserError, short
@@ -21,18 +22,22 @@ def folder_at(run: str | Path) -> RunFolder:
     return RunFolder.at(path)
 
 
-def load(run: str | Path, seed: int | None = None) -> Network:
-    """The network of a run's folder, of this seed or its first, as its checkpoint has it.
+def load(run: str | Path, seed: int | None = None, best: bool = False) -> Network:
+    """The network of a run's folder, of this seed or its first, as its checkpoint has it;
+    ``best``: that of the best epoch, which ``trainer.keep_best=true`` keeps.
 
     Weights that do not learn (features, gates, frozen layers, feedback) are drawn again. Raises
-    UserError: no such run or seed, no checkpoint.
+    UserError: no such run or seed, no checkpoint, no best epoch.
     """
     folder = folder_at(run)
     config = folder.config
     own = config.seeds[0] if seed is None else seed
     if own not in config.seeds:
         raise UserError(f"seed={own} is not in this run; it has {config.seeds}.")
+    if best and not config.trainer.keep_best:
+        raise UserError(f"{short(str(run))} keeps its last weights: see trainer.keep_best.")
     saved, row = folder.weights()["tensors"], config.seeds.index(own)
+    saved = of_best_epochs(saved) if best else saved
     cpu = torch.device("cpu")
     people = population_of(config, [Row(own, config.scalars())], cpu, "torch")
     snapshot = {name: tensor[row : row + 1] for name, tensor in saved.items()}
@@ -48,10 +53,10 @@ def load(run: str | Path, seed: int | None = None) -> Network:
     )
 
 
-def export(run: str | Path, seed: int | None, to: Path) -> None:
+def export(run: str | Path, seed: int | None, to: Path, best: bool = False) -> None:
     """A network in a file, as its ending says: all its tensors (.safetensors), or a program that
     torch.export has made of it, for batches of any size (.pt2). Raises UserError."""
-    network = load(run, seed)
+    network = load(run, seed, best)
     if to.suffix == ".safetensors":
         try:
             from safetensors.torch import save

@@ -98,6 +98,7 @@ class Task(ABC):
 
     name: str
     score: ClassVar[Literal["accuracy", "nse"]] = "accuracy"  # nse: normalized squared error
+    label_smoothing: float = 0.0  # of a classifier
 
     @property
     @abstractmethod

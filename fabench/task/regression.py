@@ -41,4 +41,4 @@ class Regression(SingleItemTask):
         return SQUARED_ERROR  # (1)
 
     def variance(self, y: Tensor) -> Tensor:
-        return y.double().var(1, correction=0).sum(1)
+        return y.cpu().double().var(1, correction=0).sum(1)

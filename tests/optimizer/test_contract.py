@@ -146,6 +146,12 @@ TORCH = {
         {"first_moment": ("exp_avg", 1), "infinity_norm": ("exp_inf", 1)},
     ),
     "nadam": lambda c: (torch.optim.NAdam, adam_like(c), MOMENTS),
+    "nadamw": lambda c: (
+        torch.optim.NAdam,
+        adam_like(c)
+        | {"weight_decay": c["decoupled_weight_decay"], "decoupled_weight_decay": True},
+        MOMENTS,
+    ),
     "amsgrad": lambda c: (
         torch.optim.Adam,
         adam_like(c) | {"amsgrad": True},

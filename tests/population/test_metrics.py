@@ -83,6 +83,25 @@ def test_loss_and_accuracy_are_means_over_examples(setup, split):
     assert len(set(found["some_loss"].tolist())) == 3
 
 
+@pytest.mark.parametrize("k", [1, 2, 9])
+def test_a_class_counts_among_the_largest_outputs(setup, k):
+    people, examples = setup(task="classification", task__label_smoothing=0.1)
+    epoch = examples.epoch("test", 1)
+    x, y = next(examples.batches(epoch, len(epoch)))
+    a, label = network(people, x), y.argmax(-1).numpy()
+    own = np.take_along_axis(a, label[..., None], -1)
+    among = ((a > own).sum(-1) < k).mean(1)
+    found = evaluate(people, examples, epoch, k).metrics("test")
+    np.testing.assert_allclose(found[f"test_top_{k}_accuracy"], among, rtol=1e-12)
+    assert len(set(among)) > 1 or k == 9
+    assert k > 1 or torch.equal(found["test_top_1_accuracy"], found["test_accuracy"])
+    assert not evaluate(people, examples, epoch).metrics("test").keys() - {
+        "test_loss", "test_accuracy",
+    }  # fmt: skip
+    people.matrices("W")[0][1] = torch.nan
+    assert evaluate(people, examples, epoch, k).metrics("test")[f"test_top_{k}_accuracy"][1].isnan()
+
+
 @pytest.mark.parametrize("elements", [1, 3 * 192 * 7, 3 * 192 * 12])
 def test_the_score_does_not_depend_on_the_portions(setup, monkeypatch, elements):
     """24 examples at a time, then 1, 7 (the last portion is short) and 12."""

@@ -66,7 +66,7 @@ def kept(make_config, tmp_path_factory):
         made[name] = outcome.folder
     begun = make_config(**RUN, output_dir=output + "/begun")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fabench.run.trainer.KEEPING", np.inf)
+        patch.setattr("fabench.run.chore.KEEPING", np.inf)
         crash_in_epoch(patch, 3)
         with pytest.raises(Crash):
             execute([begun], "a test")

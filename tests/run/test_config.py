@@ -210,6 +210,12 @@ SCIENCE = [
     {"trainer__early_stopping": "GL"},
     {"trainer__early_stopping": "GL", "trainer__early_stopping_threshold": 3.0},
     {"trainer__early_stopping": "GL", "trainer__early_stopping_strip": 4},
+    {"trainer__early_stopping": "GL", "trainer__keep_best": True},
+    {"task": "classification", "trainer__top_k": 5},
+    {"task": "classification", "task__label_smoothing": 0.1},
+    {"optimizer": "nadamw"},
+    {"model__hidden": [5, 5], "model__activation": ["tanh", "relu"]},
+    {"model__hidden": [5, 5], "model__activation": ["relu", "tanh"]},
 ]
 NOT_SCIENCE = [
     {"trainer__device": "auto"},
@@ -379,7 +385,7 @@ WRONG = {
     "trainer.adversarial": [-1e-9, NAN, INF, "0", True, None],
     "trainer.weight_decay": [-1e-9, NAN, INF, "0", True, None],
     "trainer.precision": ["fp16", 32, None],
-    "trainer.device": ["gpu", "cuda:", "cuda:x", "cpu:0", "cuda:0\n", 0, None],
+    "trainer.device": ["gpu", "mps:0", "cuda:", "cuda:x", "cpu:0", "cuda:0\n", 0, None],
     "trainer.checkpoint_every": [*COUNT, None],
     "trainer.metrics_every": [*COUNT, None],
     "trainer.evaluate_on": ["train", 1, None],
@@ -394,8 +400,10 @@ WRONG = {
     "trainer.early_stopping": ["gl", "LG", 1],
     "trainer.early_stopping_threshold": [*POSITIVE, None],
     "trainer.early_stopping_strip": [*COUNT, None],
+    "trainer.top_k": [*COUNT, 5],  # parity has no classes
+    "trainer.keep_best": [True, 1, "yes", None],  # there is no validation data
     "model.hidden": [3, "3", None],
-    "model.activation": ["cos", "swish", 1, None],
+    "model.activation": ["cos", "swish", 1, None, [], ["cos"], ["relu", "tanh"], [["relu"]]],
     "model.bias": [1, "yes", None],
     "model.batch_norm": [1, "yes", None],
     "model.weights": [3, True, "nowhere.safetensors", ""],
@@ -605,6 +613,25 @@ def test_one_gpu_of_several_can_be_chosen(make_config, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match=r"cuda:1: the last of the GPUs here is cuda:0\."):
         resolve_device(make_config(**settings))
+
+
+def test_mps_is_taken_where_it_is_asked_for_and_there(make_config, make_raw, monkeypatch):
+    settings = {"trainer__device": "mps", "trainer__precision": "auto", "model__hidden": [2**15]}
+    config = make_config(**settings)
+    assert config.precision == "fp32", "on whatever CPU"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"^trainer\.device=mps: this torch has no MPS"):
+        resolve_device(config)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device(config) == torch.device("mps")
+    for device in ("auto", "cpu"):
+        assert resolve_device(make_config(trainer__device=device)) == torch.device("cpu")
+    for precision in ("bf16", "tf32"):
+        wrong = make_config(**settings | {"trainer__precision": precision})
+        with pytest.raises(UserError, match=f"mps computes in fp32, not .*={precision}"):
+            resolve_device(wrong)
+    on_cpu = settings | {"trainer__device": "cpu", "trainer__precision": "fp32"}
+    assert make_config(**on_cpu).identity() == config.identity()
 
 
 def test_several_images_an_example_have_no_order(make_config):

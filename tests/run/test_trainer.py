@@ -581,7 +581,7 @@ def test_files_of_short_epochs_wait(config, uninterrupted, tmp_path, monkeypatch
         if n == crash_at:
             raise Crash
 
-    monkeypatch.setattr("fabench.run.trainer.KEEPING", 1e-9)
+    monkeypatch.setattr("fabench.run.chore.KEEPING", 1e-9)
     note("write_metrics", RunFolder.write_metrics)
     note("write_checkpoint", RunFolder.write_checkpoint)
     changes = {"optimizer": "adam", "trainer__epochs": 4}

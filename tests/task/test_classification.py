@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from fabench.command import cli
+from fabench.population.population import Row
 from fabench.run.parsing import parse
 from fabench.run.registry import build
 from fabench.run.store import RunFolder
+from fabench.run.trainer import population_of
 from fabench.schema import UserError
 
 LOSSES = [
@@ -28,6 +30,45 @@ def test_the_target_is_one_at_the_label():
     assert classification(3).targets(labels).tolist() == [
         [[0, 0, 1], [1, 0, 0]], [[0, 1, 0], [0, 1, 0]], [[1, 0, 0], [0, 0, 1]],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("s", [0.0, 0.1, 0.7])
+def test_smoothed_labels_are_torchs(s):
+    task = build("task", {"name": "classification", "loss": "softmax_cross_entropy",
+                          "n_classes": 5, "label_smoothing": s})  # fmt: skip
+    rng = np.random.default_rng(0)
+    output = torch.tensor(rng.normal(size=(2, 6, 5)), requires_grad=True)
+    labels = torch.from_numpy(rng.integers(5, size=(2, 6)))
+    y = task.targets(labels[..., None])
+    assert y.dtype == torch.float32
+    theirs = torch.nn.functional.cross_entropy(
+        output.transpose(1, 2), labels, label_smoothing=s, reduction="none"
+    )
+    torch.testing.assert_close(task.objective.value(output, y.double()), theirs, rtol=1e-6, atol=0)
+    [gradient] = torch.autograd.grad(theirs.sum(), output)
+    error = task.objective.error(output.detach(), y.double())
+    torch.testing.assert_close(error, gradient, rtol=1e-6, atol=1e-7)
+    assert torch.equal(task.correct(output, y), output.argmax(-1) == labels)
+
+
+@pytest.mark.parametrize("rule", ["forward_forward", "contrastive_divergence"])
+def test_rules_that_learn_from_the_class_have_no_smoothed_labels(make_config, rule):
+    settings = {"learning_rule": rule, "task": "classification", "model__activation": "sigmoid"}
+    assert make_config(**settings).task.label_smoothing == 0
+    with pytest.raises(UserError, match=r"needs task\.label_smoothing=0"):
+        make_config(**settings, task__label_smoothing=0.1)
+
+
+def test_drtp_sends_the_smoothed_target(make_config):
+    """delta_1 = -y* B_1 ⊙ f'(a_1), so that dW_1 = h_0^T delta_1."""
+    config = make_config(
+        learning_rule="drtp", task="classification", task__label_smoothing=0.2,
+        model__activation="linear", trainer__precision="fp32",
+    )  # fmt: skip
+    people = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
+    x, y = torch.rand(1, 4, 64), config.task.targets(torch.tensor([[[3], [0], [9], [3]]]))
+    found = people.part(slice(0, 1)).wishes(x, y)["W0"]
+    torch.testing.assert_close(found, -x.mT @ y @ people.tensors["B0"] / 4)
 
 
 def test_correct_is_the_largest_output_of_each_example():
@@ -104,10 +145,11 @@ def test_backpropagation_learns_digits(workdir, tmp_path, capsys, loss):
     assert min(accuracy.values()) > 0.9
 
 
-def test_the_summary_has_every_classs_test_accuracy(workdir, tmp_path, capsys):
+@pytest.mark.parametrize("s", [0.0, 0.3])
+def test_the_summary_has_every_classs_test_accuracy(workdir, tmp_path, capsys, s):
     """Weighted by the classes' sizes they give the accuracy; a diverged seed has none."""
-    args = ["task=classification", "dataset=digits", "trainer.epochs=1", "trainer.device=cpu",
-            "model.hidden=[5]", "seed=[3,1]"]  # fmt: skip
+    args = ["task=classification", f"task.label_smoothing={s}", "dataset=digits",
+            "trainer.epochs=1", "trainer.device=cpu", "model.hidden=[5]", "seed=[3,1]"]  # fmt: skip
     assert cli.main(["run", *args]) == 0, capsys.readouterr().err
     [file] = tmp_path.glob("outputs/runs/*/summary.json")
     summary = json.loads(file.read_text())
