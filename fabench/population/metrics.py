@@ -97,17 +97,18 @@ def evaluate(population: Population, examples: Examples, epoch: Epoch) -> Score:
     return score
 
 
-def class_accuracy(population: Population, examples: Examples, epoch: Epoch) -> Tensor:
-    """Accuracy among each class's examples [R, C] on one-hot targets; NaN for a class of none."""
-    shape = (len(population.rows), population.task.n_outputs)
-    correct = torch.zeros(shape, dtype=torch.float64, device=population.device)
-    total = torch.zeros_like(correct)
+def confusion(population: Population, examples: Examples, epoch: Epoch) -> Tensor | None:
+    """How many of each class's examples every network takes for each class [R, class, answer]; None
+    where examples are of no class."""
+    n = max(2, population.task.n_outputs)
+    counts = torch.zeros(len(population.rows), n * n, dtype=torch.int64, device=population.device)
     for output, y in _outputs(population, examples, epoch):
-        right = population.task.correct(output, y)
-        assert right is not None
-        correct += (y * right[..., None]).sum(1)
-        total += y.sum(1)
-    return (correct / total).cpu()
+        classes = population.task.classes(output, y)
+        if classes is None:
+            return None
+        answer, own = classes
+        counts.scatter_add_(1, n * own + answer, torch.ones_like(own))
+    return counts.view(-1, n, n).cpu()
 
 
 def _outputs(
