@@ -13,7 +13,7 @@ import numpy as np
 from fabench.command.defaults import overrides
 from fabench.command.runs import paired
 from fabench.figure import page, style
-from fabench.figure.svg import Curve, Point, chart
+from fabench.figure.svg import Curve, Point, chart, confusion_map
 from fabench.run.catalogue import Entry, select
 from fabench.run.results import METRICS, console, interval, significant
 from fabench.run.statistics import holm, paired_p, summarize
@@ -31,9 +31,9 @@ CHARTS = {
     "test_nse": "test NSE",
     "train_nse": "train NSE",
     "test_loss": "test loss",
-    "weight_alignment": "weight alignment, cosine",
-    "gradient_alignment": "gradient alignment, cosine",
-    "update_alignment": "update alignment, cosine",
+    "weight_alignment": "weight alignment, cosine and angle",
+    "gradient_alignment": "gradient alignment, cosine and angle",
+    "update_alignment": "update alignment, cosine and angle",
     "dead_units": "dead units, share",
 }
 
@@ -57,6 +57,7 @@ def report(args: Sequence[str], conf: Path) -> int:
         "Results": study.results(),
         "Curves": study.curves(),
         "Test accuracy of each class, %": study.classes(),
+        "Confusion of classes": study.confusion(),
         "Failures": study.failures(wanted),
         "Again": study.commands(),
         "Versions": study.versions(),
@@ -175,7 +176,7 @@ class Study:
             curves = [
                 Curve(n, self.labels[n], *looks[n], line) for n, line in lines.items() if line
             ]
-            charts += [chart(title, "epoch", curves)] if curves else []
+            charts += [chart(title, "epoch", curves, name.endswith("alignment"))] if curves else []
         entries = [(n, self.labels[n], *look) for n, look in looks.items()]
         note = "Mean and 95 % interval over seeds. A click hides a run's curves."
         drawn = f'<div class="charts">{"".join(charts)}</div>'
@@ -187,6 +188,18 @@ class Study:
         rows = [(self.labels[n], of["mean"]) for n, of in found.items() if of]
         most = max((len(shares) for _, shares in rows), default=0)
         return page.heat_table(["run", *map(str, range(most))], rows) if rows else ""
+
+    def confusion(self) -> str:
+        """Of classifiers, what each class's test examples are taken for."""
+        counts = {n: of.get("test_confusion") for n, of in self.summaries.items()}
+        maps = [
+            confusion_map(self.labels[n], of_run)
+            for n, of_run in counts.items()
+            if any(map(any, of_run or []))
+        ]
+        note = "Test examples of a class by the network's answer, in %, of all seeds together."
+        drawn = f'<div class="charts small">{"".join(maps)}</div>'
+        return f'{drawn}<p class="quiet">{note}</p>' if maps else ""
 
     def failures(self, wanted: Sequence[Entry]) -> str:
         """Runs that have not finished, seeds that have diverged, runs that are not there."""

@@ -354,7 +354,7 @@ class RunFolder:
         return content
 
     def write_summary(self, confusion: NDArray[np.int64] | None = None) -> None:
-        """summary.json, from metrics.csv and, of a classifier, ``metrics.confusion`` on the test set
+        """summary.json, from metrics.csv and, of a classifier, the numbers of test examples
         [S, class, answer]."""
         content = summary(self.metrics())
         if confusion is not None:
