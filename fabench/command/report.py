@@ -191,12 +191,9 @@ class Study:
 
     def confusion(self) -> str:
         """Of classifiers, what each class's test examples are taken for."""
-        counts = {n: of.get("test_confusion") for n, of in self.summaries.items()}
-        maps = [
-            confusion_map(self.labels[n], of_run)
-            for n, of_run in counts.items()
-            if any(map(any, of_run or []))
-        ]
+        counts = {n: of.get("test_confusion", []) for n, of in self.summaries.items()}
+        some = {n: of_run for n, of_run in counts.items() if any(map(any, of_run))}
+        maps = [confusion_map(self.labels[n], of_run) for n, of_run in some.items()]
         note = "Test examples of a class by the network's answer, in %, of all seeds together."
         drawn = f'<div class="charts small">{"".join(maps)}</div>'
         return f'{drawn}<p class="quiet">{note}</p>' if maps else ""

@@ -58,7 +58,7 @@ def epoch_axis(axes: Axes, last: int) -> None:
 def degrees(low: float, high: float) -> list[tuple[float, float]]:
     """Round angles, in degrees, and their cosines, of those from ``low`` to ``high``."""
     ends = np.degrees(np.arccos(np.clip([high, low], -1, 1)))
-    angles = MaxNLocator(5, steps=[1, 1.5, 2, 3, 6, 10]).tick_values(*ends)
+    angles = np.asarray(MaxNLocator(5, steps=[1, 1.5, 2, 3, 6, 10]).tick_values(*ends))
     cosines = np.cos(np.radians(angles))
     within = (low <= cosines) & (cosines <= high) & (angles >= 0) & (angles <= 180)
     return list(zip(angles[within].tolist(), cosines[within].tolist(), strict=True))

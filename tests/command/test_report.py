@@ -188,4 +188,4 @@ def test_a_browser_draws_it_and_a_click_hides_a_curve(study, width, tmp_path):
     assert "<title>fabench report</title>" in done.stdout, done.stderr
     assert not re.search(r"CONSOLE.*rror", done.stderr)
     [probe] = re.findall('data-probe="(.*?)"', done.stdout)
-    assert probe == "2 0 2 2 false"
+    assert probe == "2 0 2 3 false"
