@@ -188,9 +188,10 @@ def _words(entry: Entry) -> tuple[str, str, str]:
 
 
 def _epoch(entry: Entry) -> str:
-    """Where it is: 7/20; where it has ended, when."""
-    ended = entry.status == "finished" or entry.epoch == entry.epochs
-    return str(entry.epoch) if ended else f"{entry.epoch}/{entry.epochs}"
+    """Where it is: 7/20; where it has ended, when; a dash for what is not known."""
+    done = str(entry.epoch) if entry.epoch >= 0 else "-"
+    ended = entry.status == "finished" or entry.epoch == entry.epochs or not entry.epochs
+    return done if ended else f"{done}/{entry.epochs}"
 
 
 def _age(entry: Entry) -> str:

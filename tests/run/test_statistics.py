@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, t, ttest_1samp
 
-from fabench.run.statistics import holm, paired_p, summarize, wilson
+from fabench.run.statistics import binomial_error, holm, paired_p, summarize, wilson
 
 RNG = np.random.default_rng(0)
 SAMPLES = [RNG.normal(3, 2, n).tolist() for n in (2, 3, 5, 40)] + [[-1.0, -4.0, -9.0]]
@@ -88,3 +88,8 @@ def test_holm_by_hand():
     assert found[1] != found[1]
     assert found[:1] + found[2:] == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.6])
     assert holm([0.4, 0.9, 0.8]) == [1, 1, 1]
+
+
+def test_a_shares_standard_error_is_that_of_draws():
+    drawn = np.random.default_rng(0).binomial(400, 0.97, 200_000) / 400
+    assert binomial_error(0.97, 400) == pytest.approx(drawn.std(), rel=0.01)
