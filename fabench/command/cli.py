@@ -95,9 +95,10 @@ usage: fabench export RUN --to FILE [--seed SEED] [plugins=[...]]
   fabench export outputs/runs/NAME --to model.safetensors   all weights, by name
   fabench export outputs/runs/NAME --to model.pt2 --seed 1  a program of torch
 
-In Python, fabench.load("outputs/runs/NAME", seed=1) is a torch.nn.Module. Both
-take items as the dataset has them (pixels), k side by side, and answer the
-outputs before softmax or sigmoid, in float32.
+A RUN is a folder, or a part of its name. In Python,
+fabench.load("outputs/runs/NAME", seed=1) is a torch.nn.Module. Both take items
+as the dataset has them (pixels), k side by side, and answer the outputs before
+softmax or sigmoid, in float32.
 """
 
 PREDICT_HELP = """\

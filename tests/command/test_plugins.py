@@ -245,6 +245,8 @@ def test_a_recipe_of_the_users_is_made_from_its_runs(with_a_table, tmp_path, cap
         rule = "bp" if run.name.startswith("bp") else "my_rule"
         for row in last.itertuples():
             assert found[rule, row.seed] == pytest.approx(row.test_accuracy, rel=1e-5)
+    assert cli.main(["report", *given, "-o", "page.html"]) == 0
+    assert "<title>my_table</title>" in (tmp_path / "page.html").read_text()
     contract.a_recipe_is_made(*given, f"output_dir={tmp_path}/other")
     capsys.readouterr()
     assert cli.main(["figures", "--list", "plugins=[my_package]"]) == 0

@@ -78,6 +78,27 @@ def test_the_page_tells_what_was_found(study, capsys):
     assert "|<b>&|" in told["Versions"]
 
 
+def test_what_learns_the_same_is_compared(study, put_run):
+    """Beside BP on parity, runs of another problem are compared with each other alone."""
+    for rule, accuracies, month in (("fa", (0.1, 0.2, 0.4), 4), ("dfa", (0.3, 0.5, 0.3), 5)):
+        put_run(accuracies=accuracies, k=1, learning_rule=rule,
+                stopped=f"2026-0{month}-01T00:00:00+00:00")  # fmt: skip
+    told = sections("status=finished")["Results"]
+    t = ttest_rel((0.3, 0.5, 0.3), (0.1, 0.2, 0.4))
+    assert f"|{100 * (1.1 - 0.7) / 3:.2f} ± " in told
+    assert told.count("|-|-|") >= 2  # BP's row and FA's, with which the others are compared
+    p = sorted([t.pvalue, ttest_rel(DFA, BP).pvalue])
+    assert f"|{2 * p[0]:.3g}|" in told and f"|{max(2 * p[0], p[1]):.3g}|" in told
+    assert "of what learns the same, fa, parity" in told
+
+
+def test_a_damaged_run_has_no_epoch(study):
+    (study.path / "metrics.csv").unlink()
+    told = sections("k=1")
+    assert "bp, lr=0.018, seed=[0, 1, 2]|damaged|-/2|0|" in told["Results"]
+    assert "damaged, at epoch -/2" in told["Failures"]
+
+
 def test_an_experiments_page_says_which_runs_are_not_there(study, make_config, monkeypatch):
     missing = make_config(k=1, learning_rule="fa", task="classification")
     asked = []
