@@ -229,6 +229,7 @@ def with_own_things(workdir, own_data, tmp_path):
             (tmp_path / name).symlink_to(path)
         if "plugins=[my_package]" in args:
             assert cli.main(["new", "learning_rule", "my_rule"]) == 0
+            assert cli.main(["new", "figure", "my_figure"]) == 0
         if "outputs/runs/NAME" not in args:
             return args
         assert cli.main(["run", *TINY_RUN, "k=1", "seed=[0,1]"]) == 0

@@ -26,11 +26,11 @@ usage: fabench VERB ...
   watch             those that are at work
   report [RUNS]     one page of them, or of an experiment: report.html
   bench             speed, side by side with other ways to train
-  list [GROUP]      the groups of settings and their options
+  list [GROUP]      the groups of settings and their options, plugins' too
   data [DATASET]    the datasets that are here; with a name, fetch it
   export RUN        trained weights in a file: --to model.safetensors
   predict RUN DATA  what a run says of images, or of an array x in an .npz file
-  new GROUP NAME    files of a rule, an optimizer or a dataset of your own
+  new GROUP NAME    files of a rule, a model, a figure or the like of your own
   env               versions, hardware, commit: what a manifest records
   help [TOPIC]      more of all this, by topic: fabench help tune
   --version         print the version
@@ -85,7 +85,7 @@ usage: fabench report [EXPERIMENT [OVERRIDE ...] | RUN or FILTER ...] [-o FILE]
   fabench report learning_rule=bp,dfa k=1  or those that fit
 
 The page needs no other file: settings, results with paired tests, curves that a
-click hides, classes, failures, commands, versions.
+click hides, confusion of classes, failures, commands, versions.
 """
 
 
@@ -95,10 +95,11 @@ usage: fabench export RUN --to FILE [--seed SEED] [--best] [plugins=[...]]
   fabench export outputs/runs/NAME --to model.safetensors   all weights, by name
   fabench export outputs/runs/NAME --to model.pt2 --seed 1  a program of torch
 
-In Python, fabench.load("outputs/runs/NAME", seed=1) is a torch.nn.Module. Both
-take items as the dataset has them (pixels), k side by side, and answer the
-outputs before softmax or sigmoid, in float32. --best (best=True) takes the best
-epoch's weights, which trainer.keep_best=true keeps.
+A RUN is a folder, or a part of its name. In Python,
+fabench.load("outputs/runs/NAME", seed=1) is a torch.nn.Module. Both take items
+as the dataset has them (pixels), k side by side, and answer the outputs before
+softmax or sigmoid, in float32. --best (best=True) takes the best epoch's
+weights, which trainer.keep_best=true keeps.
 """
 
 PREDICT_HELP = """\
@@ -116,8 +117,10 @@ usage: fabench new GROUP NAME [PACKAGE]
 
   fabench new learning_rule my_rule             into the folder my_package
   fabench new optimizer my_step here/my_things  into another package
-  fabench new dataset my_data
+  fabench new figure my_figure                  a recipe, with the runs it needs
 
+GROUP is learning_rule, optimizer, schedule, parallel, dataset, task, model or
+figure.
 It writes a module, its YAML and a test that passes, and says how to run them.
 A package has no need of fabench's source: plugins=[my_package] names it.
 """
@@ -277,37 +280,11 @@ def complete(args: list[str]) -> int:
         return 0
 
 
-# -- list ------------------------------------------------------------------------------------
-
-
-def options() -> dict[str, list[tuple[str, str]]]:
-    """Every group's options, each with the first comment line of its YAML file."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
-        files = {f.relative_to(folder).with_suffix(""): f for f in sorted(folder.rglob("*.yaml"))}
-        groups[folder.name] = [(name.as_posix(), headline(f)) for name, f in files.items()]
-    return {group: found for group, found in groups.items() if found}
-
-
-def headline(file: Path) -> str:
-    """The first comment line of a YAML file that is not a Hydra directive."""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# ") and not line.startswith("# @"):
-            return line[2:]
-    return ""
-
-
 def list_options(args: list[str]) -> int:
     """``fabench list``: groups and options."""
-    groups = options()
-    unknown = [name for name in args if name not in groups]
-    if unknown:
-        raise UserError(f"There is no group {unknown[0]}; there are {', '.join(groups)}.")
-    for group in args or groups:
-        print(group)
-        for name, text in groups[group]:
-            print(f"  {name:<18} {text}".rstrip())
-    return 0
+    from fabench.command.options import list_options
+
+    return list_options(args, conf_dir())
 
 
 # -- data ------------------------------------------------------------------------------------

@@ -1,16 +1,21 @@
-"""What holds for every rule, optimizer, dataset, task and model: checks of a configuration.
+"""What holds for every rule, optimizer, dataset, model and the like: checks of a configuration.
 
 A test of one's own option calls each of ``CHECKS`` with ``composed(...)``, as the tests of
-fabench's own options do: see ``fabench new``. A check raises AssertionError.
+fabench's own options do, and of one's own figure ``a_recipe_is_made``: see ``fabench new``. A check
+raises AssertionError.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
 from unittest.mock import patch
 
 import torch
 from hydra import compose
+from matplotlib.image import imread
 from torch import Tensor
 
+from fabench.command import figures
 from fabench.command.cli import conf_dir
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import checked, plugin_names
@@ -115,3 +120,24 @@ def a_run_goes_on(config: Config) -> None:
 CHECKS: tuple[Callable[[Config], None], ...] = (
     it_learns, a_row_is_the_run_alone, rows_do_not_mix, a_run_goes_on,
 )  # fmt: skip
+
+
+def recipe(name: str, *overrides: str) -> ModuleType:
+    """The module behind ``fabench figures NAME OVERRIDES``. Raises UserError."""
+    plugins.use(plugin_names(overrides))
+    return figures.recipes()[name]
+
+
+def a_recipe_is_made(name: str, *overrides: str) -> None:
+    """A figure or table says what it is, is made from its runs, with these overrides (few epochs,
+    and an ``output_dir=``), and the same again from the data that it has kept."""
+    module = recipe(name, *overrides)
+    assert (module.__doc__ or "").strip(), "the module has no docstring: it is the title"
+    is_table, output = hasattr(module, "tabulate"), Path(composed(*overrides).general.output_dir)
+    file = output / (f"tables/{name}.csv" if is_table else f"figures/{name}.png")
+    made = []
+    for args in ([], [] if hasattr(module, "FROM_RUNS") else [figures.FROM_DATA]):
+        assert figures.figures([name, *overrides, *args], conf_dir()) == 0
+        made.append(file.read_text() if is_table else imread(file).tolist())
+        file.unlink()
+    assert made[0] == made[1], f"{figures.FROM_DATA} makes another one"

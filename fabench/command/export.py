@@ -20,6 +20,7 @@ from fabench.dataset.base.given import GivenDataset
 from fabench.dataset.base.images import ImageDataset
 from fabench.dataset.folder import SUFFIXES, read_image
 from fabench.run import plugins
+from fabench.run.catalogue import entries, named
 from fabench.run.config import Config
 from fabench.run.store import write_text
 from fabench.run.weights import export, folder_at, load
@@ -34,7 +35,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _arguments(verb: str, args: list[str], *names: str) -> argparse.Namespace:
-    """The named arguments, --seed, --best and --to; plugins=[...] is put to use."""
+    """The named arguments, of which ``run`` becomes a folder, --seed, --best and --to;
+    plugins=[...] is put to use."""
     plugins.use(plugin_names(args))
     parser = _Parser(prog=f"fabench {verb}", add_help=False)
     for name in names:
@@ -42,7 +44,9 @@ def _arguments(verb: str, args: list[str], *names: str) -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--to", type=Path)
-    return parser.parse_args([arg for arg in args if not arg.startswith("plugins=")])
+    given = parser.parse_args([arg for arg in args if not arg.startswith("plugins=")])
+    given.run = named(given.run, entries("outputs")).path
+    return given
 
 
 def export_run(args: list[str]) -> int:

@@ -1,9 +1,9 @@
 """``fabench figures``: compute what a figure or table needs and is missing, then draw it.
 
-A recipe is a module of ``fabench.figure.recipe``: EXPERIMENTS names the sweeps in conf/experiment
-whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from their dataframe
-(figure/data.py), or from what the recipe's ``data`` makes of that. Intervals are those of the mean
-over seeds, unless the recipe says so: INTERVAL.
+A recipe is a module of ``fabench.figure.recipe``, or of a plugin's: EXPERIMENTS names the sweeps in
+conf/experiment whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a table) makes it from
+their dataframe (figure/data.py), or from what the recipe's ``data`` makes of that. Intervals are
+those of the mean over seeds, unless the recipe says so: INTERVAL.
 
 What it is made from is kept as outputs/data/<name>.csv, and ``--from-data`` makes it from that file
 alone, but for recipes that need more of the runs than their metrics: FROM_RUNS says what.
@@ -12,7 +12,6 @@ alone, but for recipes that need more of the runs than their metrics: FROM_RUNS 
 import functools
 import importlib
 import json
-import pkgutil
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ from rich.table import Table
 from fabench.command.bench.measure import alternate, repeated
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import check_number_of_jobs, checked, plugin_names
-from fabench.figure import recipe, style
+from fabench.figure import style
 from fabench.figure.data import dataframe, kept, read
 from fabench.figure.table import markdown
 from fabench.population.precision import NumberFormat
@@ -53,9 +52,16 @@ PRODUCTS = 0.5
 
 
 def recipes() -> dict[str, ModuleType]:
-    """Every recipe by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(recipe.__path__))
-    return {name: importlib.import_module(f"fabench.figure.recipe.{name}") for name in names}
+    """Every recipe by name: fabench's, then those of plugins in use. Raises UserError."""
+    names = plugins.own_options(plugins.FIGURE)
+    known = {name: importlib.import_module(f"fabench.figure.recipe.{name}") for name in names}
+    for plugin in plugins.USED.values():
+        for name in plugin.options(plugins.FIGURE):
+            known[name] = module = plugins.imported(f"{plugin.name}.figure.recipe.{name}")
+            makes = hasattr(module, "draw") or hasattr(module, "tabulate")
+            if not hasattr(module, "EXPERIMENTS") or not makes:
+                raise UserError(f"{module.__name__} lacks EXPERIMENTS, or both draw and tabulate.")
+    return known
 
 
 def figures(args: Sequence[str], conf: Path) -> int:
@@ -64,6 +70,13 @@ def figures(args: Sequence[str], conf: Path) -> int:
     ``all`` stands for every recipe but those that say ON_REQUEST.
     """
     command = shlex.join(["fabench", "figures", *args])
+    overrides = [arg for arg in args if "=" in arg]
+    names = [arg for arg in args if "=" not in arg and arg != FROM_DATA] or ["all"]
+    plugins.use(plugin_names(overrides))
+    if "--list" in args:
+        plugins.use_all_installed()
+    for name in names:
+        plugins.use_installed(plugins.FIGURE, name)
     known = recipes()
     if "--list" in args:
         width = max(map(len, known))
@@ -73,8 +86,6 @@ def figures(args: Sequence[str], conf: Path) -> int:
             console.print(f"{name:<{width}} {title}{mark}", soft_wrap=True)
         return 0
     from_data = FROM_DATA in args
-    overrides = [arg for arg in args if "=" in arg]
-    names = [arg for arg in args if "=" not in arg and arg != FROM_DATA] or ["all"]
     for override in overrides:
         if override.split("=")[0].strip("+~") == "experiment":
             raise UserError(f"{override}: a figure's experiments are its own; fabench run has it.")
@@ -83,7 +94,6 @@ def figures(args: Sequence[str], conf: Path) -> int:
     for name in names:
         if name not in known:
             raise UserError(f"There is no figure {name}{nearest(name, list(known))}")
-    plugins.use(plugin_names(overrides))
     composed = functools.cache(lambda experiment: configs_of([experiment], overrides, conf))
     experiments = {name: () if from_data else known[name].EXPERIMENTS for name in names}
     needed = {

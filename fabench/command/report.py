@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from fabench.command.defaults import overrides
-from fabench.command.runs import paired
+from fabench.command.options import use_named
+from fabench.command.runs import paired, problem, reached
 from fabench.figure import page, style
-from fabench.figure.svg import Curve, Point, chart
+from fabench.figure.svg import Curve, Point, chart, confusion_map
+from fabench.run import plugins
 from fabench.run.catalogue import Entry, select
 from fabench.run.results import METRICS, console, interval, significant
 from fabench.run.statistics import holm, paired_p, summarize
@@ -31,9 +33,9 @@ CHARTS = {
     "test_nse": "test NSE",
     "train_nse": "train NSE",
     "test_loss": "test loss",
-    "weight_alignment": "weight alignment, cosine",
-    "gradient_alignment": "gradient alignment, cosine",
-    "update_alignment": "update alignment, cosine",
+    "weight_alignment": "weight alignment, cosine and angle",
+    "gradient_alignment": "gradient alignment, cosine and angle",
+    "update_alignment": "update alignment, cosine and angle",
     "dead_units": "dead units, share",
 }
 
@@ -57,6 +59,7 @@ def report(args: Sequence[str], conf: Path) -> int:
         "Results": study.results(),
         "Curves": study.curves(),
         "Test accuracy of each class, %": study.classes(),
+        "Confusion of classes": study.confusion(),
         "Failures": study.failures(wanted),
         "Again": study.commands(),
         "Versions": study.versions(),
@@ -74,7 +77,10 @@ def report(args: Sequence[str], conf: Path) -> int:
 def _wanted(words: Sequence[str], conf: Path) -> tuple[str, list[Entry]]:
     """A title, and the runs, there or not. An experiment takes overrides, as a figure does."""
     names = [word for word in words if "=" not in word]
-    experiments = [name for name in names if (conf / "experiment" / f"{name}.yaml").is_file()]
+    use_named(words)
+    folders = [conf, *(plugin.folder / "conf" for plugin in plugins.USED.values())]
+    files = {file.stem for folder in folders for file in folder.glob("experiment/*.yaml")}
+    experiments = [name for name in names if name in files]
     if not experiments:
         return "fabench report", select(words)
     if experiments != names:
@@ -108,6 +114,9 @@ class Study:
         parts = (v if k in option else f"{k.split('.')[-1]}={v}" for k, v in told.items())
         return ", ".join(parts) or run.identity
 
+    def _rule(self, n: int) -> str:
+        return str(self.runs[n].settings.get("learning_rule", ""))
+
     @cached_property
     def summaries(self) -> dict[int, dict[str, Any]]:
         """Of every run that has metrics."""
@@ -124,21 +133,21 @@ class Study:
         return told + page.table([*self.keys, "run"], rows)
 
     def results(self) -> str:
-        """A row for every run: the last epoch's metrics, and the difference to one of them."""
+        """A row for every run: the last epoch's metrics, and the difference to one of them that
+        learns the same, BP if it is there."""
         if not self.measured:
             return ""
         finals = {n: summary["final"] for n, summary in self.summaries.items()}
         names = [name for name in METRICS if any(name in final for final in finals.values())]
-        base = next(
-            (n for n in self.measured if self.runs[n].settings.get("learning_rule") == "bp"),
-            self.measured[0],
-        )
-        score = self.runs[base].score[0]
-        title, text = METRICS[score]
+        bases: dict[str, int] = {}  # of a problem; the last that is put there is the first BP run
+        for n in sorted(self.measured, key=lambda n: (self._rule(n) == "bp", -n)):
+            bases[problem(self.runs[n])] = n
+        scores = {n: self.runs[n].score[0] for n in self.measured}
         differences = {
-            n: paired(self.summaries[base], self.summaries[n], score)
+            n: paired(self.summaries[base], self.summaries[n], scores[n])
             for n, final in finals.items()
-            if n != base and score in final
+            for base in [bases[problem(self.runs[n])]]
+            if n != base and scores[n] == scores[base] and scores[n] in final
         }
         p = dict(zip(differences, holm(list(map(paired_p, differences.values()))), strict=True))
         rows = []
@@ -147,22 +156,24 @@ class Study:
             cells = [interval(final[k], METRICS[k][1]) if k in final else "-" for k in names]
             beside = ["-", "-"]
             if n in differences:
-                s = summarize(differences[n])
+                s, text = summarize(differences[n]), METRICS[scores[n]][1]
                 beside = [interval({"mean": s.mean, "ci95": [s.low]}, text), significant(p[n])]
-            seeds = str(final[score]["n"]) if score in final else "0"
-            rows.append([self.labels[n], run.status, str(run.epoch), seeds, *cells, *beside])
+            seeds = str(final[scores[n]]["n"]) if scores.get(n) in final else "0"
+            rows.append([self.labels[n], run.status, reached(run), seeds, *cells, *beside])
         titles = [METRICS[name][0] for name in names]
+        of = " or ".join(dict.fromkeys(METRICS[name][0] for name in scores.values()))
+        to = " or, of what learns the same, ".join(self.labels[n] for n in sorted(bases.values()))
         note = (
             "Last epoch, mean ± 95 % interval over the seeds that have not diverged (Student t). "
-            f"Difference: {title}, to {self.labels[base]}, paired over common seeds; p: Student's "
-            "paired test, corrected for the number of tests (Holm)."
+            f"Difference: {of}, to {to}, paired over common seeds; p: Student's paired test, "
+            "corrected for the number of tests (Holm)."
         )
         heads = ["run", "status", "epoch", "seeds", *titles, "difference", "p"]
         return page.table(heads, rows) + f'<p class="quiet">{escape(note)}</p>'
 
     def curves(self) -> str:
         """Charts of the metrics against epochs, and a legend for all of them."""
-        rules = [self.runs[n].settings.get("learning_rule", "") for n in self.measured]
+        rules = list(map(self._rule, self.measured))
         own = len(set(rules)) == len(rules)
         looks = {}
         for place, (n, rule) in enumerate(zip(self.measured, rules, strict=True)):
@@ -175,7 +186,7 @@ class Study:
             curves = [
                 Curve(n, self.labels[n], *looks[n], line) for n, line in lines.items() if line
             ]
-            charts += [chart(title, "epoch", curves)] if curves else []
+            charts += [chart(title, "epoch", curves, name.endswith("alignment"))] if curves else []
         entries = [(n, self.labels[n], *look) for n, look in looks.items()]
         note = "Mean and 95 % interval over seeds. A click hides a run's curves."
         drawn = f'<div class="charts">{"".join(charts)}</div>'
@@ -188,12 +199,21 @@ class Study:
         most = max((len(shares) for _, shares in rows), default=0)
         return page.heat_table(["run", *map(str, range(most))], rows) if rows else ""
 
+    def confusion(self) -> str:
+        """Of classifiers, what each class's test examples are taken for."""
+        counts = {n: of.get("test_confusion", []) for n, of in self.summaries.items()}
+        some = {n: of_run for n, of_run in counts.items() if any(map(any, of_run))}
+        maps = [confusion_map(self.labels[n], of_run) for n, of_run in some.items()]
+        note = "Test examples of a class by the network's answer, in %, of all seeds together."
+        drawn = f'<div class="charts small">{"".join(maps)}</div>'
+        return f'{drawn}<p class="quiet">{note}</p>' if maps else ""
+
     def failures(self, wanted: Sequence[Entry]) -> str:
         """Runs that have not finished, seeds that have diverged, runs that are not there."""
         said = []
         for n, run in enumerate(self.runs):
             if run.status != "finished":
-                reason = run.manifest.get("reason", f"at epoch {run.epoch} of {run.epochs}")
+                reason = run.manifest.get("reason", f"at epoch {reached(run)}")
                 said.append(f"{self.labels[n]}: {run.status}, {reason}")
             elif n in self.summaries:
                 lost = self.summaries[n]["diverged"].items()

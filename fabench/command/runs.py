@@ -53,7 +53,7 @@ def show(args: Sequence[str], conf: Path) -> int:
     where: dict[str, Any] = manifest.get("environment", {})
     lines = {
         "folder": str(entry.path),
-        "status": f"{entry.status}, epoch {_epoch(entry)}, {_age(entry)} ago",
+        "status": f"{entry.status}, epoch {reached(entry)}, {_age(entry)} ago",
         "reason": manifest.get("reason"),
         "command": manifest.get("command"),
         "settings": " ".join(overrides(entry.settings, conf)),
@@ -156,7 +156,7 @@ def _table(found: Sequence[Entry]) -> Table:
         title, text = METRICS[name]
         result = interval(statistics, text) if statistics else "-"
         table.add_row(
-            _age(entry), *_words(entry), str(len(entry.settings.get("seed", []))), _epoch(entry),
+            _age(entry), *_words(entry), str(len(entry.settings.get("seed", []))), reached(entry),
             entry.status, *(result if title == column else "-" for column in titles),
             entry.identity,
         )  # fmt: skip
@@ -173,7 +173,7 @@ def _at_work(args: Sequence[str]) -> RenderableType:
         result = interval(statistics, METRICS[name][1]) if statistics else "-"
         left = entry.seconds_left
         table.add_row(
-            _age(entry), *_words(entry), _epoch(entry), "-" if left is None else _duration(left),
+            _age(entry), *_words(entry), reached(entry), "-" if left is None else _duration(left),
             result, entry.identity,
         )  # fmt: skip
     return table
@@ -182,15 +182,22 @@ def _at_work(args: Sequence[str]) -> RenderableType:
 def _words(entry: Entry) -> tuple[str, str, str]:
     """Its rule, its optimizer, and what it learns."""
     s = entry.settings
+    return str(s.get("learning_rule", "-")), str(s.get("optimizer", "-")), problem(entry)
+
+
+def problem(entry: Entry) -> str:
+    """What a run learns: dataset, task, k."""
+    s = entry.settings
     k = s.get("dataset.k", s.get("task.k"))
     words = [str(s.get("dataset", "-")), str(s.get("task", "-")), *([f"k={k}"] if k else [])]
-    return str(s.get("learning_rule", "-")), str(s.get("optimizer", "-")), ", ".join(words)
+    return ", ".join(words)
 
 
-def _epoch(entry: Entry) -> str:
-    """Where it is: 7/20; where it has ended, when."""
-    ended = entry.status == "finished" or entry.epoch == entry.epochs
-    return str(entry.epoch) if ended else f"{entry.epoch}/{entry.epochs}"
+def reached(entry: Entry) -> str:
+    """Where it is: 7/20; where it has ended, when; a dash for what is not known."""
+    done = str(entry.epoch) if entry.epoch >= 0 else "-"
+    ended = entry.status == "finished" or entry.epoch == entry.epochs or not entry.epochs
+    return done if ended else f"{done}/{entry.epochs}"
 
 
 def _age(entry: Entry) -> str:

@@ -1,5 +1,6 @@
 """Curves: the mean over seeds and its 95 % interval, against epoch or a setting."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -52,3 +53,20 @@ def epoch_axis(axes: Axes, last: int) -> None:
     axes.set_xlabel("epoch")
     axes.set_xlim(0, max(1, last))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def degrees(low: float, high: float) -> list[tuple[float, float]]:
+    """Round angles, in degrees, and their cosines, of those from ``low`` to ``high``."""
+    ends = np.degrees(np.arccos(np.clip([high, low], -1, 1)))
+    angles = np.asarray(MaxNLocator(5, steps=[1, 1.5, 2, 3, 6, 10]).tick_values(*ends))
+    cosines = np.cos(np.radians(angles))
+    within = (low <= cosines) & (cosines <= high) & (angles >= 0) & (angles <= 180)
+    return list(zip(angles[within].tolist(), cosines[within].tolist(), strict=True))
+
+
+def angle_axis(axes: Axes) -> None:
+    """A second axis, on the right: the angle, in degrees, of the cosine that the first one has."""
+    right = axes.secondary_yaxis("right")
+    ticks = degrees(*axes.get_ylim())
+    right.set_yticks([cosine for _, cosine in ticks], [f"{angle:g}°" for angle, _ in ticks])
+    right.set_ylabel("angle")

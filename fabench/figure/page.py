@@ -20,7 +20,8 @@ th { color: var(--quiet); font-weight: 600; }
 td.shaded { text-align: right; padding: .25rem .5rem; color: #000; }
 pre { background: var(--shade); padding: .7rem; overflow-x: auto; font-size: .8rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 360px), 1fr));
-  gap: 1rem; }
+  gap: 1rem; } .charts.small { grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
+figure { margin: 0; max-width: 360px; } figcaption { font-size: .83rem; font-weight: 600; }
 .chart { width: 100%; height: auto; } .chart text { fill: var(--quiet); font-size: 11px; }
 .chart .title { fill: var(--text); font-size: 13px; font-weight: 600; }
 .axes line { stroke: var(--rule); } .axes path { stroke: var(--quiet); fill: none; }

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fabench.figure import style
-from fabench.figure.curves import band, epoch_axis
+from fabench.figure.curves import angle_axis, band, epoch_axis
 from fabench.figure.formula_graph import formula_graph
 from fabench.learning_rule.formula import Formula
 from fabench.run.config import Config
@@ -55,6 +55,7 @@ def alignment(metrics: pd.DataFrame, config: Config) -> Figure:
         band(axes, metrics, "gradient_alignment", style.BLUE, "teaching signals", "--")
         axes.axhline(0, color="0.5", linewidth=0.6, zorder=0)
         _finish(axes, metrics, config, "cosine with backpropagation")
+        angle_axis(axes)
         return figure
 
 

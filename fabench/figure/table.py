@@ -3,9 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from fabench.run.statistics import summarize
+from fabench.run.statistics import binomial_error, holm, paired_p, summarize
+
+TEST_IMAGES = 10_000
+
+NORMAL = 1.96
+"""Standard errors in half a 95 % interval."""
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -22,21 +28,40 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def of_images(name: str, runs: pd.DataFrame, per_cent: bool = True) -> dict[str, float]:
+    """A table's column ``<name>_binomial_error``: what the choice of test images, 10,000 of MNIST
+    and Fashion-MNIST unless the runs have ``test_examples``, leaves open of the mean over the last
+    epoch's ``runs``; NaN where their 95 % interval, over seeds, is the wider one."""
+    n = next((int(n) for n in runs.get("test_examples", ()) if pd.notna(n)), TEST_IMAGES)
+    s, unit = summarize(runs.test_accuracy.tolist()), 100 if per_cent else 1
+    error = binomial_error(s.mean, n)
+    wider = s.half_width > NORMAL * error
+    return {f"{name}_binomial_error": np.nan if wider else unit * error}
+
+
 def errors_beside_bp(
     frame: pd.DataFrame,
 ) -> Iterator[tuple[tuple[str, str], pd.DataFrame, dict[str, Any]]]:
     """Of every dataset and rule, its rows of the last epoch by seed, and these columns of a table:
     the number of seeds, the test error in %, and its difference to BP's, paired over seeds (same
-    data, same initial weights)."""
+    data, same initial weights), with the p value of Student's paired test, corrected for all rules
+    of the dataset (Holm)."""
     last = frame[frame.epoch == frame.epoch.max()]
     last = last.assign(error=100 * (1 - last.test_accuracy)).set_index("seed")
-    for (dataset, rule), run in last.groupby(["dataset", "learning_rule"], sort=False):
-        bp = last[(last.dataset == dataset) & (last.learning_rule == "bp")]
-        error = summarize(run.error.tolist())
-        to_bp = summarize([] if rule == "bp" else (run.error - bp.error).tolist())
-        columns = {
-            "seeds": error.n,
-            **error.columns("test_error"),
-            **to_bp.columns("difference_to_bp", sd=False),
+    for dataset, of_dataset in last.groupby("dataset", sort=False):
+        runs = dict(list(of_dataset.groupby("learning_rule", sort=False)))
+        bp = of_dataset[of_dataset.learning_rule == "bp"].error
+        to_bp = {
+            rule: [] if rule == "bp" else (run.error - bp).tolist() for rule, run in runs.items()
         }
-        yield (dataset, rule), run, columns
+        p = dict(zip(runs, holm(list(map(paired_p, to_bp.values()))), strict=True))
+        for rule, run in runs.items():
+            error = summarize(run.error.tolist())
+            columns = {
+                "seeds": error.n,
+                **error.columns("test_error"),
+                **of_images("test_error", run),
+                **summarize(to_bp[rule]).columns("difference_to_bp", sd=False),
+                "p_holm": p[rule],
+            }
+            yield (dataset, rule), run, columns

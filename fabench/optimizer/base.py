@@ -70,6 +70,10 @@ class Optimizer(ABC):
     def initial_state(self, W: Tensor) -> State:
         """The state before the first step: tensors of W's shape by name, {} if there is none."""
 
+    def clock(self, t: int | Tensor, steps_an_epoch: int) -> int | Tensor:
+        """The number that ``at_step`` knows step ``t`` by."""
+        return t
+
     def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
         """The numbers that all elements share in step ``t``.
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn.functional import cosine_similarity, one_hot
+from torch.nn.functional import cosine_similarity
 
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import SearchRule
@@ -119,17 +119,18 @@ def evaluate(
     return score
 
 
-def class_accuracy(population: Population, examples: Examples, epoch: Epoch) -> Tensor:
-    """A classifier's accuracy among each class's examples [R, C]; NaN for a class of none."""
-    shape = (len(population.rows), population.task.n_outputs)
-    correct, total = _sums((2, *shape), population.device)
+def confusion(population: Population, examples: Examples, epoch: Epoch) -> Tensor | None:
+    """How many of each class's examples every network takes for each class [R, class, answer]; None
+    where examples are of no class."""
+    n = max(2, population.task.n_outputs)
+    counts = torch.zeros(len(population.rows), n * n, dtype=torch.int64, device=population.device)
     for output, y in _outputs(population, examples, epoch):
-        right = population.task.correct(output, y)
-        assert right is not None
-        of_class = one_hot(y.argmax(-1), y.shape[-1])
-        correct += (of_class * right[..., None]).sum(1)
-        total += of_class.sum(1)
-    return correct.cpu().double() / total.cpu().double()
+        classes = population.task.classes(output, y)
+        if classes is None:
+            return None
+        answer, own = classes
+        counts.scatter_add_(1, n * own + answer, torch.ones_like(own))
+    return counts.view(-1, n, n).cpu()
 
 
 def _outputs(

@@ -90,8 +90,9 @@ class PopulationPart(Part):
         if s.descent:
             lr = self.scalars.lr * s.schedule.at(t, s.steps_an_epoch, s.epochs)
             scalars = SimpleNamespace(**vars(self.scalars) | {"lr": lr})
-            own_t = s.parallel.steps_of_optimizer(t)
-            self.numbers = s.descent.optimizer.at_step(own_t, scalars)
+            optimizer = s.descent.optimizer
+            own_t = optimizer.clock(s.parallel.steps_of_optimizer(t), s.steps_an_epoch)
+            self.numbers = optimizer.at_step(own_t, scalars)
         self.operands_of.forget()
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:

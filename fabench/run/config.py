@@ -153,7 +153,8 @@ class Config:
             science["plugins"] = {name: plugin.digest for name, plugin in self.plugins.items()}
         for key in ("device", "checkpoint_every"):
             del science["trainer"][key]
-        for group in ("trainer", "learning_rule", "model", "task"):
+        groups = {"trainer", "learning_rule", "optimizer", "model", "task"}
+        for group in groups & science.keys():
             for field in dataclasses.fields(getattr(self, group)):
                 name = field.name  # a later setting at its default: as before there was such one
                 if name in science[group] and science[group][name] == field.default:

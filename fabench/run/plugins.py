@@ -1,8 +1,9 @@
-"""Packages of a user's own rules, optimizers, models, datasets and tasks, laid out as fabench is.
+"""Packages of a user's own rules, optimizers, models, figures and the like, laid out as fabench is.
 
 ``my_package/learning_rule/my_rule.py`` holds class ``MyRule``, and
-``my_package/conf/learning_rule/my_rule.yaml`` its settings. A plugin is code. It is used if the
-command line names it (``plugins=[my_package]``), or if it is installed, has an entry point
+``my_package/conf/learning_rule/my_rule.yaml`` its settings; a figure's recipe (command/figures.py)
+is ``my_package/figure/recipe/my_figure.py``. A plugin is code. It is used if the command line names
+it (``plugins=[my_package]``), or if it is installed, has an entry point
 ``my_rule = "my_package"`` in the group ``fabench.learning_rule``, and a run chooses that name. What
 is used is read, for the identity of runs; a module is imported when its option is chosen.
 """
@@ -16,11 +17,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from fabench.schema import UserError
 
 GROUPS = ("learning_rule", "optimizer", "schedule", "parallel", "dataset", "task", "model")
-"""Whose options a plugin may have."""
+"""Whose options a plugin may have ..."""
+
+FIGURE = "figure"
+"""... and recipes of figures and tables."""
+
+FOLDERS = {group: group for group in GROUPS} | {FIGURE: "figure/recipe"}
+"""Where their modules lie, in fabench and in a plugin."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Plugin:
 
     def options(self, group: str) -> list[str]:
         """The names that it adds to a group, sorted."""
-        return modules([str(self.folder / group)])
+        return modules([str(self.folder / FOLDERS[group])])
 
 
 USED: dict[str, Plugin] = {}
@@ -67,7 +75,7 @@ def use(names: Sequence[str]) -> None:
 
 def use_installed(group: str, name: str) -> Plugin | None:
     """The installed plugin that has an option by an entry point, if there is one."""
-    if group not in GROUPS:
+    if group not in FOLDERS:
         return None
     from importlib.metadata import entry_points  # it reads every installed package: if need be
 
@@ -75,6 +83,15 @@ def use_installed(group: str, name: str) -> Plugin | None:
         package = entry.module.partition(".")[0]
         return USED.get(package) or _use(package, f"{group}={name} of an installed package")
     return None
+
+
+def use_all_installed() -> None:
+    """Every installed plugin. Raises UserError."""
+    from importlib.metadata import entry_points
+
+    for group in FOLDERS:
+        for entry in entry_points(group=f"fabench.{group}"):
+            use_installed(group, entry.name)
 
 
 def _use(name: str, request: str) -> Plugin:
@@ -88,9 +105,10 @@ def _use(name: str, request: str) -> Plugin:
     except UnicodeDecodeError as error:
         raise UserError(f"{request}: a module of {folder} is not UTF-8.") from error
     plugin = Plugin(name, folder, sources)
-    added = [(group, option) for group in GROUPS for option in plugin.options(group)]
+    added = [(group, option) for group in FOLDERS for option in plugin.options(group)]
     if not added:
-        raise UserError(f"{request}: {name} has none of the folders {', '.join(GROUPS)}.")
+        folders = ", ".join(FOLDERS.values())
+        raise UserError(f"{request}: {name} has none of the folders {folders}.")
     others = [("fabench", own_options), *((p.name, p.options) for p in USED.values())]
     for other, options in others:
         for group, option in added:
@@ -102,7 +120,17 @@ def _use(name: str, request: str) -> Plugin:
 
 def own_options(group: str) -> list[str]:
     """The names that ``fabench.<group>`` implements, sorted."""
-    return modules([str(Path(__file__).parents[1] / group.replace(".", "/"))])
+    folder = FOLDERS.get(group, group.replace(".", "/"))
+    return modules([str(Path(__file__).parents[1] / folder)])
+
+
+def imported(path: str) -> ModuleType:
+    """A plugin's module. Raises UserError if it cannot be imported."""
+    try:
+        return importlib.import_module(path)
+    except Exception as error:  # of whatever kind: it is not ours
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{path} cannot be imported ({reason}).") from error
 
 
 def package_of(group: str, name: str) -> str | None:

@@ -35,12 +35,7 @@ def find(group: str, name: str) -> type:
     if package == "fabench":
         found: type = getattr(importlib.import_module(path), title)
         return found
-    try:
-        module = importlib.import_module(path)
-    except Exception as error:  # of whatever kind: it is not ours
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"{path} cannot be imported ({reason}).") from error
-    own: type = getattr(module, title, object)
+    own: type = getattr(plugins.imported(path), title, object)
     bases = getattr(own, "__mro__", ())
     if not any(base.__module__.startswith(f"fabench.{group}.base") for base in bases):
         raise UserError(f"{path} has no class {title} with a base of fabench.{group}.base.")

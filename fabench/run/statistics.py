@@ -73,6 +73,11 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def binomial_error(share: float, n: int) -> float:
+    """Standard error of a share of ``n`` examples, as if they were drawn anew."""
+    return sqrt(share * (1 - share) / n)
+
+
 def paired_p(differences: Sequence[float]) -> float:
     """Student's two-sided p value of pairs' differences having the mean 0; NaN of fewer than 2."""
     from scipy.special import stdtr  # here, for it costs a tenth of torch

@@ -41,7 +41,7 @@ from fabench.run.checks import (
 from fabench.run.config import Config
 from fabench.run.lease import Lease, is_of_a_lease, take
 from fabench.run.parsing import parse
-from fabench.run.summary import number, summary
+from fabench.run.summary import of_classes, summary
 from fabench.schema import UserError
 
 if TYPE_CHECKING:
@@ -353,18 +353,12 @@ class RunFolder:
             return summary(self.metrics())
         return content
 
-    def write_summary(self, class_accuracy: NDArray[np.float64] | None = None) -> None:
-        """summary.json, from metrics.csv and the test accuracy of each class [S, C], if any."""
+    def write_summary(self, confusion: NDArray[np.int64] | None = None) -> None:
+        """summary.json, from metrics.csv and, of a classifier, the numbers of test examples
+        [S, class, answer]."""
         content = summary(self.metrics())
-        if class_accuracy is not None:
-            import pandas as pd
-
-            by_seed = pd.DataFrame(class_accuracy, index=list(map(str, self.config.seeds)))
-            by_seed = by_seed.drop(index=list(content["diverged"]))
-            content["test_accuracy_of_class"] = {
-                "mean": list(map(number, by_seed.mean())),
-                "per_seed": {seed: list(map(number, row)) for seed, row in by_seed.T.items()},
-            }
+        if confusion is not None:
+            content |= of_classes(confusion, self.config.seeds, content["diverged"])
         write_json(self._ours("summary.json"), content)
 
     def make_room_for_plots(self) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fabench.run.statistics import summarize
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 def score(metrics: pd.DataFrame) -> tuple[str, int]:
@@ -65,6 +69,26 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
         },
     }
     return result
+
+
+def of_classes(
+    confusion: NDArray[np.int64], seeds: Sequence[int], diverged: Collection[str]
+) -> dict[str, Any]:
+    """Of numbers of test examples [S, class, answer]: each class's accuracy, None where it has no
+    example, and the numbers [class][answer] summed over the seeds that have not diverged."""
+    import pandas as pd
+
+    with np.errstate(invalid="ignore"):
+        shares = confusion.diagonal(axis1=1, axis2=2) / confusion.sum(2)
+    by_seed = pd.DataFrame(shares, index=list(map(str, seeds))).drop(index=list(diverged))
+    counted = [str(seed) not in diverged for seed in seeds]
+    return {
+        "test_accuracy_of_class": {
+            "mean": list(map(number, by_seed.mean())),
+            "per_seed": {seed: list(map(number, row)) for seed, row in by_seed.T.items()},
+        },
+        "test_confusion": confusion[counted].sum(0).tolist(),
+    }
 
 
 def number(value: float) -> float | None:

@@ -18,7 +18,7 @@ from fabench.dataset.base.items import Data, Split
 from fabench.model.layer.network import largest_weight
 from fabench.population.examples import Epoch, Examples
 from fabench.population.loop import Loop
-from fabench.population.metrics import Score, class_accuracy, evaluate, network_metrics
+from fabench.population.metrics import Score, confusion, evaluate, network_metrics
 from fabench.population.population import Population, Row
 from fabench.population.precision import NumberFormat
 from fabench.run.best import KEPT, BestWeights
@@ -34,7 +34,6 @@ from fabench.run.interruption import (
 from fabench.run.logger.base import Logs, opened
 from fabench.run.stopping import BEST, EarlyStopping
 from fabench.run.store import RunFolder, now
-from fabench.task.classification import Classification
 
 
 class Reporter(Protocol):
@@ -209,9 +208,9 @@ class Training:
 
     def _end(self, members: Sequence[Member]) -> None:
         """Of runs whose files are up to date: the summary, and how they have ended."""
-        by_class = self._class_accuracy() if members else None
+        counts = self._confusion() if members else None
         for folder, rows in ((member.folder, member.rows) for member in members):
-            folder.write_summary(None if by_class is None else by_class[rows])
+            folder.write_summary(None if counts is None else counts[rows])
             status = {"status": "finished", **folder.metrics_seal()}
             if self.diverged[rows].all():
                 smaller = "optimizer.lr" if self.config.optimizer else "model.weight_scale"
@@ -324,12 +323,10 @@ class Training:
         """The variance [R] of an epoch's targets, in regression."""
         return self.config.task.variance(epoch.y[self.examples.stream_of_row])
 
-    def _class_accuracy(self) -> np.ndarray | None:
-        """Test accuracy [R, C] among each class's examples, of a classifier."""
-        if not isinstance(self.config.task, Classification):
-            return None
-        test = self._draw("test", self.epoch)
-        return class_accuracy(self.population, self.examples, test).numpy()
+    def _confusion(self) -> np.ndarray | None:
+        """Test examples [R, class, answer], of a classifier."""
+        counts = confusion(self.population, self.examples, self._draw("test", self.epoch))
+        return None if counts is None else counts.numpy()
 
     # -- Saving ------------------------------------------------------------------------------
 

@@ -136,9 +136,15 @@ class Task(ABC):
     def objective(self) -> Loss:
         """What an output [R, B, C] costs, given y [R, B, C]."""
 
+    def classes(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Of every example the number of the class that the output [R, B, C] names, and that of its
+        own [R, B]; None where an example is of no class."""
+        return None
+
     def correct(self, output: Tensor, y: Tensor) -> Tensor | None:
         """Which examples [R, B] the output [R, B, C] gets right (bool); None in regression."""
-        return None
+        classes = self.classes(output, y)
+        return None if classes is None else classes[0] == classes[1]
 
     def variance(self, y: Tensor) -> Tensor | None:
         """In regression the variance [R] of targets [R, N, C], summed over C, else None."""

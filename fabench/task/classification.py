@@ -48,5 +48,5 @@ class Classification(SingleItemTask):
     def objective(self) -> Loss:
         return LOSSES[self.loss]
 
-    def correct(self, output: Tensor, y: Tensor) -> Tensor:
-        return output.argmax(-1) == y.argmax(-1)  # (2)
+    def classes(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return output.argmax(-1), y.argmax(-1)  # (2)

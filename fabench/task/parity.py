@@ -53,5 +53,5 @@ class Parity(Task):
     def objective(self) -> Loss:
         return BINARY_CROSS_ENTROPY
 
-    def correct(self, output: Tensor, y: Tensor) -> Tensor:
-        return ((output > 0) == (y > 0.5)).squeeze(-1)
+    def classes(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return (output > 0).squeeze(-1).long(), (y > 0.5).squeeze(-1).long()

@@ -88,10 +88,13 @@ def test_export_writes_weights(train, tmp_path, capsys):
     assert cli.main(["export", str(run), "--seed", "5", "--to", "m.safetensors"]) == 0
     assert capsys.readouterr().out == "m.safetensors\n"
     assert torch.equal(load_file("m.safetensors")["W0"], fabench.load(run, 5).W0)
+    part = run.name[-6:]
+    assert cli.main(["export", part, "--seed", "5", "--to", "part.safetensors"]) == 0
+    assert torch.equal(load_file("part.safetensors")["W0"], fabench.load(run, 5).W0)
 
 
 REFUSED = {
-    "no run": (["predict", "nowhere", "x.npz"], "no run's folder"),
+    "no run": (["predict", "nowhere", "x.npz"], "nowhere is no run"),
     "no argument": (["predict", "nowhere"], "required: inputs"),
     "no file": (["export", "RUN"], "--to is missing"),
     "no number": (["export", "RUN", "--seed", "x", "--to", "y"], "invalid int"),

@@ -39,6 +39,7 @@ from fabench.figure.recipe import (
     table_published,
     table_random_data,
 )
+from fabench.figure.table import errors_beside_bp, of_images
 from fabench.model.layer.initialization import WEIGHT_INITS
 from fabench.randomness import generator
 from fabench.run.execute import execute
@@ -612,8 +613,9 @@ def test_table_parity_is_paired_with_bp_of_the_same_optimizer():
     assert list(table.columns) == [
         "learning_rule", "optimizer", "init_of_B", "k", "epochs", "lr", "seeds",
         "test_accuracy_mean", "test_accuracy_sd", "test_accuracy_ci95_low",
-        "test_accuracy_ci95_high", "weight_alignment_mean", "best_epoch_mean",
-        "difference_to_bp_mean", "difference_to_bp_ci95_low", "difference_to_bp_ci95_high",
+        "test_accuracy_ci95_high", "test_accuracy_binomial_error", "weight_alignment_mean",
+        "best_epoch_mean", "difference_to_bp_mean", "difference_to_bp_ci95_low",
+        "difference_to_bp_ci95_high", "p", "p_holm",
     ]  # fmt: skip
     [dfa] = table.query("learning_rule == 'dfa' and optimizer == 'sgd' and epochs == 20").to_dict(
         "records"
@@ -627,9 +629,15 @@ def test_table_parity_is_paired_with_bp_of_the_same_optimizer():
     assert dfa["difference_to_bp_ci95_high"] == pytest.approx(high)
     assert dfa["weight_alignment_mean"] == pytest.approx(0.4)
     assert dfa["best_epoch_mean"] == 20
+    p = [stats.ttest_1samp(d, 0).pvalue for d in (difference, [-0.09, -0.09, -0.12])]
+    both = table.query("learning_rule == 'dfa' and epochs == 20").set_index("optimizer")
+    assert both.p.loc[["sgd", "adam"]].tolist() == pytest.approx(p)
+    least, other = sorted(p)
+    assert sorted(both.p_holm) == pytest.approx([2 * least, max(2 * least, other)])
     [long] = table.query("epochs == 50").to_dict("records")
-    assert np.isnan(long["difference_to_bp_mean"])  # no BP run of 50 epochs
-    assert table.query("learning_rule == 'bp'").difference_to_bp_mean.isna().all()
+    assert np.isnan([long["difference_to_bp_mean"], long["p"], long["p_holm"]]).all()  # no such BP
+    bp = table.query("learning_rule == 'bp'")
+    assert bp[["difference_to_bp_mean", "p", "p_holm"]].isna().all(axis=None)
 
 
 def test_table_nokland_puts_rules_side_by_side_at_three_epochs():
@@ -686,6 +694,45 @@ def test_table_alignment_family_is_paired_with_bp_of_the_same_dataset():
     assert fashion.difference_to_bp_mean == pytest.approx(6)
     assert (np.isnan(fashion.published_mlp), fashion.published_lenet) == (True, 13.06)
     assert np.isnan(table.loc["mnist", "bp"].difference_to_bp_mean)
+    assert fa.p_holm == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)  # the only rule
+
+
+def test_rules_of_a_dataset_are_corrected_together():
+    """Of three rules beside BP, Holm's by hand: the smallest p times 3, the next times 2."""
+    rules = ("bp", "fa", "dfa", "drtp")
+    of_one = pd.concat([runs(rule, level=0.9) for rule in rules])
+    frame = pd.concat([of_one.assign(dataset=name) for name in ("mnist", "fashion_mnist")])
+    off = {"fa": [0.01, 0.011, 0.0], "dfa": [0.03, 0.031, 0.029], "drtp": [0.02, 0.021, 0.017]}
+    for rule, by_seed in off.items():
+        for seed, less in enumerate(by_seed):
+            of = (frame.learning_rule == rule) & (frame.seed == seed)
+            frame.loc[of & (frame.dataset == "mnist"), "test_accuracy"] -= less
+    found = {key: columns["p_holm"] for key, _, columns in errors_beside_bp(frame)}
+    fa, dfa, drtp = (stats.ttest_1samp(by_seed, 0).pvalue for by_seed in off.values())
+    assert dfa < drtp < fa
+    expected = [3 * dfa, max(3 * dfa, 2 * drtp), max(2 * drtp, fa)]
+    mnist = [found["mnist", rule] for rule in ("dfa", "drtp", "fa")]
+    assert mnist == pytest.approx(expected)
+    assert np.isnan([found["mnist", "bp"], found["fashion_mnist", "fa"]]).all()
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "settings", "expected"),
+    [
+        ([0.99, 0.9901, 0.9899], {}, np.sqrt(0.99 * 0.01 / 10_000)),
+        ([0.99, 0.9901, 0.9899], {"test_examples": 400.0}, np.sqrt(0.99 * 0.01 / 400)),
+        ([0.99, 0.98, 0.97], {}, np.nan),  # seeds differ more than another draw of images would
+        ([0.99], {}, np.sqrt(0.99 * 0.01 / 10_000)),  # no interval over seeds
+    ],
+)
+def test_tables_say_what_test_images_are_worth_where_seeds_differ_less(
+    accuracies, settings, expected
+):
+    frame = pd.DataFrame({"test_accuracy": accuracies}).assign(**settings)
+    for name, per_cent, unit in (("error", True, 100), ("accuracy", False, 1)):
+        [(column, found)] = of_images(name, frame, per_cent).items()
+        assert column == f"{name}_binomial_error"
+        np.testing.assert_allclose(found, unit * expected)
 
 
 def test_table_published_has_a_row_per_run_beside_its_papers_number():

@@ -5,6 +5,7 @@ import os
 import sys
 
 import pytest
+from matplotlib.figure import Figure
 
 from fabench.command import cli, contract
 from fabench.command.new import TEMPLATES
@@ -12,10 +13,17 @@ from fabench.run import plugins
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
+SAVEFIG = Figure.savefig
+
 WRONG = {  # of a group's module: a mistake that the test must find
     "learning_rule": ("self.gain * delta", "-delta"),
     "optimizer": ("-h.lr", "h.lr"),
+    "schedule": ("1 + self.decay", "1 - self.decay"),
+    "parallel": ("x + (moved - x)", "x - (moved - x)"),
     "dataset": ("x[:, 0] + x[:, 1] > 0", "x[:, 0] - x[:, 1] > 0"),
+    "task": (">= self.n_classes", "<= self.n_classes"),
+    "model": ('activation="linear"', 'activation="relu"'),
+    "figure": ('"test_accuracy"', '"epoch"'),
 }
 
 
@@ -23,6 +31,7 @@ WRONG = {  # of a group's module: a mistake that the test must find
 def tested(tmp_path, monkeypatch):
     """Call every test of a package's option; the package is forgotten before and after."""
     monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(Figure, "savefig", SAVEFIG)  # workdir's draws no pixels
 
     def forget():
         for name in [name for name in sys.modules if name.partition(".")[0] == "things"]:
@@ -35,9 +44,13 @@ def tested(tmp_path, monkeypatch):
         )
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        config = contract.composed(*module.OVERRIDES)
-        for check in contract.CHECKS:
-            module.test_contract(config, check)
+        if hasattr(module, "config"):
+            config = contract.composed(*module.OVERRIDES)
+            for check in contract.CHECKS:
+                module.test_contract(config, check)
+        else:
+            config = None
+            module.test_contract(tmp_path)
         [own] = [f for key, f in vars(module).items() if key not in ("test_contract",)
                  and key.startswith("test_")]  # fmt: skip
         own(*[config] * own.__code__.co_argcount)
@@ -51,11 +64,12 @@ def tested(tmp_path, monkeypatch):
 def test_what_it_writes_passes_and_finds_a_mistake(tested, tmp_path, capsys, group):
     assert cli.main(["new", group, "own_thing", "things"]) == 0
     out = capsys.readouterr().out
-    assert f"fabench run plugins=[things] {group}=own_thing" in out
+    use = "figures plugins=[things] " if group == "figure" else f"run plugins=[things] {group}="
+    assert f"fabench {use}own_thing\n" in out
     written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.*") if file.is_file()}
     assert written == set(out.splitlines()[:3])
     tested("own_thing")
-    module = tmp_path / "things" / group / "own_thing.py"
+    module = tmp_path / "things" / plugins.FOLDERS[group] / "own_thing.py"
     right, wrong = WRONG[group]
     assert right in module.read_text()
     module.write_text(module.read_text().replace(right, wrong))
@@ -67,11 +81,15 @@ def test_what_it_writes_passes_and_finds_a_mistake(tested, tmp_path, capsys, gro
 REFUSED = {
     "no name": (["learning_rule"], "takes a group, a name"),
     "too much": (["learning_rule", "a", "b", "c"], "takes a group, a name"),
-    "no group": (["rules", "my_rule"], "there are learning_rule, optimizer, dataset"),
+    "no group": (
+        ["rules", "my_rule"],
+        "there are learning_rule, optimizer, schedule, parallel, dataset",
+    ),
     "no module": (["learning_rule", "my-rule"], "my-rule is no name"),
     "a keyword": (["learning_rule", "lambda"], "lambda is no name"),
     "no package": (["learning_rule", "my_rule", "My Package"], "My Package is no name"),
     "fabench's": (["learning_rule", "dfa"], "fabench has learning_rule=dfa"),
+    "fabench's figure": (["figure", "fig_3_1"], "fabench has figure=fig_3_1"),
     "fabench": (["learning_rule", "mine", "fabench"], "fabench is no name"),
     "there": (["dataset", "there"], "there.py is there already"),
 }

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tiny import TINY
 
-from fabench.command import cli
+from fabench.command import cli, contract
 from fabench.run import plugins
 from fabench.run.store import RunFolder
 from fabench.schema import UserError
@@ -173,14 +173,7 @@ def test_config_dir_may_hold_its_yaml(package, tmp_path):
 
 
 def test_an_installed_one_is_used_when_its_name_is_chosen(package, tmp_path, monkeypatch):
-    """An entry point, as pip writes it."""
-    site = tmp_path / "site"
-    site.mkdir()
-    package.rename(site / "my_package")
-    dist = site / "my_package-1.0.dist-info"
-    write(dist / "METADATA", "Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
-    write(dist / "entry_points.txt", "[fabench.learning_rule]\nmy_rule = my_package\n")
-    monkeypatch.syspath_prepend(str(site))
+    install(package, tmp_path, monkeypatch, "[fabench.learning_rule]\nmy_rule = my_package\n")
     fabench(*TINY, "seed=0", "learning_rule=bp")
     assert not (tmp_path / "imported").exists()
     fabench(*RUN)
@@ -208,6 +201,90 @@ def test_a_run_folder_names_no_plugin(package, tmp_path):
     forget()
     with pytest.raises(UserError, match=r"plugins=\[my_package\] is code"):
         RunFolder.at(run)
+    assert not (tmp_path / "imported").exists()
+
+
+# -- Figures and lists -----------------------------------------------------------------------
+
+RECIPE = """\"\"\"Accuracies.\"\"\"
+EXPERIMENTS = ("my_table",)
+def tabulate(frame):
+    return frame[frame.epoch == frame.epoch.max()][["learning_rule", "seed", "test_accuracy"]]
+"""
+SWEEP = "# @package _global_\n# Two rules.\n" + yaml.safe_dump(
+    {"hydra": {"mode": "MULTIRUN", "sweeper": {"params": {"learning_rule": "bp,my_rule"}}}}
+)
+
+
+def install(package, tmp_path, monkeypatch, entries):
+    """Entry points, as pip writes them."""
+    site = tmp_path / "site"
+    site.mkdir()
+    package.rename(site / "my_package")
+    dist = site / "my_package-1.0.dist-info"
+    write(dist / "METADATA", "Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
+    write(dist / "entry_points.txt", entries)
+    monkeypatch.syspath_prepend(str(site))
+
+
+@pytest.fixture
+def with_a_table(package):
+    write(package / "figure/recipe/my_table.py", RECIPE)
+    write(package / "conf/experiment/my_table.yaml", SWEEP)
+    return package
+
+
+def test_a_recipe_of_the_users_is_made_from_its_runs(with_a_table, tmp_path, capsys):
+    given = ["my_table", "plugins=[my_package]", *TINY, "seed=[0,1]"]
+    assert cli.main(["figures", *given]) == 0, capsys.readouterr()
+    table = pd.read_csv(tmp_path / "outputs/tables/my_table.csv")
+    found = {(row.learning_rule, row.seed): row.test_accuracy for row in table.itertuples()}
+    assert found.keys() == {(rule, seed) for rule in ("bp", "my_rule") for seed in (0, 1)}
+    for run in runs(tmp_path):
+        last = pd.read_csv(run / "metrics.csv").query("epoch == epoch.max()")
+        rule = "bp" if run.name.startswith("bp") else "my_rule"
+        for row in last.itertuples():
+            assert found[rule, row.seed] == pytest.approx(row.test_accuracy, rel=1e-5)
+    assert cli.main(["report", *given, "-o", "page.html"]) == 0
+    assert "<title>my_table</title>" in (tmp_path / "page.html").read_text()
+    contract.a_recipe_is_made(*given, f"output_dir={tmp_path}/other")
+    capsys.readouterr()
+    assert cli.main(["figures", "--list", "plugins=[my_package]"]) == 0
+    assert capsys.readouterr().out.endswith("Accuracies.\n")
+    assert cli.main(["figures", "my_table"]) == 2  # without the package
+    assert "There is no figure my_table" in capsys.readouterr().err
+
+
+def test_an_installed_recipe_is_drawn_by_its_name(with_a_table, tmp_path, monkeypatch, capsys):
+    entries = "[fabench.figure]\nmy_table = my_package\n"
+    install(with_a_table, tmp_path, monkeypatch, entries)
+    assert cli.main(["figures", "my_table", *TINY, "seed=0", "dry_run=true"]) == 0
+    assert "2 runs to train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nosuch_module", "my_package.figure.recipe.my_table cannot be imported"),
+        ("def draw(frame): pass", "my_package.figure.recipe.my_table lacks EXPERIMENTS"),
+        ("EXPERIMENTS = ()", "my_package.figure.recipe.my_table lacks EXPERIMENTS, or both"),
+    ],
+)
+def test_a_recipe_that_cannot_be_made_is_named(with_a_table, capsys, text, words):
+    write(with_a_table / "figure/recipe/my_table.py", text)
+    assert cli.main(["figures", "my_table", "plugins=[my_package]"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_list_has_options_of_plugins_named_or_installed(package, tmp_path, monkeypatch, capsys):
+    def listed(*args):
+        assert cli.main(["list", "learning_rule", *args]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert "Mine." not in " ".join(listed())
+    assert listed("plugins=[my_package]")[-1] == "  my_rule            Mine. [my_package]"
+    install(package, tmp_path, monkeypatch, "[fabench.learning_rule]\nmy_rule = my_package\n")
+    assert listed()[-1] == "  my_rule            Mine. [my_package]"
     assert not (tmp_path / "imported").exists()
 
 

@@ -10,11 +10,12 @@ from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
 from fabench.command import cli, figures
-from fabench.figure.svg import Curve, chart
+from fabench.figure.svg import Curve, chart, confusion_map
 from fabench.run.store import write_json
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -30,7 +31,9 @@ def study(put_run):
     put_run("failed", k=1, task="classification", optimizer__lr=9.0,
             stopped="2026-03-01T00:00:00+00:00")  # fmt: skip
     of_class = {"mean": [0.25] * 9 + [None], "per_seed": {}}
-    write_json(bp.path / "summary.json", bp.summary() | {"test_accuracy_of_class": of_class})
+    counts = (np.eye(10) * 4 + 1).astype(int).tolist()
+    own = {"test_accuracy_of_class": of_class, "test_confusion": counts}
+    write_json(bp.path / "summary.json", bp.summary() | own)
     bp.update_manifest(environment={"fabench": "0.1", "libraries": {"torch": "2.x"}}, data="<b>&")
     return bp
 
@@ -52,8 +55,8 @@ def test_the_page_tells_what_was_found(study, capsys):
     told = sections("k=1")
     assert capsys.readouterr().out == "Report: page.html\n"
     assert told.keys() == {
-        "Settings", "Results", "Curves", "Test accuracy of each class, %", "Failures", "Again",
-        "Versions",
+        "Settings", "Results", "Curves", "Test accuracy of each class, %", "Confusion of classes",
+        "Failures", "Again", "Versions",
     }  # fmt: skip
     shared = told["Settings"].split("learning_rule|")[0]
     assert "dataset=digits" in shared and "model.hidden=[5]" in shared
@@ -67,10 +70,33 @@ def test_the_page_tells_what_was_found(study, capsys):
         "bp, lr=0.018, seed=[0, 1, 2]|" + 9 * "25.0|" + "-|"
         in told["Test accuracy of each class, %"]
     )
+    assert told["Confusion of classes"].startswith("bp, lr=0.018, seed=[0, 1, 2]")
+    assert "9, answer 8: 1 of 14" in told["Confusion of classes"]
     assert "lr=9.0, seed=[0, 1]: diverged, every seed diverged." in told["Failures"]
     assert "fabench run learning_rule=bp dataset=digits" in told["Again"]
     assert "|0.1|" in told["Versions"] and "|2.x|" in told["Versions"]
     assert "|<b>&|" in told["Versions"]
+
+
+def test_what_learns_the_same_is_compared(study, put_run):
+    """Beside BP on parity, runs of another problem are compared with each other alone."""
+    for rule, accuracies, month in (("fa", (0.1, 0.2, 0.4), 4), ("dfa", (0.3, 0.5, 0.3), 5)):
+        put_run(accuracies=accuracies, k=1, learning_rule=rule,
+                stopped=f"2026-0{month}-01T00:00:00+00:00")  # fmt: skip
+    told = sections("status=finished")["Results"]
+    t = ttest_rel((0.3, 0.5, 0.3), (0.1, 0.2, 0.4))
+    assert f"|{100 * (1.1 - 0.7) / 3:.2f} ± " in told
+    assert told.count("|-|-|") >= 2  # BP's row and FA's, with which the others are compared
+    p = sorted([t.pvalue, ttest_rel(DFA, BP).pvalue])
+    assert f"|{2 * p[0]:.3g}|" in told and f"|{max(2 * p[0], p[1]):.3g}|" in told
+    assert "of what learns the same, fa, parity" in told
+
+
+def test_a_damaged_run_has_no_epoch(study):
+    (study.path / "metrics.csv").unlink()
+    told = sections("k=1")
+    assert "bp, lr=0.018, seed=[0, 1, 2]|damaged|-/2|0|" in told["Results"]
+    assert "damaged, at epoch -/2" in told["Failures"]
 
 
 def test_an_experiments_page_says_which_runs_are_not_there(study, make_config, monkeypatch):
@@ -122,6 +148,30 @@ def test_a_charts_axis_is_logarithmic_where_values_span_decades():
     assert steps == pytest.approx([steps[0]] * 4, abs=0.11) and steps[0] > 0
 
 
+def test_a_chart_of_cosines_has_angles_on_its_right():
+    points = [(0, 0.0, -0.1, 0.1), (1, 0.6, 0.5, 0.7)]
+    drawn = chart("alignment", "epoch", [Curve(0, "", "", "", points)], angles=True)
+    [line] = re.findall(r'<polyline points="(.*?)"', drawn)
+    (_, y0), (_, y1) = (map(float, pair.split(",")) for pair in line.split())
+    angles = {float(a): float(y) - 4 for y, a in re.findall(r'y="([\d.]+)">([\d.]+)°<', drawn)}
+    assert angles[90] == pytest.approx(y0, abs=0.1)
+    assert angles[60] == pytest.approx(y0 + (y1 - y0) * 0.5 / 0.6, abs=0.2)
+
+
+def test_a_map_of_classes_has_their_examples_in_rows():
+    drawn = confusion_map("a < b", [[3, 1], [0, 5]])
+    assert "a &lt; b" in drawn
+    told = re.findall(r"<title>(.*?)</title></rect><text[^>]*>(.*?)<", drawn)
+    assert told == [
+        ("0, answer 0: 3 of 4", "75"), ("0, answer 1: 1 of 4", "25"), ("1, answer 1: 5 of 5", "100")
+    ]  # fmt: skip
+    places = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)"', drawn)
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, place) for place in places)
+    assert x0 < x1 == x2 and y0 == y1 < y2  # a class below the other, an answer beside it
+    many = confusion_map("", (np.eye(100) * 7).astype(int).tolist())
+    assert many.count("<rect") == 100 and ">100<" not in many
+
+
 # -- In a browser ----------------------------------------------------------------------------
 
 PROBE = """<script>
@@ -159,4 +209,4 @@ def test_a_browser_draws_it_and_a_click_hides_a_curve(study, width, tmp_path):
     assert "<title>fabench report</title>" in done.stdout, done.stderr
     assert not re.search(r"CONSOLE.*rror", done.stderr)
     [probe] = re.findall('data-probe="(.*?)"', done.stdout)
-    assert probe == "2 0 2 2 false"
+    assert probe == "2 0 2 3 false"

@@ -69,6 +69,15 @@ def test_ls_has_a_line_for_every_run(fabench, two):
     assert fabench("ls", "k=2") == fabench("ls", "output_dir=nowhere") == [runs.NO_RUN]
 
 
+def test_what_is_not_known_of_a_run_is_a_dash(fabench, two):
+    (two[0] / "config.yaml").write_text("{")
+    (two[0] / "metrics.csv").unlink()
+    (two[1] / "metrics.csv").unlink()
+    _, one, other = cells(fabench("ls"))
+    assert one[1:7] == ["-", "-", "-, -", "0", "-", "damaged"]
+    assert other[5:7] == ["-/2", "damaged"]
+
+
 def test_show_says_how_to_have_it_again(fabench, two):
     lines = fabench("show", two[0].name)
     told = dict(line.split(maxsplit=1) for line in lines if line[:1] not in "│┃┏┡├└")

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from fabench.figure import style
+from fabench.figure.curves import degrees
 from fabench.figure.run_plots import accuracy, alignment, write_plots
 from fabench.run import registry
 
@@ -104,6 +105,20 @@ def test_alignment_is_a_mean_and_a_student_band(make_config):
     assert_curve(figure, 1, "teaching signals", metrics, "gradient_alignment")
     assert "cosine" in figure.axes[0].get_ylabel()
     draw(figure)
+
+
+def test_alignment_has_angles_beside_cosines(make_config):
+    axes = alignment(make_metrics(), make_config()).axes[0]
+    [right] = axes.child_axes
+    angles = [float(t.get_text().rstrip("°")) for t in right.get_yticklabels()]
+    np.testing.assert_allclose(np.cos(np.radians(angles)), right.get_yticks(), atol=1e-12)
+    low, high = axes.get_ylim()
+    assert len(angles) > 2 and (low <= right.get_yticks()).all() and max(right.get_yticks()) <= high
+
+
+def test_of_more_than_the_angles_there_are_none():
+    assert degrees(-1.2, 1.2) == [pytest.approx(p) for p in (
+        (0, 1), (60, 0.5), (120, -0.5), (180, -1))]  # fmt: skip
 
 
 def test_alignment_has_a_curve_for_every_layer(make_config):

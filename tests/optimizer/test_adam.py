@@ -4,6 +4,8 @@ import numpy as np
 import torch
 
 from fabench.optimizer.adam import Adam
+from fabench.population.population import Row
+from fabench.run.trainer import population_of
 
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 4)) * [1, 1e-4, 1e-8, 0]
 
@@ -32,3 +34,33 @@ def test_first_step_is_the_learning_rate():
     W = torch.zeros(2, dtype=torch.float64)
     adam.update_(W, torch.tensor([5e3, -2e-7]).double(), adam.initial_state(W), adam.at_step(1, h))
     np.testing.assert_allclose(W, [-0.1, 0.1], rtol=1e-12)
+
+
+def test_bias_correction_may_count_epochs(make_config):
+    """bp of a linear network, W <- W - lr m_hat / (sqrt(v_hat) + epsilon), t the epoch's number:
+    24 examples in batches of 5 are five steps an epoch."""
+    config = make_config(
+        learning_rule="bp", optimizer="adam", optimizer__lr=0.01, model__hidden=[], k=1, seed=[0],
+        optimizer__bias_correction="epoch", trainer__batch_size=5, trainer__train_examples=24,
+    )  # fmt: skip
+    people = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
+    W = people.tensors["W0"].double().numpy()[0].copy()
+    rng, m, v = np.random.default_rng(0), np.zeros_like(W), np.zeros_like(W)
+    for step in range(12):
+        x, y = rng.normal(size=(5, 64)), rng.integers(2, size=(5, 1))
+        people.step(*(torch.tensor(a[None], dtype=torch.float32) for a in (x, y)))
+        g = x.T @ (1 / (1 + np.exp(-x @ W)) - y) / 5
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
+        epoch = step // 5 + 1
+        m_hat, v_hat = m / (1 - 0.9**epoch), v / (1 - 0.999**epoch)
+        W -= 0.01 * m_hat / (np.sqrt(v_hat) + 1e-8)
+        np.testing.assert_allclose(people.tensors["W0"][0], W, rtol=1e-4, atol=1e-5)
+
+
+def test_on_a_gpu_the_step_is_a_tensor():
+    adam = Adam("adam", 0.1, 0.9, 0.999, 1e-8, "epoch")
+    steps = [1, 5, 6, 10, 11]
+    assert [adam.clock(t, 5) for t in steps] == [1, 1, 2, 2, 3]
+    as_tensors = [adam.clock(torch.tensor(t, dtype=torch.float64), 5) for t in steps]
+    assert as_tensors == [1, 1, 2, 2, 3]

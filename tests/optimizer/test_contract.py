@@ -159,17 +159,16 @@ TORCH = {
     ),
 }
 NOT_TORCH = {
-    "epsilon_place": "inside",
-    "accumulates": "scaled_update",
-    "momentum_schedule": "constant",
-    "bias_correction": False,
+    ("epsilon_place", "inside"),
+    ("accumulates", "scaled_update"),
+    ("momentum_schedule", "constant"),
+    ("bias_correction", False),
+    ("bias_correction", "epoch"),
 }
 """The values of the named options that torch.optim does not have."""
 
 IN_TORCH = [
-    config
-    for config in VARIANTS
-    if config["name"] in TORCH and not config.items() & NOT_TORCH.items()
+    config for config in VARIANTS if config["name"] in TORCH and not config.items() & NOT_TORCH
 ]
 
 

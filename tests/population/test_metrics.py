@@ -8,6 +8,7 @@ from fabench.learning_rule.base.signal import SignalRule
 from fabench.population import metrics
 from fabench.population.examples import Examples
 from fabench.population.metrics import (
+    confusion,
     dead_units,
     evaluate,
     feedback_alignment,
@@ -127,6 +128,31 @@ def test_a_diverged_run_has_no_accuracy(setup):
     for name, values in found.items():
         assert values[1].isnan()
         assert torch.equal(values[[0, 2]], whole[name][[0, 2]])
+
+
+@pytest.mark.parametrize("task", ["parity", "classification", "random_labels"])
+def test_confusion_counts_the_examples_of_a_class_by_the_answer(setup, task):
+    """Its diagonal is what the accuracy counts; its rows are the classes' sizes."""
+    people, examples = setup(task=task)
+    epoch = examples.epoch("test", 1)
+    x, y = next(examples.batches(epoch, len(epoch)))
+    a, y = network(people, x), y.numpy()
+    answers, own = (a[..., 0] > 0, y[..., 0]) if task == "parity" else (a.argmax(-1), y.argmax(-1))
+    expected = np.zeros((3, *[max(2, y.shape[-1])] * 2))
+    for row, example in np.ndindex(own.shape):
+        expected[row, int(own[row, example]), int(answers[row, example])] += 1
+    found = confusion(people, examples, epoch)
+    np.testing.assert_array_equal(found, expected)
+    assert (found != found.mT).any()
+    accuracy = evaluate(people, examples, epoch).metrics("test")["test_accuracy"]
+    shares = found.diagonal(dim1=1, dim2=2).sum(-1) / len(epoch)
+    torch.testing.assert_close(shares.double(), accuracy, rtol=1e-6, atol=0)
+
+
+def test_of_what_has_no_classes_there_is_no_confusion(setup, make_config):
+    people, examples = setup()
+    people.task = make_config(dataset="encoder", task="reconstruction").task
+    assert confusion(people, examples, examples.epoch("test", 1)) is None
 
 
 def test_evaluation_changes_nothing(setup):

@@ -164,6 +164,7 @@ SCIENCE = [
     {"task": "random_labels", "task__p": 0.5},
     {"optimizer__lr": 1.5},
     {"optimizer__beta1": 0.8},
+    {"optimizer__bias_correction": "epoch"},
     {"optimizer": "nadam"},
     {"schedule": "step"},
     {"schedule": "cosine"},

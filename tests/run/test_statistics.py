@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, t, ttest_1samp, ttest_ind
 
-from fabench.run.statistics import holm, paired_p, summarize, summary_of, welch, wilson
+from fabench.run.statistics import (
+    binomial_error,
+    holm,
+    paired_p,
+    summarize,
+    summary_of,
+    welch,
+    wilson,
+)
 
 RNG = np.random.default_rng(0)
 SAMPLES = [RNG.normal(3, 2, n).tolist() for n in (2, 3, 5, 40)] + [[-1.0, -4.0, -9.0]]
@@ -104,3 +112,8 @@ def test_welch_of_what_does_not_vary_and_of_what_nobody_knows():
     assert (equal.low, equal.mean, equal.high) == (3, 3, 3)
     single = welch(summarize([1.0]), summarize([1.0, 2.0]))
     assert single.mean == -0.5 and np.isnan([single.low, single.high]).all()
+
+
+def test_a_shares_standard_error_is_that_of_draws():
+    drawn = np.random.default_rng(0).binomial(400, 0.97, 200_000) / 400
+    assert binomial_error(0.97, 400) == pytest.approx(drawn.std(), rel=0.01)

@@ -160,6 +160,9 @@ def test_the_summary_has_every_classs_test_accuracy(workdir, tmp_path, capsys, s
         assert len(set(of_class)) > 2
         assert of_class @ sizes / 360 == pytest.approx(accuracy, rel=1e-9)
     assert found["mean"] == pytest.approx(np.mean(list(found["per_seed"].values()), 0).tolist())
+    counts = np.array(summary["test_confusion"])
+    np.testing.assert_array_equal(counts.sum(1), 2 * sizes)
+    assert counts.trace() / 720 == pytest.approx(summary["final"]["test_accuracy"]["mean"])
 
 
 def test_a_class_without_examples_and_a_diverged_seed_have_no_accuracy(make_config, tmp_path):
@@ -168,6 +171,10 @@ def test_a_class_without_examples_and_a_diverged_seed_have_no_accuracy(make_conf
     values = {"train_loss": 1.0, "test_loss": 1.0, "test_accuracy": 0.5, "seconds": 1.0}
     seeds = pd.DataFrame({"seed": [3, 1], "epoch": 1, "diverged": [1, 0]})
     folder.write_metrics(seeds.assign(**values))
-    folder.write_summary(np.array([[0.5, 0.5, 0.5], [1.0, np.nan, 0.25]]))
-    found = json.loads((folder.path / "summary.json").read_text())["test_accuracy_of_class"]
-    assert found == {"mean": [1.0, None, 0.25], "per_seed": {"1": [1.0, None, 0.25]}}
+    folder.write_summary(
+        np.array([[[1, 1, 0], [1, 1, 0], [0, 1, 1]], [[2, 0, 0], [0, 0, 0], [2, 1, 1]]])
+    )
+    found = json.loads((folder.path / "summary.json").read_text())
+    by_class = {"mean": [1.0, None, 0.25], "per_seed": {"1": [1.0, None, 0.25]}}
+    assert found["test_accuracy_of_class"] == by_class
+    assert found["test_confusion"] == [[2, 0, 0], [0, 0, 0], [2, 1, 1]]

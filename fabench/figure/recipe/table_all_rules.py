@@ -16,11 +16,9 @@ values of Student's paired test carry Holm's correction for all rules of a datas
 import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fabench.figure.table import errors_beside_bp
-from fabench.run.statistics import holm, paired_p
 from fabench.run.store import RunFolder
 
 EXPERIMENTS = (
@@ -62,30 +60,21 @@ def data(frame: pd.DataFrame) -> pd.DataFrame:
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and rule, the least error first."""
-    found = list(errors_beside_bp(frame))
-    tables = []
-    for dataset in dict.fromkeys(dataset for (dataset, _), *_ in found):
-        own = [(rule, run, columns) for (d, rule), run, columns in found if d == dataset]
-        bp = next(run.error for rule, run, _ in own if rule == "bp")
-        p = [
-            np.nan if rule == "bp" else paired_p((run.error - bp).tolist()) for rule, run, _ in own
-        ]
-        rows = [
-            {
-                "dataset": dataset,
-                "learning_rule": rule,
-                **columns,
-                "p_holm": corrected,
-                "update_alignment_mean": run.update_alignment.mean(),
-                "seconds_per_epoch": run.seconds.mean() / len(run),
-                "learns_from": NEEDS[rule][0],
-                "backward_pass": "yes" if NEEDS[rule][1] else "no",
-                "own_parameters": run.own_parameters.iloc[0],
-            }
-            for (rule, run, columns), corrected in zip(own, holm(p), strict=True)
-        ]
-        tables.append(pd.DataFrame(rows).sort_values("test_error_mean"))
-    return pd.concat(tables, ignore_index=True)
+    rows = [
+        {
+            "dataset": dataset,
+            "learning_rule": rule,
+            **columns,
+            "update_alignment_mean": run.update_alignment.mean(),
+            "seconds_per_epoch": run.seconds.mean() / len(run),
+            "learns_from": NEEDS[rule][0],
+            "backward_pass": "yes" if NEEDS[rule][1] else "no",
+            "own_parameters": run.own_parameters.iloc[0],
+        }
+        for (dataset, rule), run, columns in errors_beside_bp(frame)
+    ]
+    tables = [t for _, t in pd.DataFrame(rows).groupby("dataset", sort=False)]
+    return pd.concat([t.sort_values("test_error_mean") for t in tables], ignore_index=True)
 
 
 def own_parameters(folder: str) -> int:

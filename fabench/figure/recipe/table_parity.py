@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from fabench.run.statistics import summarize
+from fabench.figure.table import of_images
+from fabench.run.statistics import holm, paired_p, summarize
 
 EXPERIMENTS = ("fig_2_1", "fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4")
 
@@ -14,7 +15,8 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per setting: test accuracy at the last epoch, alignment, best epoch, lead over BP.
 
     The difference is paired over seeds, with BP of the same optimizer, k and number of epochs;
-    empty where there is no such BP run.
+    empty where there is no such BP run. p is of Student's paired test, and p_holm is corrected for
+    the optimizers with which a rule is compared (Holm).
     """
     rows: list[dict[str, object]] = []
     for key, run in frame.groupby(KEYS, dropna=False):
@@ -30,21 +32,24 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
             & (frame.k == setting["k"])
             & (frame.epochs == setting["epochs"])
         ]
-        difference = final.test_accuracy - _final(bp).test_accuracy if len(bp) else pd.Series()
-        to_bp = summarize(difference.dropna().tolist())
+        difference = (final.test_accuracy - _final(bp).test_accuracy).tolist() if len(bp) else []
         rows.append(
             {
                 **setting,
                 "seeds": accuracy.n,
                 **accuracy.columns("test_accuracy"),
+                **of_images("test_accuracy", final, per_cent=False),
                 "weight_alignment_mean": alignment,
                 "best_epoch_mean": best,
-                **to_bp.columns("difference_to_bp", sd=False),
+                **summarize(difference).columns("difference_to_bp", sd=False),
+                "p": paired_p(difference),
             }
         )
     table = pd.DataFrame(rows)
     differences = [column for column in map(str, table.columns) if column.startswith("difference")]
     table.loc[table.learning_rule == "bp", differences] = np.nan
+    compared = table.groupby(["learning_rule", "init_of_B", "k", "epochs"], dropna=False).p
+    table["p_holm"] = compared.transform(lambda p: holm(p.tolist()))
     return table.sort_values(["k", "learning_rule", "optimizer", "init_of_B", "epochs"])
 
 

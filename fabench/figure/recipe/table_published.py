@@ -22,6 +22,7 @@ only.
 import pandas as pd
 
 from fabench.figure.recipe.table_alignment_family import LENET, MLP
+from fabench.figure.table import of_images
 from fabench.run.statistics import summarize
 
 EXPERIMENTS = (
@@ -67,6 +68,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
                 "epochs": setting.epoch,
                 "seeds": error.n,
                 **error.columns("test_error"),
+                **of_images("test_error", last),
                 "published": published.get(setting.learning_rule),
             }
         )

@@ -14,6 +14,7 @@ Differences from the paper:
 
 import pandas as pd
 
+from fabench.figure.table import of_images
 from fabench.run.statistics import summarize
 
 EXPERIMENTS = ("table_rbm_generative", "table_rbm_discriminative", "table_rbm_hybrid")
@@ -43,6 +44,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
                 "seeds": error.n,
                 "train_error_mean": 100 * (1 - run.train_accuracy.mean()),
                 **error.columns("test_error"),
+                **of_images("test_error", run),
                 "published": published,
                 **paired.columns("difference_to_discriminative", sd=False),
             }
