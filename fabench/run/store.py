@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -80,8 +81,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole. JSON has no NaN and no infinity: see ``number``."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    """Write a JSON file whole, a list of numbers in one line. JSON has no NaN and no infinity: see
+    ``number``."""
+    text = json.dumps(content, indent=2, allow_nan=False)  # no line breaks within a string
+    text = re.sub(r"\[\n[\s\d.,eE+-]+\]", lambda m: f"[{' '.join(m[0][1:-1].split())}]", text)
+    write_text(path, text + "\n")
 
 
 def remove(path: Path) -> None:

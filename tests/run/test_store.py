@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fabench.run.store import RunFolder, whole_file
+from fabench.run.store import RunFolder, whole_file, write_json
 from fabench.run.summary import summary
 from fabench.schema import UserError
 
@@ -281,3 +281,14 @@ def test_a_folder_of_which_nothing_comes_goes(make_config, tmp_path):
     with folder.locked():
         folder.write_config()
     assert (folder.path / "config.yaml").exists()
+
+
+def test_json_has_a_list_of_numbers_in_one_line(tmp_path):
+    content = {
+        "command": "seed=[0,  1]", "lines": "[\n 1]", "seeds": [0, 1, -2], "empty": [],
+        "counts": [[1, 2], [3e-7, 4]], "runs": ["a", "b"],
+    }  # fmt: skip
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == content
+    assert '"seeds": [0, 1, -2]' in text and "    [1, 2],\n    [3e-07, 4]\n" in text
