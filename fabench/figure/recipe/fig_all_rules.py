@@ -32,6 +32,8 @@ def draw(frame: pd.DataFrame) -> Figure:
         for axes, (dataset, title) in zip(panels, TITLES.items(), strict=True):
             rows = table[table.dataset == dataset].set_index("learning_rule")
             for place, rule in enumerate(order):
+                if rule not in rows.index:
+                    continue
                 row, color = rows.loc[rule], COLORS[rows.learns_from[rule]]
                 ends = [row.test_error_ci95_low, row.test_error_ci95_high]
                 axes.plot(ends, [place] * 2, color=color)

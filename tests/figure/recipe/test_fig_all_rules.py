@@ -41,3 +41,10 @@ def test_rules_stand_in_order_with_colour_interval_and_bps_line(frame):
         assert filled == [True, True, False, False]
         low, high = rules[0].get_xdata()  # Student's t for three seeds
         assert high - low == pytest.approx(2 * 4.302653 * factor / 3**0.5)
+
+
+def test_a_rule_may_be_on_mnist_alone(frame):
+    of_both = (frame.dataset == "mnist") | (frame.learning_rule != "drtp")
+    first, second = fig_all_rules.draw(frame[of_both]).axes
+    assert [len(axes.lines) for axes in (first, second)] == [2 * 4 + 1, 2 * 3 + 1]
+    assert [line.get_ydata()[0] for line in second.lines[1:-1:2]] == [0, 1, 3]
