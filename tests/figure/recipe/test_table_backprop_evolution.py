@@ -88,13 +88,17 @@ def composed(experiment, *given):
     return figures.configs_of([experiment], ["trainer.epochs=4", *given], cli.conf_dir())
 
 
-def test_rates_are_chosen_on_other_data_with_other_seeds():
-    own = composed("table_backprop_evolution") + composed("table_backprop_evolution_search")
-    chosen = composed("table_backprop_evolution_rates")
+@pytest.mark.parametrize("optimizer", ["", "_momentum"])
+def test_rates_are_chosen_on_other_data_with_other_seeds(optimizer):
+    own = composed(f"table_backprop_evolution{optimizer}")
+    own += [] if optimizer else composed("table_backprop_evolution_search")
+    chosen = composed(f"table_backprop_evolution_rates{optimizer}")
     for configs, split in ((own, "test"), (chosen, "validation")):
         assert {c.trainer.evaluate_on for c in configs} == {split}
-        assert {c.learning_rule.formula for c in configs} == recipe.FORMULAS.keys()
-    assert {c.optimizer.lr for c in own} == {c.optimizer.lr for c in chosen}
+        assert {c.optimizer.name for c in configs} == {optimizer[1:] or "sgd"}
+    formulas = [{c.learning_rule.formula for c in configs} for configs in (own, chosen)]
+    assert formulas[0] == formulas[1] <= recipe.FORMULAS.keys()
+    assert {c.optimizer.lr for c in own} <= {c.optimizer.lr for c in chosen}
     assert not set(own[0].seeds) & set(chosen[0].seeds)
 
 
