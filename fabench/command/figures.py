@@ -5,6 +5,8 @@ conf/experiment whose runs it needs, and ``draw`` (a figure) or ``tabulate`` (a 
 their dataframe (figure/data.py), or from what the recipe's ``data`` makes of that. Intervals are
 those of the mean over seeds, unless the recipe says so: INTERVAL.
 
+A run whose networks have all diverged stops a recipe, unless that has DIVERGENCE: it counts them.
+
 What it is made from is kept as outputs/data/<name>.csv, and ``--from-data`` makes it from that file
 alone, but for recipes that need more of the runs than their metrics: FROM_RUNS says what.
 """
@@ -114,8 +116,10 @@ def figures(args: Sequence[str], conf: Path) -> int:
     for name, configs in needed.items():
         try:
             for c in configs:
-                if c.identity() in errors:
-                    raise errors[c.identity()]
+                error = errors.get(c.identity())
+                counts = hasattr(known[name], "DIVERGENCE") and RunFolder(c).status == "failed"
+                if error and not counts:
+                    raise error
             whose = {  # the first that has the run
                 c.identity(): experiment
                 for experiment in reversed(experiments[name])

@@ -36,7 +36,9 @@ from fabench.command.overrides import tuned_names
 from fabench.command.search.base.method import PointScore, Search, best_of, shown, smallest_near
 from fabench.command.search.base.space import Space, SpaceSearch
 from fabench.command.search.base.subject import Point, Subject, Tuning, Value, put
+from fabench.command.search.evolution import FORMULA
 from fabench.figure import search_plots, style
+from fabench.learning_rule.language.tree import parse, word_counts
 from fabench.run.cluster import carry_out
 from fabench.run.config import Config
 from fabench.run.progress import console, percent
@@ -151,8 +153,10 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
     return chosen
 
 
-def _scores(configs: Sequence[Config], tuning: Tuning, command: str) -> list[tuple[Summary, int]]:
-    """Train; of each configuration the score, and how many seeds diverged."""
+def _scores(
+    configs: Sequence[Config], tuning: Tuning, command: str
+) -> list[tuple[Summary, int, float]]:
+    """Train; of each configuration the score, how many seeds diverged, and the angle to BP."""
     scores = []
     outcomes = carry_out(configs, command, keep_weights=False)
     for outcome in outcomes:
@@ -165,8 +169,16 @@ def _scores(configs: Sequence[Config], tuning: Tuning, command: str) -> list[tup
         column, sign = score_column(metrics)
         per_seed = sign * last_epochs.groupby("seed")[column].mean()
         diverged = int(metrics.groupby("seed").diverged.max().sum())
-        scores.append((summarize(per_seed.tolist()), diverged))
+        scores.append((summarize(per_seed.tolist()), diverged, angle_to_bp(metrics)))
     return scores
+
+
+def angle_to_bp(metrics: pd.DataFrame) -> float:
+    """Mean angle in degrees, over seeds and all weight matrices but the last, of what a rule wants
+    of untrained networks and backpropagation's gradient; NaN where it wants nothing."""
+    cosines = metrics[metrics.epoch == 0].filter(regex=r"^update_alignment_\d+$").iloc[:, :-1]
+    angles = np.degrees(np.arccos(cosines.clip(-1, 1).to_numpy()))
+    return summarize(angles.ravel().tolist()).mean
 
 
 def _n_last(config: Config, tuning: Tuning) -> int:
@@ -178,7 +190,8 @@ def table(
     scores: Sequence[PointScore], subject: Subject, space: Space | None = None
 ) -> pd.DataFrame:
     """One row per point: its values, score, spread over seeds, diverged seeds, and how far it is
-    from backpropagation in the space's coordinates, where there is such a point."""
+    from backpropagation: in the space's coordinates, where there is such a point; a formula by the
+    angle of its first updates."""
     frame = pd.DataFrame(
         {
             **s.point,
@@ -194,6 +207,8 @@ def table(
     if space and space.keys() <= zero.keys():
         X, origin = (space.coordinates(points) for points in ([s.point for s in scores], [zero]))
         frame["distance_to_bp"] = np.sqrt(((X - origin) ** 2).sum(axis=1))
+    if FORMULA in frame:
+        frame["angle_to_bp"] = [s.angle_to_bp for s in scores]
     return frame
 
 
@@ -202,6 +217,10 @@ def picture(frame: pd.DataFrame, subject: Subject, space: Space | None) -> Figur
     config = subject.config
     if frame.columns[1] == "split" and pd.api.types.is_float_dtype(frame.iloc[:, 0]):
         return search_plots.curve(frame, config, _n_last(config, subject.tuning))
+    if FORMULA in frame:  # each once, at its best rate
+        ranked = frame.sort_values(["diverged", "score_mean"], ascending=[False, True])
+        frame = ranked.drop_duplicates(FORMULA, keep="last").sort_index()
+        return search_plots.overview(frame, config, word_counts(map(parse, frame[FORMULA])))
     X = space.coordinates(frame[[*space]].to_dict("records")) if space else None
     return search_plots.overview(frame, config, X)
 
@@ -252,7 +271,7 @@ def _retrain(scores: Sequence[PointScore], subject: Subject, command: str, folde
     frame = table([PointScore(s.point, *t) for s, t in zip(best, tested, strict=True)], again)
     frame.insert(len(best[0].point), f"{tuning.split}_score", [s.mean for s in best])
     write_text(folder / "retrain.csv", frame.to_csv(index=False))
-    for s, (summary, _) in zip(best, tested, strict=True):
+    for s, (summary, *_) in zip(best, tested, strict=True):
         mean, half = _text(summary.mean, again.config), _text(summary.half_width, again.config)
         console.print(f"Trained again, on test data: {s}: {mean} ± {half}", soft_wrap=True)
     console.print(

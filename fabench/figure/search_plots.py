@@ -1,7 +1,7 @@
 """Pictures of searches: score against a setting; how a search goes on, and where it has been.
 
 A frame has a row for every point: its values, in the columns before ``split``, and columns
-score_mean, score_sd, diverged (how many seeds) and, where there is such a point, distance_to_bp.
+score_mean, score_sd, diverged (how many seeds) and, where there is such a point, one of DISTANCES.
 """
 
 import numpy as np
@@ -15,6 +15,12 @@ from fabench.figure import style
 from fabench.run.config import Config
 
 Array = NDArray[np.float64]
+
+DISTANCES = {
+    "distance_to_bp": "distance to backpropagation",
+    "angle_to_bp": "angle to backpropagation / °",
+}
+"""In a space's coordinates, or of the first updates."""
 
 
 def curve(frame: pd.DataFrame, config: Config, n_last: int) -> Figure:
@@ -43,8 +49,8 @@ def overview(frame: pd.DataFrame, config: Config, X: Array | None) -> Figure:
     """The best against evaluations; of coordinates X [points, d], two components; score against the
     distance to backpropagation."""
     has_plane = X is not None and min(X.shape) > 1
-    has_distance = "distance_to_bp" in frame
-    panels = 1 + has_plane + has_distance
+    distances = [name for name in DISTANCES if name in frame]
+    panels = 1 + has_plane + len(distances)
     with style.canvas(1, panels) as (figure, [[first, *others]]):
         best_so_far(first, frame)
         style.chance_line(first, _chance(config))
@@ -53,10 +59,10 @@ def overview(frame: pd.DataFrame, config: Config, X: Array | None) -> Figure:
         if has_plane:
             assert X is not None
             components(others[0], frame, plane(X), _label(frame, config))
-        if has_distance:
+        for name in distances:
             fit = frame[frame.diverged == 0]
-            others[-1].plot(fit.distance_to_bp, fit.score_mean, "o", markersize=3)
-            others[-1].set_xlabel("distance to backpropagation")
+            others[-1].plot(fit[name], fit.score_mean, "o", markersize=3)
+            others[-1].set_xlabel(DISTANCES[name])
             others[-1].set_ylabel(_label(frame, config))
         return figure
 

@@ -144,25 +144,31 @@ class Formula(FeedbackRule):
     # -- Signals -----------------------------------------------------------------------------
 
     def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
+        averages = dict[str, Tensor]()
+
         def brought(layer: int, deltas: Signals) -> Tensor | None:
             if layer not in forward.readers:
                 return None
-            found = Place(self, part, forward, deltas, layer)(self.tree)
+            place = Place(self, part, forward, deltas, layer)
+            found = place(self.tree)
+            averages.update(place.taken)
             h = forward.f[layer]
             return forward.pull_to_sum(layer, found.type_as(e).reshape(h.shape))  # (2)
 
-        return forward.spread(e, brought)
+        return Sent(forward.spread(e, brought), averages)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        averages = dict[str, Tensor]()
-        for layer in forward.readers.keys() - {-1} if self.running else ():
-            place = Place(self, part, forward, deltas, layer)
-            averages["w0"] = place.weight  # (3)
-            for term in self.running:
-                number = place.number(term)
-                averages[f"m{number}"], averages[f"v{number}"] = place.averages(term)
-        for name, average in averages.items():
+        assert isinstance(deltas, Sent)
+        for name, average in deltas.averages.items():
             part.put(name, average)
+
+
+class Sent(dict[int, Tensor]):
+    """Teaching signals, and the running averages of which they are made, by parameter."""
+
+    def __init__(self, deltas: Signals, averages: dict[str, Tensor]) -> None:
+        super().__init__(deltas)
+        self.averages = averages
 
 
 class Place:
@@ -177,6 +183,7 @@ class Place:
         self.layer, self.reader = layer, forward.readers[layer][0]
         self.e = deltas[len(forward.layers) - 1]
         self.values = dict[Node, Tensor]()
+        self.taken = dict[str, Tensor]()  # running averages as of this step, by parameter
 
     def __call__(self, node: Node) -> Tensor:
         if node not in self.values:
@@ -272,27 +279,24 @@ class Place:
 
     # -- Running averages --------------------------------------------------------------------
 
-    @property
-    def weight(self) -> Tensor:
-        """w as of this step [R, 1, 1]."""
-        return FACTOR * self.part["w0"] + (1 - FACTOR)  # (3)
-
-    def number(self, term: Node) -> int:
-        """Of a term's averages at this layer."""
-        running = self.rule.running
-        return self.layer * len(running) + running.index(term)
-
     def averages(self, term: Node) -> tuple[Tensor, Tensor]:
         """m and v of a term, as of this step."""
-        x, number, alpha = self(term).flatten(2), self.number(term), (1 - FACTOR) / self.weight
-        m, v = self.part[f"m{number}"], self.part[f"v{number}"]
-        examples = [axis for axis in (1, 2) if m.shape[axis] == 1]
+        running = self.rule.running
+        number = self.layer * len(running) + running.index(term)
+        m_name, v_name = f"m{number}", f"v{number}"
+        if m_name not in self.taken:
+            w = FACTOR * self.part["w0"] + (1 - FACTOR)  # (3), [R, 1, 1]
+            x, alpha = self(term).flatten(2), (1 - FACTOR) / w
+            m, v = self.part[m_name], self.part[v_name]
+            examples = [axis for axis in (1, 2) if m.shape[axis] == 1]
 
-        def mean(x: Tensor) -> Tensor:
-            return x.mean(examples, keepdim=True) if examples else x
+            def mean(x: Tensor) -> Tensor:
+                return x.mean(examples, keepdim=True) if examples else x
 
-        m = m + alpha * (mean(x) - m)  # (4)
-        return m, v + alpha * (mean((x - m).square()) - v)  # (5)
+            m = m + alpha * (mean(x) - m)  # (4)
+            v = v + alpha * (mean((x - m).square()) - v)  # (5)
+            self.taken |= {"w0": w, m_name: m, v_name: v}
+        return self.taken[m_name], self.taken[v_name]
 
 
 def _aligned(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -295,6 +295,7 @@ SMOKE = {
     "fig_gradient_noise": ["optimizer.lr=0.01"],
     "fig_gradient_free": [],
     "fig_parallel_sgd": ["parallel.workers=1,3"],
+    "table_backprop_evolution": ["dataset.downsample=1", "optimizer.lr=0.1,1e30"],
 }
 
 

@@ -19,6 +19,7 @@ from fabench.command.search.base.method import PointScore, smallest_near
 from fabench.command.search.base.subject import Subject, Tuning
 from fabench.command.search.grid import EXTENSIONS, first_grid, next_grid
 from fabench.command.search.optuna import Optuna
+from fabench.command.tune import angle_to_bp
 from fabench.command.tune import run_search as start
 from fabench.run import registry
 from fabench.run.statistics import summarize
@@ -454,6 +455,17 @@ def test_a_search_goes_on_and_its_best_are_trained_again_with_new_seeds(tune, tm
         and yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["evaluate_on"] == "test"
     }
     assert sorted(tests) == pytest.approx(sorted(again.score_mean))
+
+
+def test_the_angle_to_bp_is_that_of_hidden_layers_before_training():
+    metrics = pd.DataFrame(
+        {
+            "seed": [0, 0, 1], "epoch": [0, 1, 0], "update_alignment": 0.3,
+            "update_alignment_1": [1.0, 0.7, 0.5], "update_alignment_2": [0.0, 0.7, np.nan],
+            "update_alignment_3": [1.0, 1.0, 1.0],
+        }
+    )  # fmt: skip
+    assert angle_to_bp(metrics) == pytest.approx((0 + 60 + 90) / 3)
 
 
 def test_seeds_of_the_search_are_no_new_ones(tune, tmp_path):

@@ -6,8 +6,12 @@ and + - * / @ are let in; nothing is evaluated.
 
 import ast
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fabench.learning_rule.language.words import CALLS, OPERANDS, PARAMETRIC, SIGNS
 from fabench.schema import LARGEST, nearest, short
@@ -45,6 +49,13 @@ def terms(node: Node) -> Iterator[Node]:
 def distinct(node: Node) -> list[Term]:
     """A tree's operands and functions, each once, after its arguments."""
     return [term for term in dict.fromkeys(terms(node)) if isinstance(term, Term)]
+
+
+def word_counts(nodes: Iterable[Node]) -> NDArray[np.float64]:
+    """How often each tree has each operand and function that one of them has: [trees, words]."""
+    counts = [Counter(t.name for t in terms(node) if isinstance(t, Term)) for node in nodes]
+    words = sorted({word for count in counts for word in count})
+    return np.array([[count[word] for word in words] for count in counts], dtype=np.float64)
 
 
 def replaced(node: Node, name: str, value: Node) -> Node:

@@ -144,6 +144,7 @@ def test_fabench_tune_evolves_and_goes_on(workdir, capsys):
     [table] = Path().glob("outputs/tune/*/tune.csv")
     first = table.read_text().splitlines()
     assert first[0].startswith("learning_rule.formula,optimizer.lr,trainer.epochs,split,")
+    assert first[0].endswith(",diverged,angle_to_bp")
     assert len(first) == 1 + 4 + 2
     assert cli.main([*words, "search.trials=3"]) == 0
     again = table.read_text().splitlines()

@@ -13,6 +13,7 @@ from fabench.learning_rule.language.tree import (
     parse,
     simplified,
     text,
+    word_counts,
 )
 
 g, h = Term("g"), Term("h")
@@ -187,3 +188,9 @@ def test_what_is_no_formula_gets_one_sentence(formula):
     assert HOSTILE[formula] in sentence
     assert len(sentence) < 400
     assert "\n" not in sentence
+
+
+def test_words_are_counted():
+    """D, fro, g, and / and +, in the order of their characters: + / D fro g."""
+    counts = word_counts(map(parse, ["g / fro(g) + 0.5", "D + g + g"]))
+    np.testing.assert_array_equal(counts, [[1, 1, 0, 1, 2], [2, 0, 1, 0, 2]])

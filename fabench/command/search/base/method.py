@@ -18,12 +18,14 @@ from fabench.run.statistics import Summary
 class PointScore:
     """A point's score: mean accuracy (or -NSE) over the last epochs, summarized over seeds.
 
-    ``diverged`` seeds make a point unfit whatever the others reach.
+    ``diverged`` seeds make a point unfit whatever the others reach. ``angle_to_bp``: between the
+    update that its rule wants of untrained networks and backpropagation's, in degrees.
     """
 
     point: Point
     summary: Summary
     diverged: int
+    angle_to_bp: float = np.nan
 
     @property
     def values(self) -> tuple[Value, ...]:
