@@ -239,6 +239,17 @@ CLAIMS = (
         for epochs in (4, 12, 30) for method in ("PBLF-BO", "PBLF-RS")
     ),
     *(
+        Claim("E, Alber 2018", text, "table_backprop_evolution",
+              f"g / fro(g) less BP, own rates, {epochs} epochs",
+              paired("difference_to_bp",
+                     {"formula": "g / fro(g)", "optimizer": optimizer, "epochs": epochs}),
+              bounds, source)
+        for text, optimizer, epochs, bounds, source in (
+            ("normalised gradients win in few epochs with SGD", "sgd", 4, ABOVE, "+7.0"),
+            ("normalised gradients win in many epochs with SGD", "sgd", 12, ABOVE, "+0.5"),
+            ("they do not in many epochs with momentum", "momentum", 12, BELOW, ""))
+    ),
+    *(
         Claim("M", text, "table_lra", f"{measure}, LRA less BP",
               paired("difference", {"dataset": "mnist", "measure": measure}), bounds, source)
         for text, measure, bounds, source in (
