@@ -103,7 +103,7 @@ weights, which trainer.keep_best=true keeps.
 """
 
 PREDICT_HELP = """\
-usage: fabench predict RUN DATA [--to FILE] [--seed SEED] [--best] [plugins=[...]]
+usage: fabench predict RUN DATA [--to FILE] [--seed SEED] [--best] [plugins=...]
 
   fabench predict outputs/runs/NAME images            every image in a folder
   fabench predict outputs/runs/NAME x.npz --to p.csv  an array x [N, ...]
