@@ -385,18 +385,21 @@ def test_fig_3_3_names_each_matrix_with_its_learning_rate():
 
 
 def test_fig_3_4_puts_bp_beside_dfa_for_every_optimizer():
-    optimizers = [o for panel in fig_3_4.PANELS.values() for o in panel]
+    optimizers = list(fig_3_4.OPTIMIZERS)
     parts = [
         runs(rule, optimizer, level=(0.7 if rule == "bp" else 0.6) + 0.01 * i)
         for rule in ("bp", "dfa")
         for i, optimizer in enumerate(optimizers)
     ]
-    first, _ = fig_3_4.draw(pd.concat(parts)).axes
-    bars = sorted(first.patches, key=lambda p: p.get_x())
-    heights = [p.get_height() for p in bars]
-    expected = [v + 0.01 + 0.01 * i for i in range(5) for v in (0.7, 0.6)]
+    bars, gaps = fig_3_4.draw(pd.concat(parts)).axes
+    patches = sorted(bars.patches, key=lambda p: p.get_x())
+    heights = [p.get_height() for p in patches]
+    expected = [v + 0.01 + 0.01 * i for i in range(10) for v in (0.7, 0.6)]
     assert heights == pytest.approx(expected)
-    assert [t.get_text() for t in first.get_xticklabels()] == optimizers[:5]
+    means = [container.lines[0].get_ydata()[0] for container in gaps.containers]
+    assert means == pytest.approx([-10] * 10)  # points
+    for axes in (bars, gaps):
+        assert [t.get_text() for t in axes.get_xticklabels()] == optimizers
 
 
 def grid(rule, epochs, **level_of):

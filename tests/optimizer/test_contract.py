@@ -326,10 +326,14 @@ def test_wrong_options_are_refused_by_name(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_yaml_states_every_setting_and_describes_itself(name):
     assert list(defaults(name)) == list(fields(name))
+    cls = type(registry.build("optimizer", defaults(name)))
+    later = {f.name for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
     for key in fields(name):
         config = defaults(name)
         del config[key]
-        if key != "name":
+        if key in later:  # a run of before it had none
+            assert registry.build("optimizer", config) == registry.build("optimizer", defaults(name))
+        elif key != "name":
             with pytest.raises(UserError, match=rf"^optimizer\.{key} is missing"):
                 registry.build("optimizer", config)
     first = (CONF / f"{name}.yaml").read_text().splitlines()[0]
