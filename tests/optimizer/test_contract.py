@@ -332,7 +332,9 @@ def test_yaml_states_every_setting_and_describes_itself(name):
         config = defaults(name)
         del config[key]
         if key in later:  # a run of before it had none
-            assert registry.build("optimizer", config) == registry.build("optimizer", defaults(name))
+            assert registry.build("optimizer", config) == registry.build(
+                "optimizer", defaults(name)
+            )
         elif key != "name":
             with pytest.raises(UserError, match=rf"^optimizer\.{key} is missing"):
                 registry.build("optimizer", config)
