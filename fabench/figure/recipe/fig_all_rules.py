@@ -55,5 +55,5 @@ def draw(frame: pd.DataFrame) -> Figure:
             dots.append(
                 Line2D([], [], marker="o", linestyle="", color="0.3", mfc=face, label=label)
             )
-        panels[1].legend(handles=dots, loc="lower left", title="a hidden layer learns")
+        panels[1].legend(handles=dots, loc="upper right", title="a hidden layer learns")
         return figure
