@@ -78,7 +78,8 @@ def figures(args: Sequence[str], conf: Path) -> int:
     if "--list" in args:
         plugins.use_all_installed()
     for name in names:
-        plugins.use_installed(plugins.FIGURE, name)
+        if name not in plugins.own_options(plugins.FIGURE):
+            plugins.use_installed(plugins.FIGURE, name)
     known = recipes()
     if "--list" in args:
         width = max(map(len, known))

@@ -1,6 +1,5 @@
 """``fabench list``: the groups of settings and their options, those of plugins, too."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from fabench.run import plugins
@@ -9,9 +8,14 @@ from fabench.schema import UserError
 
 def list_options(args: list[str], conf: Path) -> int:
     """Every option of the named groups, or of all; ``plugins=[...]`` adds a package's."""
-    use_named(args)
-    groups = options(conf)
     named = [arg for arg in args if not arg.startswith("plugins=")]
+    used: list[str] = []
+    if named != args:
+        from fabench.command.overrides import plugin_names  # it needs Hydra
+
+        used = plugin_names(args)
+    plugins.use(used)
+    groups = options(conf)
     unknown = [name for name in named if name not in groups]
     if unknown:
         raise UserError(f"There is no group {unknown[0]}; there are {', '.join(groups)}.")
@@ -20,16 +24,6 @@ def list_options(args: list[str], conf: Path) -> int:
         for name, text in groups[group]:
             print(f"  {name:<18} {text}".rstrip())
     return 0
-
-
-def use_named(args: Sequence[str]) -> None:
-    """The plugins that ``plugins=[...]`` among the arguments names. Raises UserError."""
-    used: list[str] = []
-    if any(arg.startswith("plugins=") for arg in args):
-        from fabench.command.overrides import plugin_names  # it needs Hydra
-
-        used = plugin_names(args)
-    plugins.use(used)
 
 
 def options(conf: Path) -> dict[str, list[tuple[str, str]]]:

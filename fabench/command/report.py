@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fabench.command.defaults import overrides
-from fabench.command.options import use_named
+from fabench.command.overrides import plugin_names
 from fabench.command.runs import paired, problem, reached
 from fabench.figure import page, style
 from fabench.figure.svg import Curve, Point, chart, confusion_map
@@ -77,7 +77,7 @@ def report(args: Sequence[str], conf: Path) -> int:
 def _wanted(words: Sequence[str], conf: Path) -> tuple[str, list[Entry]]:
     """A title, and the runs, there or not. An experiment takes overrides, as a figure does."""
     names = [word for word in words if "=" not in word]
-    use_named(words)
+    plugins.use(plugin_names(words))
     folders = [conf, *(plugin.folder / "conf" for plugin in plugins.USED.values())]
     files = {file.stem for folder in folders for file in folder.glob("experiment/*.yaml")}
     experiments = [name for name in names if name in files]

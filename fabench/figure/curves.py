@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from fabench.figure import style
 from fabench.run.statistics import summarize
 
 
@@ -53,6 +54,16 @@ def epoch_axis(axes: Axes, last: int) -> None:
     axes.set_xlabel("epoch")
     axes.set_xlim(0, max(1, last))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def parity_axes(axes: Axes, k: int, last: int) -> None:
+    """Test accuracy against epoch on the parity of k digits: near 1 of one, else with chance."""
+    if k == 1:
+        axes.set_ylim(0.85, 1)
+    else:
+        style.chance_line(axes, 0.5)
+    epoch_axis(axes, last)
+    axes.set_ylabel("test accuracy")
 
 
 def degrees(low: float, high: float) -> list[tuple[float, float]]:

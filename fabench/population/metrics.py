@@ -36,7 +36,7 @@ from fabench.model.layer.network import ForwardPass
 from fabench.population.examples import Epoch, Examples
 from fabench.population.part import PopulationPart
 from fabench.population.population import Population
-from fabench.population.precision import where_float64_is
+from fabench.population.precision import has_float64, where_float64_is
 from fabench.task.base import Task
 
 Metrics = dict[str, Tensor]
@@ -105,7 +105,7 @@ class Score:
 
 def _sums(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Zeros, float64 where the device has that."""
-    dtype = torch.float32 if device.type == "mps" else torch.float64
+    dtype = torch.float64 if has_float64(device) else torch.float32
     return torch.zeros(shape, dtype=dtype, device=device)
 
 

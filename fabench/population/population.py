@@ -32,7 +32,7 @@ from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
 from fabench.population.lanes import Lanes
 from fabench.population.part import PopulationPart, Shared, numbered
-from fabench.population.precision import PAYS_FROM, NumberFormat
+from fabench.population.precision import PAYS_FROM, NumberFormat, has_float64
 from fabench.population.scratch import Scratch, keep_freed_memory
 from fabench.randomness import streams
 from fabench.schedule.base import Schedule
@@ -130,7 +130,7 @@ class Population:
         self.layers, self.rule, self.task, self.rows = layers, rule, task, rows
         self.operand, self.device = operand, operand.device
         self.together = computes_together(self.device, layers, rule)
-        counts_on = "cpu" if self.device.type == "mps" else self.device  # where float64 is
+        counts_on = self.device if has_float64(self.device) else "cpu"
         self.t = torch.zeros((), dtype=torch.float64, device=counts_on)  # steps taken
         seeds = [row.seed for row in rows]
         self.streams = torch.tensor(streams(seeds)[1], device=self.device)

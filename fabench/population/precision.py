@@ -44,9 +44,14 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+def has_float64(device: torch.device) -> bool:
+    """MPS alone has none."""
+    return device.type != "mps"
+
+
 def where_float64_is(x: Tensor) -> Tensor:
     """x, on the CPU if its device has no float64."""
-    return x.cpu() if x.device.type == "mps" else x
+    return x if has_float64(x.device) else x.cpu()
 
 
 class NumberFormat:

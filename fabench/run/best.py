@@ -11,6 +11,7 @@ import pandas as pd
 
 from fabench.population.population import Population, Snapshot
 from fabench.run.config import Config
+from fabench.run.kept import Kept
 
 KEPT = "kept "
 """Before the name of a tensor in a checkpoint: as it was in the row's best epoch."""
@@ -31,7 +32,7 @@ class BestWeights:
         self.column = f"{'validation' if config.trainer.early_stopping else 'test'}_{score}"
         self.sign = 1 if score == "accuracy" else -1
         self.scores = np.full(n, -np.inf)  # the best so far
-        self.kept = self._weights(slice(0, n))
+        self.kept = Kept(KEPT, self._weights(slice(0, n)))
 
     def _weights(self, rows: slice | list[int]) -> Snapshot:
         snapshot, own = self.population.snapshot(rows), self.population.parameters
@@ -49,12 +50,10 @@ class BestWeights:
     def measure(self, table: pd.DataFrame) -> None:
         """``see`` of all rows, whose networks are those of now."""
         rows = self.see(table)
-        for name, tensor in self._weights(rows).items():
-            self.kept[name][rows] = tensor
+        self.kept.take(rows, self._weights(rows))
 
     def restore(self, rows: slice, epochs: Sequence[pd.DataFrame], saved: Snapshot) -> None:
         """Some rows as they were after these measured epochs, from a checkpoint's tensors."""
         for table in epochs:
             self.see(table)
-        for name, tensor in self.kept.items():
-            tensor[rows] = saved[KEPT + name]
+        self.kept.put(rows, saved)

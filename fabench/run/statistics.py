@@ -25,6 +25,11 @@ class Summary:
         """Half the interval: mean ± half_width."""
         return self.high - self.mean
 
+    @property
+    def within_one_error(self) -> float:
+        """The least that is within one standard error of the mean: of one value, itself."""
+        return self.mean - self.sd / sqrt(self.n) if self.n > 1 else self.mean
+
     def columns(self, name: str, *, sd: bool = True) -> dict[str, float]:
         """A table's columns ``<name>_mean``, ``_sd``, ``_ci95_low`` and ``_ci95_high``."""
         spread = {f"{name}_sd": self.sd} if sd else {}

@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from fabench.population.population import Population, Snapshot
+from fabench.run.kept import Kept
 from fabench.run.settings import Trainer
 from fabench.run.store import TIMES
 
@@ -78,7 +79,7 @@ class EarlyStopping:
         self.stopped, self.held = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         self.losses: list[list[tuple[float, float]]] = [[] for _ in range(n)]  # E_va, E_tr
         self.rows: dict[int, pd.DataFrame] = {}  # what is copied, by row
-        self.best: Snapshot = population.snapshot(slice(0, n))
+        self.kept = Kept(BEST, population.snapshot(slice(0, n)))
 
     def see(self, table: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
         """One measured epoch of some rows, their numbers as its index.
@@ -118,21 +119,19 @@ class EarlyStopping:
     def measure(self, table: pd.DataFrame) -> pd.DataFrame:
         """``see`` of all rows, whose networks are those of now."""
         table, kept = self.see(table)
-        for name, tensor in self.population.snapshot(kept).items():
-            self.best[name][kept] = tensor
+        self.kept.take(kept, self.population.snapshot(kept))
         return table
 
     def put_back(self) -> None:
         """The networks of held rows as they are held."""
         rows = np.flatnonzero(self.held).tolist()
-        self.population.restore(rows, {name: t[rows] for name, t in self.best.items()})
+        self.population.restore(rows, {name: t[rows] for name, t in self.kept.tensors.items()})
 
     def restore(self, rows: slice, epochs: Sequence[pd.DataFrame], saved: Snapshot) -> None:
         """Some rows as they were after these measured epochs, from a checkpoint's tensors."""
         for table in epochs:
             self.see(table)
-        for name, tensor in self.best.items():
-            tensor[rows] = saved[BEST + name]
+        self.kept.put(rows, saved)
 
     def last_epoch(self, table: pd.DataFrame) -> pd.DataFrame | None:
         """Of a job whose measured epoch ``table`` is, and all of whose rows are held: the epoch in

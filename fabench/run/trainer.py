@@ -21,7 +21,7 @@ from fabench.population.loop import Loop
 from fabench.population.metrics import Score, confusion, evaluate, network_metrics
 from fabench.population.population import Population, Row
 from fabench.population.precision import NumberFormat
-from fabench.run.best import KEPT, BestWeights
+from fabench.run.best import BestWeights
 from fabench.run.chore import Chore
 from fabench.run.config import Config, resolve_device
 from fabench.run.environment import describe
@@ -32,7 +32,7 @@ from fabench.run.interruption import (
     stop_signals,
 )
 from fabench.run.logger.base import Logs, opened
-from fabench.run.stopping import BEST, EarlyStopping
+from fabench.run.stopping import EarlyStopping
 from fabench.run.store import RunFolder, now
 
 
@@ -151,6 +151,7 @@ class Training:
         t = self.config.trainer
         self.stopping = EarlyStopping(t, self.population) if t.early_stopping else None
         self.best = BestWeights(self.config, self.population) if t.keep_best else None
+        self.keepers = [keeper for keeper in (self.stopping, self.best) if keeper]
         self.write_metrics = Chore(self._write_metrics)
         self.save = Chore(self._save, self.population.n_bytes() / DISK)
         self._following: tuple[int, Epoch] | None = None
@@ -342,10 +343,8 @@ class Training:
         """``epoch``: this one, or the next, which has passed for a run without a step."""
         rows = member.rows
         tensors = self.population.snapshot(rows)
-        if self.stopping:
-            tensors |= {BEST + name: t[rows].clone() for name, t in self.stopping.best.items()}
-        if self.best:
-            tensors |= {KEPT + name: t[rows].clone() for name, t in self.best.kept.items()}
+        for keeper in self.keepers:
+            tensors |= keeper.kept.saved(rows)
         member.folder.write_checkpoint(
             {
                 **{name: getattr(self, name) for name in PLACE},
@@ -377,7 +376,5 @@ class Training:
             ]
             diverged = metrics[metrics.epoch > 0].groupby("seed", sort=False).diverged.max()
             self.diverged[rows] = diverged.reindex(folder.config.seeds, fill_value=0) == 1
-            if self.stopping:
-                self.stopping.restore(rows, member.epochs, saved["tensors"])
-            if self.best:
-                self.best.restore(rows, member.epochs, saved["tensors"])
+            for keeper in self.keepers:
+                keeper.restore(rows, member.epochs, saved["tensors"])

@@ -6,8 +6,7 @@ from matplotlib.gridspec import GridSpec
 
 from fabench.dataset.mnist import Mnist
 from fabench.figure import style
-from fabench.figure.curves import band, epoch_axis
-from fabench.figure.recipe.fig_3_1 import NEAR_ONE
+from fabench.figure.curves import band, parity_axes
 from fabench.randomness import generator
 from fabench.task.parity import Parity
 
@@ -35,13 +34,7 @@ def draw(frame: pd.DataFrame) -> Figure:
                     (frame.learning_rule == rule) & (frame.optimizer == optimizer) & (frame.k == k)
                 ]
                 band(axes, rows, "test_accuracy", style.color(rule), label, dash)
-            if k == 1:
-                axes.set_ylim(*NEAR_ONE)
-                legend = axes.get_legend_handles_labels()
-            else:
-                style.chance_line(axes, 0.5)
-            epoch_axis(axes, int(frame.epoch.max()))
-            axes.set_ylabel("test accuracy")
+            parity_axes(axes, k, int(frame.epoch.max()))
             axes.set_title(f"k={k}")
             table = Parity(name="parity", k=k).table(generator(0, "test", 0), 10_000)
             for sample in range(2):
@@ -49,5 +42,5 @@ def draw(frame: pd.DataFrame) -> Figure:
                 pixels = [images.test_images[i].numpy() for i in table[sample]]
                 total = sum(int(images.test_labels[i]) for i in table[sample])
                 style.picture(picture, pixels, f"sum {total}: {'odd' if total % 2 else 'even'}")
-        figure.legend(*legend, loc="outside upper center", ncols=3)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return figure

@@ -4,12 +4,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
-from fabench.figure.curves import band, epoch_axis
+from fabench.figure.curves import band, parity_axes
 
 EXPERIMENTS = ("fig_3_1",)
-
-NEAR_ONE = (0.85, 1.0)
-"""Test accuracies that k=1 shows; chance, where it begins, is far below."""
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -19,12 +16,7 @@ def draw(frame: pd.DataFrame) -> Figure:
             for rule in ("bp", "dfa"):
                 rows = frame[(frame.learning_rule == rule) & (frame.k == k)]
                 band(axes, rows, "test_accuracy", style.color(rule), rule.upper())
-            if k == 1:
-                axes.set_ylim(*NEAR_ONE)
-            else:
-                style.chance_line(axes, 0.5)
-            epoch_axis(axes, int(frame.epoch.max()))
-            axes.set_ylabel("test accuracy")
+            parity_axes(axes, k, int(frame.epoch.max()))
             axes.set_title(f"k={k}, SGD")
         panels[0].legend(loc="lower right")
         return figure

@@ -99,6 +99,6 @@ def own_rate(accuracy: pd.DataFrame) -> float:
     """Of accuracies [seeds, rates], NaN where a seed diverged: the smallest rate within one
     standard error of the best mean."""
     fit = accuracy.dropna(axis=1)
-    mean = fit.mean()
-    near = mean >= mean.max() - fit[mean.idxmax()].sem()
-    return float(near.index[near].min())
+    scores = dict(zip(fit.columns.tolist(), map(summarize, fit.T.to_numpy().tolist()), strict=True))
+    best = max(scores.values(), key=lambda s: s.mean)
+    return min(float(rate) for rate, s in scores.items() if s.mean >= best.within_one_error)

@@ -53,21 +53,18 @@ def paired(column: str, where: Where, scale: float = 1) -> Measure:
         row = _row(table, where)
         ends = ("mean", "ci95_low", "ci95_high")
         mean, low, high = (scale * row[f"{column}_{end}"] for end in ends)
-        return Summary(int(row.get("seeds", row.get("trials", 0))), mean, float("nan"), low, high)
+        return Summary(_count(row), mean, float("nan"), low, high)
 
     return measure
 
 
 def mean(column: str, where: Where, scale: float = 1) -> Measure:
-    """A mean over seeds; ``column`` has it, ``<column>_sd`` the standard deviation."""
+    """A mean over seeds: ``column`` or ``<column>_mean``, and ``<column>_sd``."""
 
     def measure(table: pd.DataFrame) -> Summary:
         row = _row(table, where)
-        count = next(row[name] for name in ("seeds", "draws") if name in row)
-        of_mean, of_sd = (column, f"{column}_sd")
-        if of_mean not in row:
-            of_mean = f"{column}_mean"
-        return summary_of(int(count), scale * row[of_mean], scale * row[of_sd])
+        of_mean = column if column in row else f"{column}_mean"
+        return summary_of(_count(row), scale * row[of_mean], scale * row[f"{column}_sd"])
 
     return measure
 
@@ -85,6 +82,11 @@ def _row(table: pd.DataFrame, where: Where) -> "pd.Series[float]":
     if len(rows) != 1:
         raise LookupError(f"{len(rows)} rows with {dict(where)}")
     return rows.iloc[0]
+
+
+def _count(row: "pd.Series[float]") -> int:
+    """Of how many networks it tells; 0 if it does not say."""
+    return int(next((row[name] for name in ("seeds", "draws", "trials") if name in row), 0))
 
 
 def _parity(k: int, rule: str, optimizer: str, **others: object) -> dict[str, object]:

@@ -83,9 +83,7 @@ def smallest_near(scores: Sequence[PointScore], best: PointScore) -> PointScore:
 
     A mean alone picks learning rates at the edge of stability, where seeds differ most.
     """
-    summary = best.summary
-    error = summary.sd / summary.n**0.5 if summary.n > 1 else 0.0
-    near = [s for s in scores if s.mean >= best.mean - error]
+    near = [s for s in scores if s.mean >= best.summary.within_one_error]
     return min(near, key=lambda s: s.values)
 
 
