@@ -160,9 +160,12 @@ def test_numbers_train(fabench, tmp_path, overrides, runs):
 
 
 def test_no_experiment_outweighs_the_number_that_is_asked_for():
-    """Hydra lets an experiment's own keys win over a chosen option: theirs are options, too."""
+    """Hydra lets an experiment's own keys win over a chosen option: theirs are options, too. Where
+    rates are chosen on validation data, tuning seeds are to win: no result chooses its own rate."""
     for file in sorted((CONF / "experiment").glob("*.yaml")):
-        assert not {"seed", "k"} & yaml.safe_load(file.read_text()).keys(), file.name
+        body = yaml.safe_load(file.read_text())
+        chooses = body.get("trainer", {}).get("evaluate_on") == "validation"
+        assert not {"seed", "k"} & body.keys() or (chooses and min(body["seed"]) >= 100), file.name
 
 
 def test_a_sweep_of_every_numbered_file(fabench, tmp_path):
