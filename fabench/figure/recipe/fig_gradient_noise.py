@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
-from fabench.figure.curves import means
 
 EXPERIMENTS = (
     "fig_gradient_noise",
@@ -20,20 +19,33 @@ EXPERIMENTS = (
     "fig_gradient_noise_good_large",
 )
 ON_REQUEST = True  # 432 network epochs
+INTERVAL = ""
 
 INITS = {"standard_gaussian": "poor first weights", "he_normal": "good first weights"}
 COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE}
 
 
-def draw(frame: pd.DataFrame) -> Figure:
-    """A panel for each way to begin: test accuracy after the last epoch against the rate, a line
-    for each eta."""
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each network ends with."""
     last = frame[frame.epoch == frame.epoch.max()]
+    columns = ["weight_init", "gradient_noise", "lr", "seed", "epoch", "test_accuracy", "folder"]
+    return last[columns]
+
+
+def draw(last: pd.DataFrame) -> Figure:
+    """A panel for each way to begin: test accuracy after the last epoch against the rate, a dot
+    for each network, a line through the means of each eta, and how many have diverged."""
     with style.canvas(columns=len(INITS)) as (figure, [panels]):
         for axes, (init, title) in zip(panels, INITS.items(), strict=True):
             for eta, color in COLORS.items():
                 rows = last[(last.weight_init == init) & (last.gradient_noise == eta)]
-                means(axes, rows, "lr", "test_accuracy", color, f"eta {eta:g}" if eta else "none")
+                axes.plot(rows.lr, rows.test_accuracy, "o", color=color, markersize=3, alpha=0.6)
+                for lr, lost in rows.test_accuracy.isna().groupby(rows.lr):
+                    if lost.any():
+                        text = f"{lost.sum()} of {len(lost)}\ndiverge"
+                        axes.text(lr, 0.14, text, color=color, ha="center", fontsize=7)
+                mean = rows.groupby("lr").test_accuracy.mean()
+                axes.plot(mean, color=color, label=f"eta {eta:g}" if eta else "none")
             style.chance_line(axes, 0.1)
             style.log_axis(axes, last.lr.tolist())
             axes.set_ylim(0, 1)

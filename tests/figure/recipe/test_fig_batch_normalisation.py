@@ -32,15 +32,21 @@ def test_gradient_noise_has_a_line_for_each_eta_against_the_rate():
     frame = pd.DataFrame(
         {
             "weight_init": init, "gradient_noise": eta, "lr": lr, "seed": seed, "epoch": epoch,
-            "test_accuracy": (eta + lr + seed) * epoch / 10,
+            "test_accuracy": (eta + lr + seed) * epoch / 10, "folder": "",
         }
         for init, eta, lr, seed, epoch in product(
             fig_gradient_noise.INITS, fig_gradient_noise.COLORS, (0.01, 0.1), (0, 0.1), (0, 1, 2)
         )
     )  # fmt: skip
-    poor, good = fig_gradient_noise.draw(frame).axes
+    frame.loc[
+        (frame.weight_init == "he_normal") & (frame.lr + frame.seed > 0.15), "test_accuracy"
+    ] = None
+    poor, good = fig_gradient_noise.draw(fig_gradient_noise.data(frame)).axes
     assert (poor.get_title(), good.get_title()) == ("poor first weights", "good first weights")
-    lines = {c.get_label(): c.lines[0] for c in poor.containers}
+    assert [text.get_text() for text in good.texts if "of" in text.get_text()] == [
+        "1 of 2\ndiverge"
+    ] * 3
+    lines = {line.get_label(): line for line in poor.lines if line.get_label()[0] != "_"}
     assert list(lines) == ["none", "eta 0.01", "eta 0.3"]
     assert lines["eta 0.3"].get_xdata().tolist() == [0.01, 0.1]
     assert abs(lines["eta 0.3"].get_ydata() - [0.072, 0.09]).max() < 1e-12
