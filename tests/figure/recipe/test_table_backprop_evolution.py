@@ -91,7 +91,6 @@ def composed(experiment, *given):
 @pytest.mark.parametrize("optimizer", ["", "_momentum"])
 def test_rates_are_chosen_on_other_data_with_other_seeds(optimizer):
     own = composed(f"table_backprop_evolution{optimizer}")
-    own += [] if optimizer else composed("table_backprop_evolution_search")
     chosen = composed(f"table_backprop_evolution_rates{optimizer}")
     for configs, split in ((own, "test"), (chosen, "validation")):
         assert {c.trainer.evaluate_on for c in configs} == {split}
