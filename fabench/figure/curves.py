@@ -17,13 +17,18 @@ def band(
     label: str,
     dash: str = "-",
     x: str = "epoch",
+    log: bool = False,
+    width: float = style.LINE,
 ) -> None:
-    """Draw ``column`` against ``x``: the mean over seeds and the 95 % interval of that mean."""
+    """Draw ``column`` against ``x``: the mean over seeds and the 95 % interval of that mean;
+    ``log``: both of the logarithm, so that an interval of what is positive stays so."""
     values = metrics.dropna(subset=column)
     places = sorted(values[x].unique().tolist())
-    points = [summarize(values[column][values[x] == place].tolist()) for place in places]
-    axes.plot(places, [p.mean for p in points], dash, color=color, label=label)
-    low, high = [p.low for p in points], [p.high for p in points]
+    measured = values[column].map(np.log) if log else values[column]
+    points = [summarize(measured[values[x] == place].tolist()) for place in places]
+    lines = np.array([(p.mean, p.low, p.high) for p in points]).reshape(-1, 3).T
+    mean, low, high = np.exp(lines) if log else lines
+    axes.plot(places, mean, dash, color=color, label=label, linewidth=width)
     axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
 
 

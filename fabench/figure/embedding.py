@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 NEIGHBOURS, FOLDS = 10, 5
 
+PROBES = (f"{NEIGHBOURS}-NN", "linear")
+"""The vote of the nearest neighbours, and ridge regression on the classes."""
+
 Array = NDArray[np.float32]
 
 
@@ -36,9 +39,12 @@ def scatter(axes: Axes, points: Array, colors: NDArray[Any], cmap: str) -> PathC
     )  # fmt: skip
 
 
-def neighbour_accuracy(h: Array, labels: NDArray[Any]) -> float:
-    """Cross-validated accuracy of the nearest neighbours' vote on the labels [N], from h [N, U]."""
+def probed(probe: str, h: Array, labels: NDArray[Any]) -> float:
+    """Accuracy of one of PROBES on the labels [N], from h [N, U], on folds that it has not seen."""
+    from sklearn.linear_model import RidgeClassifier
     from sklearn.model_selection import cross_val_score
     from sklearn.neighbors import KNeighborsClassifier
 
-    return float(cross_val_score(KNeighborsClassifier(NEIGHBOURS), h, labels, cv=FOLDS).mean())
+    models = (KNeighborsClassifier(NEIGHBOURS), RidgeClassifier())
+    model = dict(zip(PROBES, models, strict=True))[probe]
+    return float(cross_val_score(model, h, labels, cv=FOLDS).mean())

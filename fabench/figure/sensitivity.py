@@ -21,6 +21,7 @@ def sensitivity(
     centre. ``rules``: their names by the learning rule's.
     """
     central = (frame[list(centre)] == pd.Series(centre)).all(axis=1)
+    frame = frame.assign(test_accuracy=100 * frame.test_accuracy)
     curves = frame[central & (frame.epochs == frame.epochs.max())]
     grid = frame[(frame.epochs == frame.epochs.min()) & (frame.epoch == frame.epochs)]
     mapped = [rule for rule in rules if (grid.learning_rule == rule).any()]
@@ -30,8 +31,8 @@ def sensitivity(
             band(panels[0, 0], rows, "test_accuracy", style.color(rule), name)
             if rule != "bp":
                 band(panels[1, 0], rows, "gradient_alignment", style.color(rule), name)
-        style.chance_line(panels[0, 0], chance)
-        titles = ("validation accuracy", "cosine of teaching signals with BP's")
+        style.chance_line(panels[0, 0], 100 * chance)
+        titles = ("validation accuracy in %", "cosine of teaching signals with BP's")
         for axes, title in zip(panels[:, 0], titles, strict=True):
             epoch_axis(axes, int(curves.epoch.max()))
             axes.set_ylabel(title)
@@ -43,8 +44,8 @@ def sensitivity(
                 table = rows.pivot_table(index=key, columns="lr", values="test_accuracy")
                 table = table.sort_index(ascending=False).rename_axis(label)
                 table = table.rename_axis("learning rate", axis=1)
-                image = heat_map(axes, table, lambda x: f"{100 * x:.0f}", limits=(chance, 1))
+                image = heat_map(axes, table, "{:.0f}".format, limits=(100 * chance, 100))
                 axes.spines[:].set_visible(False)
                 axes.set_title(f"{rules[rule]}: validation accuracy in %", fontsize=8)
-        figure.colorbar(image, ax=panels[:, -1], label="validation accuracy")
+        figure.colorbar(image, ax=panels[:, -1], label="validation accuracy in %")
         return figure

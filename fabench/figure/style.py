@@ -19,6 +19,9 @@ WIDTH = 3.5
 
 DPI = 200
 
+LINE = 1.2
+"""Width of a curve in points."""
+
 # Okabe and Ito's palette
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -84,7 +87,7 @@ RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
-    "lines.linewidth": 1.2,
+    "lines.linewidth": LINE,
     "legend.frameon": False,
     "legend.fontsize": 7,
     "figure.constrained_layout.use": True,
@@ -145,7 +148,7 @@ def log_axis(axes: Axes, values: Sequence[float]) -> None:
 
 
 def chance_line(axes: Axes, chance: float) -> None:
-    """The accuracy of a guess, dashed, named beside the axes."""
+    """The accuracy, or error, of a guess, dashed, named beside the axes."""
     axes.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
     axes.annotate(
         "chance", (1, chance), xycoords=("axes fraction", "data"), ha="left", va="bottom",

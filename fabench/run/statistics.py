@@ -30,6 +30,11 @@ class Summary:
         """The least that is within one standard error of the mean: of one value, itself."""
         return self.mean - self.sd / sqrt(self.n) if self.n > 1 else self.mean
 
+    def __format__(self, spec: str) -> str:
+        """mean ± half_width, each as ``spec`` says; the mean alone where there is no interval."""
+        mean, half = (format(x, spec) for x in (self.mean, self.half_width))
+        return mean if np.isnan(self.half_width) else f"{mean} ± {half}"
+
     def columns(self, name: str, *, sd: bool = True) -> dict[str, float]:
         """A table's columns ``<name>_mean``, ``_sd``, ``_ci95_low`` and ``_ci95_high``."""
         spread = {f"{name}_sd": self.sd} if sd else {}

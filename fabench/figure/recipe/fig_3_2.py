@@ -13,7 +13,7 @@ OPTIMIZERS = {"sgd": ("SGD", "-", style.RED), "rmsprop": ("RMSprop", "--", style
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Test accuracy, weight alignment and gradient alignment against epoch (BP: 20 epochs)."""
+    """Test accuracy, weight alignment and gradient alignment against epoch."""
     longest = int(frame.epoch.max())
     with style.canvas(columns=3) as (figure, [panels]):
         for optimizer, (name, dash, color) in OPTIMIZERS.items():

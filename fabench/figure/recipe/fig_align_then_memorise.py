@@ -6,6 +6,7 @@ Differences: 10 passes through the training set instead of 1000, three seeds ins
 code divides every row of B by its norm, so that B is larger by the root of 3.
 """
 
+import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
@@ -27,17 +28,21 @@ COLUMNS = {
 
 def draw(frame: pd.DataFrame) -> Figure:
     """Against the examples seen, logarithmic: a column per activation, a line per part p of random
-    labels."""
+    labels. Dotted: the training accuracy of a network that gives every image its true class, which
+    is that of 1 - p and, by chance, of a tenth of the random labels."""
     frame = frame[frame.epoch > 0]
     seen = frame.epoch * frame.get("train_examples", Mnist.n_train)
     activations, parts = sorted(frame.activation.unique()), sorted(frame.p.unique())
+    shades = colormaps["plasma"](np.linspace(0, 0.9, len(parts)))
     with style.canvas(len(COLUMNS), len(activations), height=2.0) as (figure, panels):
         for row, (column, title) in zip(panels, COLUMNS.items(), strict=True):
             for axes, activation in zip(row, activations, strict=True):
-                for p in parts:
+                for p, color in zip(parts, map(to_hex, shades), strict=True):
                     rows = frame.assign(epoch=seen)
                     rows = rows[(rows.activation == activation) & (rows.p == p)]
-                    band(axes, rows, column, to_hex(colormaps["viridis"](p)), f"p={p:g}")
+                    band(axes, rows, column, color, f"p={p:g}")
+                    if column == "train_accuracy":
+                        axes.axhline(1 - 0.9 * p, color=color, linewidth=0.8, linestyle=":")
                 axes.set_xscale("log")
                 axes.set_ylabel(title)
         for axes, activation in zip(panels[0], activations, strict=True):

@@ -8,6 +8,7 @@ PyTorch's weights; the paper's FA and DFA start from zeros, of which a frozen la
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from fabench.figure import style
 from fabench.figure.curves import band, epoch_axis
@@ -17,20 +18,25 @@ ON_REQUEST = True  # 270 network epochs
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Training (dotted) and test error against epoch; left with the first layer frozen."""
+    """Training (dotted) and test error against epoch; left with the first layer frozen. FA's lines
+    are broad, so that DFA's on top of them hide nothing."""
     test, train = 100 * (1 - frame.test_accuracy), 100 * (1 - frame.train_accuracy)
     frame = frame.assign(test_error=test, train_error=train)
     titles = {"[1]": "first hidden layer frozen (FA is DFA)", "[]": "all layers trained"}
     with style.canvas(columns=2) as (figure, [panels]):
         panels[1].sharey(panels[0])
         for axes, (frozen, title) in zip(panels, titles.items(), strict=True):
-            for rule in ("bp", "fa", "dfa"):
+            for rule, width in {"bp": style.LINE, "fa": 3 * style.LINE, "dfa": style.LINE}.items():
                 rows = frame[(frame.learning_rule == rule) & (frame.frozen_layers == frozen)]
-                band(axes, rows, "test_error", style.color(rule), f"{rule.upper()}, test")
-                band(axes, rows, "train_error", style.color(rule), f"{rule.upper()}, training", ":")
+                for part, dash in (("test", "-"), ("train", ":")):
+                    name = f"{rule.upper()}, {part.replace('train', 'training')}"
+                    color = style.color(rule)
+                    band(axes, rows, f"{part}_error", color, name, dash, log=True, width=width)
             epoch_axis(axes, int(frame.epoch.max()))
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_ylabel("error in %")
             axes.set_title(title)
         panels[1].legend(loc="upper right", ncols=2)

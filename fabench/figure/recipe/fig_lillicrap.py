@@ -28,7 +28,7 @@ after L. Zhang, T. Wang, M. Ren, "Feedback Alignment Algorithms" (slides).
 
 Differences from the paper:
 1. One learning rate for all rules; the paper chose each rule's by hand.
-2. The angle is that of the mean cosine, not the mean angle.
+2. The angle is that of the mean cosine, not the mean angle; the mean error is the geometric one.
 """
 
 from pathlib import Path
@@ -72,7 +72,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     with style.canvas(2, 2, height=2.6) as (figure, [[errors, angles], [plane, drifts]]):
         for rule, name in RULES.items():
             rows = seen[seen.learning_rule == rule]
-            band(errors, rows, "test_nse", style.color(rule), name, x="examples")
+            band(errors, rows, "test_nse", style.color(rule), name, x="examples", log=True)
         errors.set_yscale("log")
         errors.set_ylabel("normalized squared error")
         errors.legend(loc="lower left")
@@ -80,6 +80,10 @@ def draw(frame: pd.DataFrame) -> Figure:
         rows = seen.loc[fa.index].assign(degrees=degrees)
         band(angles, rows, "degrees", style.color("fa"), "FA", x="examples")
         angles.axhline(90, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        angles.annotate(
+            "90: no alignment", (1, 90), xytext=(0, 2), ha="right", fontsize=7, color="0.4", **place
+        )
         angles.set_ylim(0, 100)
         angles.set_ylabel("angle of $eB$ and $eW^T$ (degrees)")
         for axes in (errors, angles):

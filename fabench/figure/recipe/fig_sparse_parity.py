@@ -1,27 +1,54 @@
-"""Test accuracy on k-sparse parity against the number of bits n."""
+"""How many networks solve k-sparse parity, and their accuracy, against the number of bits n.
 
+A network has solved it that is right on SOLVED of the test vectors after the last epoch.
+"""
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
-from fabench.figure.curves import means
+from fabench.run.statistics import wilson
 
 EXPERIMENTS = ("fig_sparse_parity",)
+INTERVAL = "Wilson 95 % interval of the fraction of seeds"
 
 RULES = {"bp": "BP", "dfa": "DFA", "ntk": "NTK", "relu_features": "ReLU features"}
+SOLVED = 0.99
 
 
-def draw(frame: pd.DataFrame) -> Figure:
-    """Mean test accuracy at the last epoch, with its 95 % interval over seeds."""
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each network ends with."""
     last = frame[frame.epoch == frame.epoch.max()]
-    with style.canvas() as (figure, [[axes]]):
-        for rule, name in RULES.items():
-            rows = last[last.learning_rule == rule]
-            means(axes, rows, "n", "test_accuracy", style.color(rule), name)
-        style.chance_line(axes, 0.5)
-        axes.set_xticks(sorted(last.n.unique()))
-        axes.set_xlabel(f"bits n, of which k={last.k.iloc[0]} count")
-        axes.set_ylabel("test accuracy, last epoch")
-        axes.set_ylim(0.45, 1.02)
-        axes.legend(loc="center right")
+    return last[["learning_rule", "n", "k", "lr", "seed", "epoch", "test_accuracy", "folder"]]
+
+
+def draw(networks: pd.DataFrame) -> Figure:
+    """Left the fraction solved, with its interval; right every network, rules side by side."""
+    places = sorted(networks.n.unique())
+    with style.canvas(columns=2) as (figure, [panels]):
+        fractions, accuracies = panels
+        for shift, (rule, name) in zip(
+            np.linspace(-0.24, 0.24, len(RULES)), RULES.items(), strict=True
+        ):
+            color, at = style.color(rule), np.arange(len(places)) + shift
+            own = networks[networks.learning_rule == rule]
+            values = [own.test_accuracy[own.n == n] for n in places]
+            solved = np.array([(v >= SOLVED).mean() for v in values])
+            ends = [wilson(int((v >= SOLVED).sum()), len(v)) for v in values]
+            reach = np.abs(np.transpose(ends) - solved)
+            fractions.errorbar(
+                at, solved, yerr=reach, fmt="o", markersize=3, capsize=2, color=color, label=name
+            )
+            for place, v in zip(at, values, strict=True):
+                accuracies.plot([place] * len(v), v, "_", color=color, markersize=6)
+        style.chance_line(accuracies, 0.5)
+        fractions.set_ylabel(
+            f"fraction of networks that are\nright on {SOLVED:.0%} of test vectors"
+        )
+        accuracies.set_ylabel("test accuracy, last epoch")
+        for axes in panels:
+            axes.set_xticks(range(len(places)), [f"{n}" for n in places])
+            axes.set_xlabel(f"bits n, of which k={networks.k.iloc[0]} count")
+        figure.legend(loc="outside upper center", ncols=len(RULES))
         return figure

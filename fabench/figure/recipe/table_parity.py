@@ -6,7 +6,7 @@ import pandas as pd
 from fabench.figure.table import of_images
 from fabench.run.statistics import holm, paired_p, summarize
 
-EXPERIMENTS = ("fig_2_1", "fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4")
+EXPERIMENTS = ("fig_2_1", "fig_3_1", "fig_3_2", "fig_3_2_bp", "fig_3_3", "fig_3_4")
 
 KEYS = ["learning_rule", "optimizer", "init_of_B", "k", "epochs", "lr"]
 
