@@ -62,6 +62,12 @@ STARTS = [(0.0, 0.0), (-0.3, -2.6), (-0.5, 2.5), (-2.5, 2.0), (-2.5, -1.5), (-0.
 Array = NDArray[np.floating[Any]]
 
 
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn of every epoch."""
+    columns = ["learning_rule", "lr", "seed", "epoch", "test_nse", "gradient_alignment", "folder"]
+    return frame[columns]
+
+
 def draw(frame: pd.DataFrame) -> Figure:
     """Error and angle against examples, the phase plane of (3), the drift of (2)."""
     fa = frame[frame.learning_rule == "fa"]
