@@ -495,7 +495,7 @@ def random_data():
     return pd.concat(
         runs(rule, optimizer, level=1 - d / 100 - 1 / n - 0.1 * (rule == "dfa"))
         .query("seed < 2")
-        .assign(d=d, n_train=n)
+        .assign(d=d, n_train=n, folder="")
         for rule in ("bp", "dfa", "relu_features")
         for optimizer in ("sgd", "rmsprop")
         for d, n in ((5, 256), (15, 256), (15, 32))
@@ -505,6 +505,7 @@ def random_data():
 def test_fig_random_data_has_error_against_d_and_against_n():
     against_d, against_n, *differences = fig_random_data.draw(random_data()).axes
     for axes in differences:
+        assert len(axes.containers) == 4
         for container in axes.containers:
             name = container.get_label()
             expected = 0.1 if name.startswith("DFA") else 0.0
@@ -523,14 +524,20 @@ def test_fig_random_data_has_error_against_d_and_against_n():
 
 
 def test_table_random_data():
-    table = table_random_data.tabulate(random_data())
-    assert list(table.columns) == ["d", "n", "learning_rule", "optimizer", "test_error_mean",
-                                   "test_error_sd", "draws"]  # fmt: skip
-    assert len(table) == 18
-    [row] = table.query("d == 15 and n == 32 and learning_rule == 'dfa' and optimizer == 'sgd'")[
-        ["test_error_mean", "test_error_sd", "draws"]
-    ].values.tolist()
-    assert row == pytest.approx([0.15 + 1 / 32 + 0.1 - 0.005, np.std([0, 0.01], ddof=1), 2])
+    drawn = random_data().assign(zeros=None)
+    authors = drawn.query("d == 5").assign(zeros="[0, 5, 7, 8]", lr=0.5)
+    authors = authors.assign(test_accuracy=authors.test_accuracy - 0.01)
+    table = table_random_data.tabulate(table_random_data.data(pd.concat([drawn, authors])))
+    assert len(table) == 18 + 6
+    where = "n == {} and learning_rule == 'dfa' and optimizer == 'sgd' and labels == '{}'"
+    [row] = table.query(where.format(32, "drawn")).to_dict("records")
+    assert row["test_error_mean"] == pytest.approx(0.15 + 1 / 32 + 0.1 - 0.005)
+    assert row["test_error_sd"] == pytest.approx(np.std([0, 0.01], ddof=1))
+    assert (row["draws"], row["difference_to_bp_mean"]) == (2, pytest.approx(0.1))
+    [row] = table.query(where.format(256, "[0, 5, 7, 8]")).to_dict("records")
+    assert row["test_error_mean"] == pytest.approx(0.05 + 1 / 256 + 0.1 - 0.005 + 0.01)
+    assert row["lr"] == 0.5
+    assert table[table.learning_rule == "bp"].difference_to_bp_mean.isna().all()
 
 
 def test_table_precision_pairs_with_fp32():

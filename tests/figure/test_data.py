@@ -20,9 +20,7 @@ from fabench.schema import UserError
 OUTPUTS = Path(__file__).parents[2] / "outputs"
 RECIPES = figures.recipes()
 KEPT = sorted(
-    file.stem
-    for file in OUTPUTS.glob("data/*.csv")
-    if not hasattr(RECIPES[file.stem], "FROM_RUNS")
+    file.stem for file in OUTPUTS.glob("data/*.csv") if not hasattr(RECIPES[file.stem], "FROM_RUNS")
 )
 
 

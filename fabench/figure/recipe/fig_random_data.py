@@ -53,10 +53,10 @@ def _most_common(values: pd.Series) -> int:
 
 def _curves(axes: Axes, rows: pd.DataFrame, swept: str, column: str) -> None:
     axes.set_xscale("log" if swept == "n_train" else "linear")
-    for rule, name in RULES.items():
+    for rule in rows.learning_rule.unique():
         for optimizer, (label, dash) in OPTIMIZERS.items():
             of = rows[(rows.learning_rule == rule) & (rows.optimizer == optimizer)]
-            means(axes, of, swept, column, style.color(rule), f"{name}, {label}", dash)
+            means(axes, of, swept, column, style.color(rule), f"{RULES[rule]}, {label}", dash)
     axes.set_xticks(sorted(rows[swept].unique()))
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.xaxis.set_minor_locator(NullLocator())

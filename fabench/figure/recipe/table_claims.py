@@ -3,9 +3,9 @@
 A claim says where a number lies: below 0, above it, within bounds. It "holds" if the whole 95 %
 interval of the number lies there, it "does not" if none of the interval does, and else it is
 "open": more seeds would settle it. The numbers are those of the other tables in this folder, which
-have their settings, seeds and commands; a claim whose table is not there, or lacks its rows, is
-"not computed". A difference is paired over seeds where its table pairs it, and Welch's of two
-independent means where not. Nothing here is corrected for there being many claims.
+have their settings, seeds and commands, or of a figure's data; a claim whose table is not there, or
+lacks its rows, is "not computed". A difference is paired over seeds where its table pairs it, and
+Welch's of two independent means where not. Nothing here is corrected for there being many claims.
 
 D: D. C. Demirbilek, "The dynamics of learning beyond stochastic gradient descent", 2021 (document
 000). F: L. Zhang, T. Wang, M. Ren, "Feedback alignment algorithms" (001), and the papers that it
@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from fabench.figure.data import read
-from fabench.run.statistics import Summary, summary_of, welch
+from fabench.run.statistics import Summary, summarize, summary_of, welch
 
 EXPERIMENTS = ()  # it reads other tables
 
@@ -69,6 +69,18 @@ def mean(column: str, where: Where, scale: float = 1) -> Measure:
     return measure
 
 
+def over_networks(column: str, where: Where, scale: float = 1) -> Measure:
+    """A mean over a figure's data, which have a row for each network."""
+
+    def measure(networks: pd.DataFrame) -> Summary:
+        values = _rows(networks, where)[column]
+        if values.empty:
+            raise LookupError(f"no network with {dict(where)}")
+        return summarize((scale * values).tolist())
+
+    return measure
+
+
 def less(one: Measure, other: Measure) -> Measure:
     """One mean less another, of the same table."""
     return lambda table: welch(one(table), other(table))
@@ -76,12 +88,17 @@ def less(one: Measure, other: Measure) -> Measure:
 
 def _row(table: pd.DataFrame, where: Where) -> "pd.Series[float]":
     """The only row with these values. Raises LookupError if there is none or another."""
-    rows = table
-    for column, value in where.items():
-        rows = rows[rows[column] == value]
+    rows = _rows(table, where)
     if len(rows) != 1:
         raise LookupError(f"{len(rows)} rows with {dict(where)}")
     return rows.iloc[0]
+
+
+def _rows(table: pd.DataFrame, where: Where) -> pd.DataFrame:
+    """The rows with these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table
 
 
 def _count(row: "pd.Series[float]") -> int:
@@ -112,8 +129,13 @@ def _published(paper: str, rule: str) -> Measure:
     return mean("test_error", {"paper": paper, "learning_rule": rule})
 
 
+def _deep(noise: float, lr: float) -> Measure:
+    where = {"weight_init": "standard_gaussian", "gradient_noise": noise, "lr": lr}
+    return over_networks("test_accuracy", where, 100)
+
+
 def _clusters(rule: str, optimizer: str) -> Measure:
-    where = {"d": 15, "n": 256, "learning_rule": rule, "optimizer": optimizer}
+    where = {"d": 15, "n": 256, "labels": "drawn", "learning_rule": rule, "optimizer": optimizer}
     return mean("test_error", where, 100)
 
 
@@ -184,6 +206,10 @@ CLAIMS = (
               less(_clusters(rule, optimizer), _clusters("relu_features", optimizer)), BELOW)
         for rule in ("bp", "dfa") for optimizer in ("sgd", "rmsprop")
     ),
+    Claim("Neelakantan 2015", "without gradient noise twenty layers do not learn from poor weights",
+          "fig_gradient_noise", "accuracy, rate 0.1", _deep(0.0, 0.1), (-inf, 20)),
+    Claim("Neelakantan 2015", "with gradient noise they do", "fig_gradient_noise",
+          "accuracy, eta 0.3, rate 0.03", _deep(0.3, 0.03), (20, inf)),
     Claim("F, Lillicrap 2016", "FA does as well as BP, 784-1000-10", "table_published",
           "FA's test error less BP's", less(_published("L", "fa"), _published("L", "bp")),
           (-inf, 0.2), "2.1 - 2.4"),
@@ -268,10 +294,17 @@ CLAIMS = (
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per claim: the number with its interval, the source's, and the verdict."""
-    folder = Path(frame.attrs["output_dir"]) / "tables"
-    names = dict.fromkeys(claim.table for claim in CLAIMS)
-    tables = {name: read(file) for name in names if (file := folder / f"{name}.csv").exists()}
+    outputs = Path(frame.attrs["output_dir"])
+    tables = {
+        name: read(file)
+        for name in dict.fromkeys(claim.table for claim in CLAIMS)
+        if (file := outputs / _folder(name) / f"{name}.csv").exists()
+    }
     return pd.DataFrame([_judged(claim, tables.get(claim.table)) for claim in CLAIMS])
+
+
+def _folder(name: str) -> str:
+    return "tables" if name.startswith("table_") else "data"
 
 
 def _judged(claim: Claim, table: pd.DataFrame | None) -> dict[str, object]:
