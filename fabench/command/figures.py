@@ -16,12 +16,14 @@ import importlib
 import json
 import shlex
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import torch
 from hydra import compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
@@ -154,9 +156,25 @@ def configs_of(experiments: Sequence[str], overrides: Sequence[str], conf: Path)
     with composing(conf):
         for experiment in experiments:
             base = [f"experiment={experiment}"] * bool(experiment) + fixed
+            of_choices: dict[tuple[str, ...], DictConfig] = {}
             for job in _jobs(base, sweeps):
-                configs.append(parse(plain(compose("config", [*base, *job]))))
+                configs.append(parse(plain(_composed(base, job, of_choices))))
     return _distinct(configs)
+
+
+def _composed(
+    base: list[str], job: list[str], of_choices: dict[tuple[str, ...], DictConfig]
+) -> DictConfig:
+    """What Hydra composes of a job. It takes long, and most jobs differ in numbers (a key with a
+    dot) alone: these are set in what is composed once ``of_choices`` of options."""
+    numbers = [override for override in job if "." in override.split("=")[0]]
+    choices = tuple(override for override in job if override not in numbers)
+    if choices not in of_choices:
+        of_choices[choices] = compose("config", [*base, *choices])
+    config = deepcopy(of_choices[choices])
+    parsed = OverridesParser.create().parse_overrides(numbers)
+    ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
+    return config
 
 
 def _distinct(configs: Iterable[Config]) -> list[Config]:

@@ -11,11 +11,11 @@ from itertools import chain, takewhile
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from PIL import Image
 from scipy import stats
 
-from fabench.command import cli, figures
+from fabench.command import cli, figures, hydra_app
 from fabench.figure.recipe import (
     fig_3_1,
     fig_3_2,
@@ -38,6 +38,7 @@ from fabench.figure.table import errors_beside_bp, of_images
 from fabench.model.layer.initialization import WEIGHT_INITS
 from fabench.randomness import generator
 from fabench.run.execute import execute
+from fabench.run.parsing import parse
 from fabench.schema import UserError
 
 RECIPES = figures.recipes()
@@ -54,7 +55,7 @@ SMALL = [
 
 @functools.cache
 def composed(experiment):
-    """The runs of an experiment, for the tests that change nothing: each is composed by Hydra."""
+    """The runs of an experiment, for the tests that change nothing."""
     return figures.configs_of([experiment], [], cli.conf_dir())
 
 
@@ -172,6 +173,17 @@ def test_experiments_list_their_runs(experiment, n, expected):
     }
     assert len(configs) == n
     assert expected <= found
+
+
+@pytest.mark.parametrize(
+    "experiment", ["fig_equilibrium_propagation", "table_lra_scale", "fig_3_1"]
+)
+def test_a_sweep_of_numbers_is_what_hydra_composes(experiment):
+    base = [f"experiment={experiment}"]
+    with hydra_app.composing(cli.conf_dir()):
+        jobs = figures._jobs(base)
+        one_by_one = [parse(hydra_app.plain(compose("config", [*base, *job]))) for job in jobs]
+    assert composed(experiment) == one_by_one
 
 
 def test_overrides_reach_every_run_and_replace_what_is_swept():
@@ -332,8 +344,11 @@ def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):
 def test_wrong_requests(capsys):
     assert cli.main(["figures", "fig_9"]) == 2
     assert "There is no figure fig_9" in capsys.readouterr().err
-    assert cli.main(["figures", "fig_3_1", "optimizer.rl=1"]) == 2
-    assert "optimizer.lr" in capsys.readouterr().err
+    for value in ("1", "1,2"):
+        assert cli.main(["figures", "fig_3_1", f"optimizer.rl={value}"]) == 2
+        assert "optimizer.lr" in capsys.readouterr().err
+    assert cli.main(["figures", "fig_3_1", "optimizer.lr.x=1,2"]) == 2
+    assert "optimizer.lr.x is not a setting" in capsys.readouterr().err
 
 
 # -- Drawing ---------------------------------------------------------------------------------
