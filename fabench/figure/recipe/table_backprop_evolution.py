@@ -10,7 +10,8 @@ does not use; and, beside it, the rate that is backpropagation's own.
 
 Differences to BP are paired over five seeds (same data, same initial weights); p values of
 Student's paired test carry Holm's correction for all of their column. A rate at which a seed
-diverges is nobody's own; of the rate that is BP's own the table counts them.
+diverges is nobody's own (a formula without one has no number); of the rate that is BP's own the
+table counts them.
 
 Differences from the paper:
 1. scale=cpu: a multilayer perceptron (49-4x32-10) on Fashion-MNIST, batches of 250, 4 and 12 epochs
@@ -71,18 +72,20 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
         bp = by_data["test", BP][bps_rate]
         for formula in block.formula.unique():
             tested, rate = by_data["test", formula], own_rate(by_data["validation", formula])
-            for needed in {rate, bps_rate} - set(tested):
+            for needed in {rate or bps_rate, bps_rate} - set(tested):
                 raise UserError(
                     f"{formula} is not tested at the rate {needed:g}: give one list for all, "
                     "optimizer.lr=..."
                 )
-            own, at_bps_rate = tested[rate], tested[bps_rate]
+            own = tested[rate] if rate else pd.Series(np.nan, tested.index)
+            at_bps_rate = tested[bps_rate]
             row: dict[str, Any] = {
                 "optimizer": optimizer,
                 "epochs": epochs,
                 "formula": formula,
                 "from": FORMULAS[formula],
-                "lr": rate,
+                "lr": rate or np.nan,
+                "diverged": own.isna().sum(),
                 **summarize(own.tolist()).columns("test_accuracy"),
             }
             for name, accuracy in zip(p, (own, at_bps_rate), strict=True):
@@ -97,8 +100,10 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
 
 def own_rate(accuracy: pd.DataFrame) -> float:
     """Of accuracies [seeds, rates], NaN where a seed diverged: the smallest rate within one
-    standard error of the best mean."""
+    standard error of the best mean; 0 if a seed diverged at every rate."""
     fit = accuracy.dropna(axis=1)
+    if fit.empty:
+        return 0.0
     scores = dict(zip(fit.columns.tolist(), map(summarize, fit.T.to_numpy().tolist()), strict=True))
     best = max(scores.values(), key=lambda s: s.mean)
     return min(float(rate) for rate, s in scores.items() if s.mean >= best.within_one_error)

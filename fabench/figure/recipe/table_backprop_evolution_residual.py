@@ -7,8 +7,8 @@ the best of the search, 87.94 ± 0.22.
 
 Differences from the paper:
 1. scale=cpu: CIFAR-10 averaged to 16 x 16 pixels, neither cropped nor mirrored; batches of 250,
-   4 epochs (800 steps; theirs about 39,000), no weight decay, a cosine without warm-up.
-2. Three seeds; rates, of three, by two others on validation data.
+   3 epochs (600 steps; theirs about 39,000), no weight decay, a cosine without warm-up.
+2. Three seeds; rates, of four, by two others on validation data.
 """
 
 from fabench.figure.recipe.table_backprop_evolution import data, tabulate
