@@ -19,6 +19,7 @@ WeightInit = Literal[
     "lecun_normal",
     "standard_gaussian",
     "truncated_normal",
+    "orthogonal",
     "zeros",
 ]
 

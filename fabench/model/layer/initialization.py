@@ -73,6 +73,7 @@ WEIGHT_INITS: dict[str, Init] = {
     "truncated_normal": truncated_normal,
     "standard_gaussian": normal,
     "unit_uniform": unit_uniform,
+    "orthogonal": orthogonal,
     "zeros": zeros,
     # What the lazy rules ask for: see learning_rule/gaussian_features.py, fourier_features.py
     "gaussian_features": lambda rng, i, o: normal(rng, i, o, sd=sqrt(6 / (i + o))),

@@ -100,13 +100,15 @@ def test_zeros(table):
 def test_every_matrix_is_tested():
     weights = {name for table, name, *_ in UNIFORM + NORMAL if table is WEIGHT_INITS}
     feedback = {name for table, name, *_ in UNIFORM + NORMAL if table is FEEDBACK_INITS}
-    assert weights | {"truncated_normal", "zeros"} == WEIGHT_INITS.keys()
-    assert feedback | {"truncated_normal", "orthogonal", "zeros"} == FEEDBACK_INITS.keys()
+    both = {"truncated_normal", "orthogonal", "zeros"}
+    assert weights | both == WEIGHT_INITS.keys()
+    assert feedback | both == FEEDBACK_INITS.keys()
 
 
+@pytest.mark.parametrize("table", [WEIGHT_INITS, FEEDBACK_INITS], ids=shown)
 @pytest.mark.parametrize(("i", "o"), [(7, 7), (9, 4), (4, 9), (6, 1)])
-def test_orthogonal(i, o):
-    x = draw(FEEDBACK_INITS["orthogonal"], i, o)
+def test_orthogonal(table, i, o):
+    x = draw(table["orthogonal"], i, o)
     assert x.shape == (i, o)
     gram = x.T @ x if i >= o else x @ x.T
     np.testing.assert_allclose(gram, np.eye(min(i, o)), atol=1e-6)
