@@ -26,7 +26,8 @@ def draw(frame: pd.DataFrame) -> Figure:
     with style.canvas(columns=2) as (figure, [panels]):
         panels[1].sharey(panels[0])
         for axes, (frozen, title) in zip(panels, titles.items(), strict=True):
-            for rule, width in {"bp": style.LINE, "fa": 2.5 * style.LINE, "dfa": style.LINE}.items():
+            for rule in ("bp", "fa", "dfa"):
+                width = (2.5 if rule == "fa" else 1) * style.LINE
                 rows = frame[(frame.learning_rule == rule) & (frame.frozen_layers == frozen)]
                 for part, dash in (("test", "-"), ("train", ":")):
                     name = f"{rule.upper()}, {part.replace('train', 'training')}"

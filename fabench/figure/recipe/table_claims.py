@@ -129,6 +129,10 @@ def _published(paper: str, rule: str) -> Measure:
     return mean("test_error", {"paper": paper, "learning_rule": rule})
 
 
+def _target(dataset: str, rule: str) -> Measure:
+    return mean("test_error", {"dataset": dataset, "learning_rule": rule})
+
+
 def _deep(noise: float, lr: float) -> Measure:
     where = {"weight_init": "standard_gaussian", "gradient_noise": noise, "lr": lr}
     return over_networks("test_accuracy", where, 100)
@@ -210,6 +214,16 @@ CLAIMS = (
           "fig_gradient_noise", "accuracy, rate 0.1", _deep(0.0, 0.1), (-inf, 20)),
     Claim("Neelakantan 2015", "with gradient noise they do", "fig_gradient_noise",
           "accuracy, eta 0.3, rate 0.03", _deep(0.3, 0.03), (20, inf)),
+    *(
+        Claim("Meulemans 2020", f"{name} is better than DTP, {dataset}", "table_targets",
+              "test error less DTP's, 5 epochs",
+              less(_target(dataset, rule), _target(dataset, "difference_target_propagation")),
+              BELOW, source)
+        for name, rule, sources in (
+            ("DTP-DRL", "difference_target_propagation (DRL)", ("2.21 - 2.39", "11.22 - 13.66")),
+            ("DDTP", "direct_difference_target_propagation", ("2.04 - 2.39", "11.11 - 13.66")))
+        for dataset, source in zip(("mnist", "fashion_mnist"), sources, strict=True)
+    ),
     Claim("F, Lillicrap 2016", "FA does as well as BP, 784-1000-10", "table_published",
           "FA's test error less BP's", less(_published("L", "fa"), _published("L", "bp")),
           (-inf, 0.2), "2.1 - 2.4"),
