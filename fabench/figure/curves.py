@@ -21,7 +21,7 @@ def band(
     width: float = style.LINE,
 ) -> None:
     """Draw ``column`` against ``x``: the mean over seeds and the 95 % interval of that mean;
-    ``log``: both of the logarithm, so that an interval of what is positive stays so."""
+    ``log``: the geometric mean of what is positive, and the interval of its logarithm."""
     values = metrics.dropna(subset=column)
     places = sorted(values[x].unique().tolist())
     measured = values[column].map(np.log) if log else values[column]

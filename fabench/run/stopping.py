@@ -87,7 +87,7 @@ class EarlyStopping:
         Returns it as metrics.csv has it, and the rows whose networks are to be kept.
         """
         table = self._copied(table.assign(stopped=self.stopped[table.index].astype(int)))
-        epoch, kept = int(table.epoch.iloc[0]), []
+        epoch, rows = int(table.epoch.iloc[0]), list[int]()
         for r in table.index[~self.held[table.index]].tolist() if epoch > 0 else ():
             row = table.loc[[r]]
             self.held[r] = row.diverged.item() == 1
@@ -95,10 +95,10 @@ class EarlyStopping:
             validation, training = zip(*self.losses[r], strict=True)
             if self.held[r] or validation[-1] < min(validation[:-1], default=math.inf):
                 self.rows[r] = row
-                kept.append(r)
+                rows.append(r)
             elif epoch < self.trainer.epochs and self._stops(validation, training):
                 self.stopped[r] = self.held[r] = True
-        return table, kept
+        return table, rows
 
     def _stops(self, validation: Sequence[float], training: Sequence[float]) -> bool:
         t = self.trainer
@@ -118,8 +118,8 @@ class EarlyStopping:
 
     def measure(self, table: pd.DataFrame) -> pd.DataFrame:
         """``see`` of all rows, whose networks are those of now."""
-        table, kept = self.see(table)
-        self.kept.take(kept, self.population.snapshot(kept))
+        table, rows = self.see(table)
+        self.kept.take(rows, self.population.snapshot(rows))
         return table
 
     def put_back(self) -> None:

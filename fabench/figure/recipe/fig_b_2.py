@@ -34,7 +34,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     x, digits = samples(frame.attrs["data_dir"])
     colourings = {"digit": (digits, "tab10"), "parity": (digits % 2, "cividis")}
     shown, found = {}, dict[tuple[str, str], list[float]]()
-    for rule, seed, W in networks(frame):
+    for rule, seed, _, W in networks(frame):
         h = represent(x, W)
         if seed == SEED and rule != UNTRAINED:
             shown[rule] = embed(h)

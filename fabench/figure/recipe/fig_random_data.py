@@ -53,7 +53,7 @@ def _most_common(values: pd.Series) -> int:
 
 def _curves(axes: Axes, rows: pd.DataFrame, swept: str, column: str) -> None:
     axes.set_xscale("log" if swept == "n_train" else "linear")
-    for rule in rows.learning_rule.unique():
+    for rule in (rule for rule in RULES if rule in set(rows.learning_rule)):
         for optimizer, (label, dash) in OPTIMIZERS.items():
             of = rows[(rows.learning_rule == rule) & (rows.optimizer == optimizer)]
             means(axes, of, swept, column, style.color(rule), f"{RULES[rule]}, {label}", dash)

@@ -4,14 +4,14 @@ M. Alber et al., "Backprop evolution", 2018, arXiv:1808.02822, report formulas (
 WRN-16-2 after 20 and after 100 epochs, of WRN-10-1 after 100, CIFAR-10) that beat backpropagation
 in few epochs, and less, or not, in many or with momentum. At which rates they do not say, nor does
 R. H. Eyono, "Learning to backpropagate", 2020, who suspects that formulas act as a learning rate.
-Here each has its own: the smallest of five whose accuracy on validation data
-after the last epoch is within one standard error of the best mean, of three seeds that the result
-does not use; and, beside it, the rate that is backpropagation's own.
+Here each has its own: the smallest of five whose accuracy on validation data after the last epoch
+is within one standard error of the best mean, of three seeds that the result does not use; and,
+beside it, the rate that is backpropagation's own.
 
 Differences to BP are paired over five seeds (same data, same initial weights); p values of
 Student's paired test carry Holm's correction for all of their column. A rate at which a seed
-diverges is nobody's own (a formula without one has no number); of the rate that is BP's own the
-table counts them.
+diverges on validation data is nobody's own (a formula without one has no number); of the rate that
+is BP's own the table counts them.
 
 Differences from the paper:
 1. scale=cpu: a multilayer perceptron (49-4x32-10) on Fashion-MNIST, batches of 250, 4 and 12 epochs
@@ -69,6 +69,8 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
             for (split, formula), of in block.groupby(["evaluate_on", "formula"], sort=False)
         }
         bps_rate = own_rate(by_data["validation", BP])
+        if bps_rate is None:
+            raise UserError(f"{BP} diverges at every rate: give smaller ones, optimizer.lr=...")
         bp = by_data["test", BP][bps_rate]
         for formula in block.formula.unique():
             tested, rate = by_data["test", formula], own_rate(by_data["validation", formula])
@@ -77,7 +79,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
                     f"{formula} is not tested at the rate {needed:g}: give one list for all, "
                     "optimizer.lr=..."
                 )
-            own = tested[rate] if rate else pd.Series(np.nan, tested.index)
+            own = tested[rate] if rate else pd.Series(dtype=float)
             at_bps_rate = tested[bps_rate]
             row: dict[str, Any] = {
                 "optimizer": optimizer,
@@ -85,7 +87,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
                 "formula": formula,
                 "from": FORMULAS[formula],
                 "lr": rate or np.nan,
-                "diverged": own.isna().sum(),
+                "diverged": own.isna().sum() if rate else np.nan,
                 **summarize(own.tolist()).columns("test_accuracy"),
             }
             for name, accuracy in zip(p, (own, at_bps_rate), strict=True):
@@ -98,12 +100,12 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(**corrected)
 
 
-def own_rate(accuracy: pd.DataFrame) -> float:
+def own_rate(accuracy: pd.DataFrame) -> float | None:
     """Of accuracies [seeds, rates], NaN where a seed diverged: the smallest rate within one
-    standard error of the best mean; 0 if a seed diverged at every rate."""
+    standard error of the best mean; None if a seed diverged at every rate."""
     fit = accuracy.dropna(axis=1)
     if fit.empty:
-        return 0.0
+        return None
     scores = dict(zip(fit.columns.tolist(), map(summarize, fit.T.to_numpy().tolist()), strict=True))
     best = max(scores.values(), key=lambda s: s.mean)
     return min(float(rate) for rate, s in scores.items() if s.mean >= best.within_one_error)

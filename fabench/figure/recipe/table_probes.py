@@ -34,13 +34,14 @@ def data(frame: pd.DataFrame) -> pd.DataFrame:
     """An accuracy for each network, trained and not, each question and probe."""
     x, digits = samples(RunFolder.at(Path(frame.folder.iloc[0])).config.general.data_dir)
     rows = []
-    for rule, seed, W in networks(frame):
+    for rule, seed, folder, W in networks(frame):
         h = represent(x, W)
         for question, classes in {"digit": digits, "parity": digits % 2}.items():
             for probe in PROBES:
                 accuracy = probed(probe, h, classes)
-                rows.append((rule, seed, question, probe, accuracy))
-    return pd.DataFrame(rows, columns=["network", "seed", "question", "probe", "accuracy"])
+                rows.append((rule, seed, question, probe, accuracy, folder))
+    columns = ["network", "seed", "question", "probe", "accuracy", "folder"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
@@ -78,20 +79,18 @@ def samples(data_dir: str | None) -> tuple[Array, NDArray[np.uint8]]:
     return x.astype(np.float32), images.test_labels.numpy()[table].reshape(-1)
 
 
-def networks(frame: pd.DataFrame) -> Iterator[tuple[str, int, Array]]:
-    """Rule, seed and first weights [2352, 512] of every trained k=3 network; first those untrained,
-    with which all rules begin."""
+def networks(frame: pd.DataFrame) -> Iterator[tuple[str, int, str, Array]]:
+    """Rule, seed, run folder and first weights [2352, 512] of every k=3 network; those untrained,
+    with which all rules begin, beside the first rule's."""
     folders = frame[frame.k == K].drop_duplicates("learning_rule").set_index("learning_rule").folder
-    runs = {rule: RunFolder.at(Path(folder)) for rule, folder in folders.items()}
-    first = next(iter(runs.values())).config
-    draw = WEIGHT_INITS[first.model.weight_init]
-    for seed in first.seeds:
-        W = runs["bp"].weights()["tensors"]["W0"]
-        yield UNTRAINED, seed, draw(generator(seed, "weights 0"), *W.shape[1:])
-    for rule, run in runs.items():
+    for place, (rule, folder) in enumerate(folders.items()):
+        run = RunFolder.at(Path(folder))
+        draw = WEIGHT_INITS[run.config.model.weight_init]
         weights = run.weights()["tensors"]["W0"]
         for seed, W in zip(run.config.seeds, weights, strict=True):
-            yield str(rule), seed, np.asarray(W)
+            if place == 0:
+                yield UNTRAINED, seed, folder, draw(generator(seed, "weights 0"), *W.shape)
+            yield str(rule), seed, folder, np.asarray(W)
 
 
 def represent(x: Array, W: Array) -> Array:

@@ -9,7 +9,7 @@ import pandas as pd
 from fabench.run.statistics import summarize
 
 EXPERIMENTS = ("fig_random_data_d", "fig_random_data_n", "table_random_data_authors")
-INTERVAL = "Student-t 95 % interval of the mean over labelings"
+INTERVAL = "Student-t 95 % interval of the mean over draws of the data"
 
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:

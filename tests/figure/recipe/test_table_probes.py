@@ -1,10 +1,13 @@
 """table_probes and fig_b_2. Oracles: pixels themselves, weights of the checkpoint, SciPy."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from fabench.command import figures
 from fabench.dataset.mnist import Mnist
 from fabench.figure.data import dataframe
 from fabench.figure.embedding import PROBES, probed
@@ -29,13 +32,30 @@ def test_networks_are_those_of_every_rule_and_seed_and_untrained_ones(make_confi
     configs = [make_config(learning_rule=rule, **given) for rule in ("bp", "dfa")]
     outcomes = execute(configs, "a test")
     learned = [outcome.folder.checkpoint()["tensors"]["W0"] for outcome in outcomes]
-    found = {(rule, seed): W for rule, seed, W in table_probes.networks(dataframe(configs))}
+    found = {(rule, seed): W for rule, seed, _, W in table_probes.networks(dataframe(configs))}
     assert len(found) == 9
     for rule, tensor in zip(("bp", "dfa"), learned, strict=True):
         for seed, W in zip((1, 2, 0), tensor, strict=True):
             np.testing.assert_array_equal(found[rule, seed], W)
     drawn = WEIGHT_INITS["torch_uniform"](generator(2, "weights 0"), *learned[0][0].shape)
     np.testing.assert_array_equal(found[table_probes.UNTRAINED, 2], drawn)
+
+
+def test_the_table_is_made(make_config, tmp_path, monkeypatch):
+    given = {"seed": [0, 1], "k": 3, "trainer__epochs": 1, "output_dir": str(tmp_path)}
+    configs = [make_config(learning_rule=rule, **given) for rule in ("bp", "dfa")]
+    outcomes = execute(configs, "a test")
+    rng = np.random.default_rng(0)
+    digits = rng.integers(0, 4, 3 * 40)
+    pixels = np.eye(64)[digits].reshape(3, 40, 64) + 0.1 * rng.normal(size=(3, 40, 64))
+    monkeypatch.setattr(table_probes, "samples", lambda data_dir: (pixels, digits))
+    frame = table_probes.data(dataframe(configs))
+    assert len(frame) == 3 * 2 * 2 * 2 and set(frame.network) == {"untrained", "bp", "dfa"}
+    figures.make("table_probes", table_probes, frame, configs[0], "a test")
+    table = pd.read_csv(tmp_path / "tables" / "table_probes.csv")
+    assert len(table) == 3 * 2 * 2 and (table.seeds == 2).all()
+    runs = json.loads((tmp_path / "tables" / "table_probes.json").read_text())["runs"]
+    assert sorted(runs) == sorted(outcome.folder.path.name for outcome in outcomes)
 
 
 def test_samples_are_the_digits_that_their_labels_say(monkeypatch, make_images):
