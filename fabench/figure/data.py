@@ -53,6 +53,13 @@ def dataframe(
     return pd.concat(parts, ignore_index=True)
 
 
+def endings(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """What each network ends with: these columns and its seed, last epoch, test accuracy and run
+    folder."""
+    last = frame.groupby(["folder", "seed"], sort=False).tail(1)
+    return last[[*columns, "seed", "epoch", "test_accuracy", "folder"]]
+
+
 def kept(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     """Write what is drawn from; returns what the file says, so that it says all."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
+from fabench.figure.data import endings
 
 EXPERIMENTS = (
     "fig_gradient_noise",
@@ -27,9 +28,7 @@ COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE}
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:
     """What each network ends with."""
-    last = frame[frame.epoch == frame.epoch.max()]
-    columns = ["weight_init", "gradient_noise", "lr", "seed", "epoch", "test_accuracy", "folder"]
-    return last[columns]
+    return endings(frame, "weight_init", "gradient_noise", "lr")
 
 
 def draw(last: pd.DataFrame) -> Figure:

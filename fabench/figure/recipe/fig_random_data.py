@@ -11,6 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from fabench.figure import style
 from fabench.figure.curves import means
+from fabench.figure.data import endings
 
 EXPERIMENTS = ("fig_random_data_d", "fig_random_data_n")
 
@@ -20,9 +21,13 @@ RULES = {"bp": "BP", "dfa": "DFA", "relu_features": "output layer only"}
 OPTIMIZERS = {"sgd": ("SGD", "-"), "rmsprop": ("RMSprop", "--")}
 
 
-def draw(frame: pd.DataFrame) -> Figure:
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each network ends with."""
+    return endings(frame, "learning_rule", "optimizer", "d", "n_train")
+
+
+def draw(last: pd.DataFrame) -> Figure:
     """Mean test error at the last epoch and its difference to BP's, intervals over labelings."""
-    last = frame[frame.epoch == frame.epoch.max()]
     last = last.assign(test_error=1 - last.test_accuracy)
     keys = ["optimizer", "d", "n_train", "seed"]
     bp = last[last.learning_rule == "bp"].set_index(keys).test_error

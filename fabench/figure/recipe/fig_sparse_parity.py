@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fabench.figure import style
+from fabench.figure.data import endings
 from fabench.run.statistics import wilson
 
 EXPERIMENTS = ("fig_sparse_parity",)
@@ -19,8 +20,7 @@ SOLVED = 0.99
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:
     """What each network ends with."""
-    last = frame[frame.epoch == frame.epoch.max()]
-    return last[["learning_rule", "n", "k", "lr", "seed", "epoch", "test_accuracy", "folder"]]
+    return endings(frame, "learning_rule", "n", "k", "lr")
 
 
 def draw(networks: pd.DataFrame) -> Figure:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fabench.figure.data import endings
 from fabench.run.statistics import holm, paired_p, summarize
 from fabench.schema import UserError
 
@@ -53,8 +54,7 @@ FORMULAS = {
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:
     """What each network ends with."""
-    columns = ["optimizer", "epochs", "formula", "lr", "evaluate_on", "seed", "test_accuracy"]
-    return frame.groupby(["folder", "seed"], sort=False).tail(1)[[*columns, "folder"]]
+    return endings(frame, "optimizer", "epochs", "formula", "lr", "evaluate_on")
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:

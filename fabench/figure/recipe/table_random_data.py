@@ -6,6 +6,7 @@ clusters 0, 5, 7 and 8 are zeros, and every rate is 0.5.
 
 import pandas as pd
 
+from fabench.figure.data import endings
 from fabench.run.statistics import summarize
 
 EXPERIMENTS = ("fig_random_data_d", "fig_random_data_n", "table_random_data_authors")
@@ -14,10 +15,9 @@ INTERVAL = "Student-t 95 % interval of the mean over draws of the data"
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:
     """What each network ends with."""
-    last = frame[frame.epoch == frame.epoch.max()].rename(columns={"n_train": "n"})
-    zeros = last.zeros.astype(object).where(last.zeros.notna(), "drawn").astype(str)
-    columns = ["d", "n", "labels", "learning_rule", "optimizer", "lr", "seed", "test_accuracy"]
-    return last.assign(labels=zeros)[[*columns, "folder"]]
+    labels = frame.zeros.astype(object).where(frame.zeros.notna(), "drawn").astype(str)
+    frame = frame.assign(labels=labels).rename(columns={"n_train": "n"})
+    return endings(frame, "d", "n", "labels", "learning_rule", "optimizer", "lr")
 
 
 def tabulate(networks: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ C: the same network with SGD, 100 epochs, five seeds, as the code of C.-H. Kao, 
 import numpy as np
 import pandas as pd
 
+from fabench.figure.data import endings
 from fabench.figure.table import errors_beside_bp
 
 EXPERIMENTS = (
@@ -58,9 +59,8 @@ COMMON = {
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:
     """What each network ends with."""
-    last = frame[frame.epoch == frame.epoch.max()]
-    columns = ["dataset", "learning_rule", "inverse_loss", "feedback_steps", "lr", "seed", "epoch"]
-    return last[[*columns, "test_accuracy", "update_alignment", "folder"]]
+    settings = ("dataset", "learning_rule", "inverse_loss", "feedback_steps", "lr")
+    return endings(frame, *settings, "update_alignment")
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def test_gradient_noise_has_a_line_for_each_eta_against_the_rate():
     frame = pd.DataFrame(
         {
             "weight_init": init, "gradient_noise": eta, "lr": lr, "seed": seed, "epoch": epoch,
-            "test_accuracy": (eta + lr + seed) * epoch / 10, "folder": "",
+            "test_accuracy": (eta + lr + seed) * epoch / 10, "folder": f"{init}{eta}{lr}",
         }
         for init, eta, lr, seed, epoch in product(
             fig_gradient_noise.INITS, fig_gradient_noise.COLORS, (0.01, 0.1), (0, 0.1), (0, 1, 2)

@@ -13,7 +13,8 @@ def frame(solved):
     return pd.DataFrame(
         {
             "learning_rule": rule, "n": n, "k": 3, "lr": 0.1, "seed": seed, "epoch": epoch,
-            "test_accuracy": 1.0 if epoch == 2 and seed < solved[n] else 0.5, "folder": "",
+            "test_accuracy": 1.0 if epoch == 2 and seed < solved[n] else 0.5,
+            "folder": f"{rule}{n}",
         }
         for rule in recipe.RULES for n in solved for seed in range(20) for epoch in (1, 2)
     )  # fmt: skip
