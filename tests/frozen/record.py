@@ -14,6 +14,11 @@ then explains: names, where runs now have another identity (and those made befor
 again) or conf/tuned another learning rate; metrics, where a rule computes something else or in
 another order; refusals, where more or less can be asked for. A rule that is added is recorded, too.
 
+    python tests/frozen/record.py steadiness
+
+marks what this processor's rounding moves, so that it is not compared within RTOL and ATOL any
+more. It is for code that gives the record on the machine that made it.
+
     python tests/frozen/record.py runs
 
 writes the run folders in runs/ anew. They stand for all those that users have: do this only where
@@ -338,6 +343,21 @@ def record_metrics() -> None:
         for row, other in zip(found, elsewhere.result(), strict=True):
             moved = differences([row], [other], RTOL / MARGIN, ATOL / MARGIN)
             row["steady"] = "no" if moved else "yes"
+    write_metrics(found)
+
+
+def record_steadiness() -> None:
+    """Mark in metrics.csv the rows that this processor moves."""
+    found = recorded_metrics()
+    for rule, of_rule in itertools.groupby(found, lambda row: row["rule"]):
+        for row, now in zip(of_rule, metrics(rule), strict=True):
+            if differences([row], [now], RTOL / MARGIN, ATOL / MARGIN):
+                row["steady"] = "no"
+    write_metrics(found)
+
+
+def write_metrics(found: list[Row]) -> None:
+    """Write metrics.csv."""
     with METRICS.open("w") as file:
         columns = dict.fromkeys([*CASE, "seed", "epoch", "steady", *itertools.chain(*found)])
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
@@ -384,6 +404,7 @@ def compare(old: Path, new: Path) -> list[str]:
 RECORD = {
     "names": record_names,
     "metrics": record_metrics,
+    "steadiness": record_steadiness,
     "refusals": record_refusals,
     "runs": record_runs,
 }

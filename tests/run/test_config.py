@@ -408,7 +408,7 @@ WRONG = {
     "model.bias": [1, "yes", None],
     "model.batch_norm": [1, "yes", None],
     "model.weights": [3, True, "nowhere.safetensors", ""],
-    "model.weight_init": ["orthogonal", "gaussian_features", None],
+    "model.weight_init": ["xavier", "gaussian_features", None],
     "model.weight_scale": [*POSITIVE, None],
     "model.input_dropout": [-0.1, 1.0, NAN, "0", True, None],
     "model.hidden_dropout": [-0.1, 1.0, NAN, "0", True, None],
