@@ -45,6 +45,5 @@ def probed(probe: str, h: Array, labels: NDArray[Any]) -> float:
     from sklearn.model_selection import cross_val_score
     from sklearn.neighbors import KNeighborsClassifier
 
-    models = (KNeighborsClassifier(NEIGHBOURS), RidgeClassifier())
-    model = dict(zip(PROBES, models, strict=True))[probe]
+    model = RidgeClassifier() if probe == "linear" else KNeighborsClassifier(NEIGHBOURS)
     return float(cross_val_score(model, h, labels, cv=FOLDS).mean())

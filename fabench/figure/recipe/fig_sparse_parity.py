@@ -28,15 +28,14 @@ def draw(networks: pd.DataFrame) -> Figure:
     places = sorted(networks.n.unique())
     with style.canvas(columns=2) as (figure, [panels]):
         fractions, accuracies = panels
-        for shift, (rule, name) in zip(
-            np.linspace(-0.24, 0.24, len(RULES)), RULES.items(), strict=True
-        ):
+        shifts = np.linspace(-0.24, 0.24, len(RULES))
+        for shift, (rule, name) in zip(shifts, RULES.items(), strict=True):
             color, at = style.color(rule), np.arange(len(places)) + shift
             own = networks[networks.learning_rule == rule]
             values = [own.test_accuracy[own.n == n] for n in places]
-            solved = np.array([(v >= SOLVED).mean() for v in values])
-            ends = [wilson(int((v >= SOLVED).sum()), len(v)) for v in values]
-            reach = np.abs(np.transpose(ends) - solved)
+            counts = [(int((v >= SOLVED).sum()), len(v)) for v in values]
+            solved = np.array([count / n for count, n in counts])
+            reach = np.abs(np.transpose([wilson(*count) for count in counts]) - solved)
             fractions.errorbar(
                 at, solved, yerr=reach, fmt="o", markersize=3, capsize=2, color=color, label=name
             )
