@@ -121,6 +121,10 @@ class Loader(ConfigLoaderImpl):
         self.repository = Repository(config_search_path)
         [self.conf] = [Path(s.path) for s in self.get_sources() if s.provider == "main"]
 
+    def list_groups(self, parent_name: str) -> list[str]:
+        """For --help, which would list hundreds of tuned rates: these are not chosen by name."""
+        return [name for name in super().list_groups(parent_name) if name != "tuned"]
+
     def load_configuration(
         self,
         config_name: str | None,

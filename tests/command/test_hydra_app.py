@@ -192,6 +192,7 @@ def test_help_lists_groups_and_options_and_trains_nothing(fabench, tmp_path):
     assert out.startswith("fabench")
     rules = sorted(file.stem for file in (CONF / "learning_rule").glob("*.yaml"))
     assert f"learning_rule: {', '.join(rules)}" in out
+    assert "tuned" not in out
     assert list(tmp_path.iterdir()) == []
 
 
