@@ -8,7 +8,8 @@ those of the mean over seeds, unless the recipe says so: INTERVAL.
 A run whose networks have all diverged stops a recipe, unless that has DIVERGENCE: it counts them.
 
 What it is made from is kept as outputs/data/<name>.csv, and ``--from-data`` makes it from that file
-alone, but for recipes that need more of the runs than their metrics: FROM_RUNS says what.
+alone, but for recipes that need more of the runs than their metrics: FROM_RUNS says what. A recipe
+whose runs are those of others has FIGURES, their names, and keeps nothing: theirs are its data.
 """
 
 import functools
@@ -109,7 +110,9 @@ def figures(args: Sequence[str], conf: Path) -> int:
     first = every[0] if every else composed("")[0]  # what is made may need no runs
     if from_data:
         for name in names:
-            console.print(f"{name}: from {_file(name, first)}", soft_wrap=True)
+            sources = getattr(known[name], "FIGURES", (name,))
+            files = ", ".join(str(_file(source, first)) for source in sources)
+            console.print(f"{name}: from {files}", soft_wrap=True)
     else:
         _show_plan(needed)
     if first.general.dry_run:
@@ -246,8 +249,13 @@ def _data(
     ``any_run`` says where files are. Raises UserError if there is none.
     """
     file = _file(name, any_run)
+    figures: Sequence[str] = getattr(module, "FIGURES", ())
     if not module.EXPERIMENTS:
         frame = dataframe([])
+    elif figures:
+        if frame is None:
+            frame = pd.concat([read(_file(figure, any_run)) for figure in figures])
+            frame = frame.drop_duplicates(["folder", "seed", "epoch"])
     elif frame is not None:
         frame = kept(module.data(frame) if hasattr(module, "data") else frame, file)
     elif hasattr(module, "FROM_RUNS"):

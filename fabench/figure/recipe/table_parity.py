@@ -8,6 +8,8 @@ from fabench.run.statistics import holm, paired_p, summarize
 
 EXPERIMENTS = ("fig_2_1", "fig_3_1", "fig_3_2", "fig_3_2_bp", "fig_3_3", "fig_3_4")
 
+FIGURES = ("fig_2_1", "fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4")
+
 KEYS = ["learning_rule", "optimizer", "init_of_B", "k", "epochs", "lr"]
 
 
