@@ -20,6 +20,8 @@ Differences from the paper:
    pixels are scaled like the others, which the paper's are not.
 """
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,20 +41,32 @@ COLORS = {"gaussian_process": style.RED, "random": style.GREEN, "bp": style.BLUE
 
 NUMBERS = ("w1", "b1", "w2", "b2")
 
+SEARCH = "_(gaussian_process|random)$"
+"""What ends the name of an experiment whose numbers were searched."""
+
 
 def experiments(figure: str) -> tuple[str, ...]:
     """A figure's three experiments."""
     return tuple(figure if method == "bp" else f"{figure}_{method}" for method in METHODS)
 
 
+def last_epochs(frame: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """For each figure's experiments and number of epochs, the last epoch of all methods."""
+    last = frame[frame.epoch == frame.epochs]
+    figures = last.experiment.str.replace(SEARCH, "", regex=True)
+    for (_, epochs), trained in last.groupby([figures, "epochs"]):
+        yield epochs, trained
+
+
 def by_method(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Each method's rows of one figure's experiments. Raises UserError if two have the same runs,
     as where no search has found PBLF's numbers."""
-    found = frame.experiment.str.extract("(gaussian_process|random)$")[0].fillna("bp")
+    found = frame.experiment.str.extract(SEARCH)[0].fillna("bp")
     if set(found) < set(METHODS):
+        figure = re.sub(SEARCH, "", frame.experiment.iloc[0])
         raise UserError(
-            f"PBLF has no numbers of its own for {frame.dataset.iloc[0]}: conf/experiment/fig_6_1_"
-            "random.yaml says how they are searched."
+            f"PBLF has no numbers of its own for {frame.dataset.iloc[0]}: "
+            f"conf/experiment/{figure}_random.yaml says how they are searched."
         )
     return {method: frame[found == method] for method in METHODS}
 

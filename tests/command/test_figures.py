@@ -158,6 +158,9 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("fig_6_2", 2, {("bp", "nesterov", 3, 12), ("bp", "nesterov", 3, 30)}),
         ("fig_6_2_gaussian_process", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
         ("fig_6_2_random", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
+        ("table_pblf_residual", 1, {("bp", "nesterov", 3, 10)}),
+        ("table_pblf_residual_random", 1, {("pblf", "nesterov", 3, 10)}),
+        ("table_pblf_residual_gaussian_process", 1, {("pblf", "nesterov", 3, 10)}),
         ("fig_curriculum", 8, {("bp", "sgd", 3, 1)}),
         ("fig_curriculum_none", 2, {("bp", "sgd", 3, 1)}),
         ("fig_curriculum_shapes", 2, {("bp", "sgd", 3, 32)}),
@@ -329,7 +332,9 @@ def test_what_was_made_is_made_again_from_its_data_alone(workdir, tmp_path, caps
 
 def test_pblf_without_numbers_of_its_own_is_not_drawn(workdir, capsys):
     assert cli.main(["figures", "fig_6_1", *SMALL, "dataset.downsample=1", "seed=[0,1]"]) == 1
-    assert "fig_6_1: not made: PBLF has no numbers of its own for digits" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "fig_6_1: not made: PBLF has no numbers of its own for digits" in out
+    assert "conf/experiment/fig_6_1_random.yaml says how" in out
 
 
 def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):

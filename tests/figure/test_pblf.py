@@ -7,7 +7,15 @@ from scipy import stats
 
 from fabench.command import cli, figures
 from fabench.figure import pblf
-from fabench.figure.recipe import fig_6_1, fig_6_2, fig_6_3, fig_6_4, table_6_2, table_b_1
+from fabench.figure.recipe import (
+    fig_6_1,
+    fig_6_2,
+    fig_6_3,
+    fig_6_4,
+    table_6_2,
+    table_b_1,
+    table_pblf_residual,
+)
 from fabench.schema import UserError
 
 PAPER = {  # table B.1: five trials after 20 epochs, 100 epochs
@@ -54,9 +62,11 @@ def of(frame, recipe):
     return frame[frame.experiment.isin(recipe.EXPERIMENTS)]
 
 
-@pytest.mark.parametrize("recipe", [fig_6_1, fig_6_2, fig_6_3, fig_6_4, table_6_2, table_b_1])
+@pytest.mark.parametrize(
+    "recipe", [fig_6_1, fig_6_2, fig_6_3, fig_6_4, table_6_2, table_b_1, table_pblf_residual]
+)
 def test_experiments_come_in_threes(recipe):
-    names = {"fig_6_1": fig_6_1, "fig_6_2": fig_6_2}
+    names = {"fig_6_1": fig_6_1, "fig_6_2": fig_6_2, "table_pblf_residual": table_pblf_residual}
     own = [n for n, r in names.items() if set(r.EXPERIMENTS) <= set(recipe.EXPERIMENTS)]
     methods = ("_gaussian_process", "_random", "")
     assert sorted(recipe.EXPERIMENTS) == sorted(n + m for n in own for m in methods)
@@ -79,6 +89,12 @@ def test_the_table_has_the_papers_numbers(frame):
     bp = table.loc[600, "BP"]
     assert bp.test_accuracy_mean == pytest.approx(96.23)
     assert pd.isna([bp["mode"], bp.w1, bp.difference_to_bp_mean]).all()
+
+
+def test_the_table_of_the_residual_network_is_that_of_few_epochs(frame):
+    few = of(frame, fig_6_1)
+    residual = few.assign(experiment=few.experiment.str.replace("fig_6_1", "table_pblf_residual"))
+    pd.testing.assert_frame_equal(table_pblf_residual.tabulate(residual), table_6_2.tabulate(few))
 
 
 def test_every_trial_stands_in_table_b_1(frame):

@@ -16,10 +16,9 @@ ON_REQUEST = True  # its numbers come from a search
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """A row for each number of epochs and method; accuracies in %."""
-    last = frame[frame.epoch == frame.epochs]
-    last = last.assign(accuracy=100 * last.test_accuracy).set_index("seed")
+    frame = frame.assign(accuracy=100 * frame.test_accuracy).set_index("seed")
     rows = []
-    for (_, epochs), trained in last.groupby([last.experiment.str[:7], "epochs"]):
+    for epochs, trained in pblf.last_epochs(frame):
         methods = pblf.by_method(trained)
         for method, runs in methods.items():
             numbers = runs.iloc[0]

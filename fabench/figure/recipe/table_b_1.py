@@ -15,9 +15,8 @@ ON_REQUEST = True  # its numbers come from a search
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """A row for each number of epochs and method, a column for each trial; accuracies in %."""
-    last = frame[frame.epoch == frame.epochs]
     rows = []
-    for (_, epochs), trained in last.groupby([last.experiment.str[:7], "epochs"]):
+    for epochs, trained in pblf.last_epochs(frame):
         for method, runs in pblf.by_method(trained).items():
             accuracies = dict(zip(runs.seed, 100 * runs.test_accuracy, strict=True))
             rows.append(
