@@ -11,8 +11,8 @@ help:  ## list the targets
 run: .venv/installed  ## train DFA on MNIST parity, k=3, three seeds
 	$(BIN)/fabench run learning_rule=dfa k=3
 
-figures: .venv/installed  ## compute what is missing and draw the thesis's figures and tables
-	$(BIN)/fabench figures all
+figures: .venv/installed  ## compute what is missing and draw the figures; seed=ten: as committed
+	$(BIN)/fabench figures all $(if $(seed),seed=$(seed))
 
 TUNE := $(BIN)/fabench tune -m
 OPTIMIZERS := $(addprefix tuned-,sgd momentum nesterov adagrad adadelta rmsprop adam adamax nadam amsgrad)

@@ -93,6 +93,12 @@ def test_what_is_installed_for_tests_runs_too(make, tmp_path):
     assert make("-n", "test") == [TEST]
 
 
+def test_figures_take_seeds(make, stamps):
+    command = [".venv/bin/fabench", "figures", "all"]
+    assert [line.split() for line in make("-n", "figures")] == [command]
+    assert [line.split() for line in make("-n", "figures", "seed=ten")] == [[*command, "seed=ten"]]
+
+
 def test_clean_keeps_results(make, tmp_path):
     for name in (".venv", "outputs", "fabench/__pycache__"):
         (tmp_path / name).mkdir(parents=True)
