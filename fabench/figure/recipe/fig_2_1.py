@@ -1,4 +1,8 @@
-"""BP with Adadelta and SGD, NTK and the random features, k=1 and k=3 (thesis figure 2.1)."""
+"""BP with Adadelta and SGD, NTK and the random features, k=1 and k=3 (thesis figure 2.1).
+
+The learning rates of NTK and the features are those chosen at k=1: at k=3 there is nothing to
+choose by.
+"""
 
 import pandas as pd
 from matplotlib.figure import Figure

@@ -1,6 +1,7 @@
 """How many networks solve k-sparse parity, and their accuracy, against the number of bits n.
 
-A network has solved it that is right on SOLVED of the test vectors after the last epoch.
+A network has solved it that is right on SOLVED of the test vectors after the last epoch. Learning
+rates were chosen at n=40, those of the features and of NTK among scores of chance.
 """
 
 import numpy as np
