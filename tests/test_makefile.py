@@ -21,7 +21,7 @@ ON_REQUEST = (
     "table_alignment_family/", "table_precision/", "table_published_", "table_rbm_",
     "table_targets", "fig_encoders", "fig_gradient_free",
     "fig_feedback_four_layers", "equilibrium_propagation/", "fig_6_", "table_all_rules",
-    "table_pblf_residual_",
+    "table_pblf_residual_", "table_bias_correction_thesis/",
 )  # fmt: skip
 """What is tuned for tables that make figures leaves out."""
 

@@ -54,8 +54,8 @@ def last_epochs(frame: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
     """For each figure's experiments and number of epochs, the last epoch of all methods."""
     last = frame[frame.epoch == frame.epochs]
     figures = last.experiment.str.replace(SEARCH, "", regex=True)
-    for (_, epochs), trained in last.groupby([figures, "epochs"]):
-        yield epochs, trained
+    for _, trained in last.groupby([figures, "epochs"]):
+        yield int(trained.epochs.iloc[0]), trained
 
 
 def by_method(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

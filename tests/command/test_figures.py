@@ -28,6 +28,7 @@ from fabench.figure.recipe import (
     fig_slides_dfa,
     fig_slides_fa,
     table_alignment_family,
+    table_bias_correction,
     table_nokland,
     table_parity,
     table_precision,
@@ -158,6 +159,8 @@ def test_an_experiments_header_has_its_command_a_number_a_time_and_a_machine(fil
         ("fig_6_2", 2, {("bp", "nesterov", 3, 12), ("bp", "nesterov", 3, 30)}),
         ("fig_6_2_gaussian_process", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
         ("fig_6_2_random", 2, {("pblf", "nesterov", 3, 12), ("pblf", "nesterov", 3, 30)}),
+        ("table_bias_correction", 2, {("bp", "adam", 3, 20), ("dfa", "adam", 3, 20)}),
+        ("table_bias_correction_thesis", 4, {("bp", "adam", 3, 20), ("dfa", "adam", 3, 20)}),
         ("table_pblf_residual", 1, {("bp", "nesterov", 3, 10)}),
         ("table_pblf_residual_random", 1, {("pblf", "nesterov", 3, 10)}),
         ("table_pblf_residual_gaussian_process", 1, {("pblf", "nesterov", 3, 10)}),
@@ -630,6 +633,24 @@ def test_table_parity_is_paired_with_bp_of_the_same_optimizer():
     assert np.isnan([long["difference_to_bp_mean"], long["p"], long["p_holm"]]).all()  # no such BP
     bp = table.query("learning_rule == 'bp'")
     assert bp[["difference_to_bp_mean", "p", "p_holm"]].isna().all(axis=None)
+
+
+def test_table_bias_correction_pairs_with_the_tuned_rate():
+    tuned, thesis = table_bias_correction.EXPERIMENTS
+    parts = [
+        runs("dfa", "adam", level=0.70, lr=2e-4).assign(experiment=tuned, bias_correction="step"),
+        runs("dfa", "adam", level=0.68, lr=6e-4).assign(experiment=thesis, bias_correction="step"),
+        runs("dfa", "adam", level=0.65, lr=6e-4).assign(experiment=thesis, bias_correction="epoch"),
+    ]
+    parts[2].loc[parts[2].seed == 1, "test_accuracy"] += 0.01
+    table = table_bias_correction.tabulate(pd.concat(parts)).set_index(["rate", "bias_correction"])
+    assert table.lr.loc[("tuned", "step")] == 2e-4 and (table.seeds == 3).all()
+    assert table.difference_to_tuned_mean.loc[("the thesis's", "step")] == pytest.approx(-0.02)
+    row, difference = table.loc[("the thesis's", "epoch")], [-0.05, -0.04, -0.05]
+    low, _ = stats.t.interval(0.95, 2, np.mean(difference), stats.sem(difference))
+    assert row.difference_to_tuned_ci95_low == pytest.approx(low)
+    assert row.p == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
+    assert table.loc[("tuned", "step"), ["difference_to_tuned_mean", "p"]].isna().all()
 
 
 def test_table_nokland_puts_rules_side_by_side_at_three_epochs():
