@@ -210,6 +210,13 @@ CLAIMS = (
               less(_clusters(rule, optimizer), _clusters("relu_features", optimizer)), BELOW)
         for rule in ("bp", "dfa") for optimizer in ("sgd", "rmsprop")
     ),
+    *(
+        Claim("D B", f"the hidden layer of {rule} does not hold the digits, {probe}",
+              "table_probes", "digits found, less those of untrained networks, k=3",
+              paired("more_than_untrained",
+                     {"question": "digit", "probe": probe, "network": rule}), BELOW)
+        for rule in ("bp", "dfa") for probe in ("10-NN", "linear")
+    ),
     Claim("Neelakantan 2015", "without gradient noise twenty layers do not learn from poor weights",
           "fig_gradient_noise", "accuracy, rate 0.1", _deep(0.0, 0.1), (-inf, 20)),
     Claim("Neelakantan 2015", "with gradient noise they do, at one setting of four",
