@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from fabench.figure.recipe import table_claims
-from fabench.figure.recipe.table_claims import CLAIMS, less, mean, paired, verdict
+from fabench.figure.recipe.table_claims import CLAIMS, between, less, mean, paired, verdict
 from fabench.run.statistics import Summary, summarize
 
 OUTPUTS = Path(__file__).parents[3] / "outputs"
@@ -47,6 +47,27 @@ def test_numbers_are_read_from_their_rows():
             mean("accuracy", where)(table)
 
 
+def test_networks_of_a_figures_data_are_paired_by_seed():
+    values = {"dfa": [0.6, 0.7, 0.71], "bp": [0.8, 0.84, 0.79]}
+    data = pd.DataFrame(
+        {"rule": rule, "epoch": epoch, "seed": seed, "accuracy": v + (epoch - 20)}
+        for rule, of_seeds in values.items()
+        for seed, v in enumerate(of_seeds)
+        for epoch in (19, 20)
+    ).iloc[::-1]  # in no order of seeds
+    one, other = ({"rule": rule, "epoch": 20} for rule in values)
+    found = between("accuracy", one, other, 100)(data)
+    scipys = stats.ttest_rel(values["dfa"], values["bp"]).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((100 * scipys.low, 100 * scipys.high))
+    for first, second in (
+        (one, {"rule": "fa"}),
+        ({"rule": "dfa"}, {"rule": "bp"}),
+        (one, {**other, "seed": 1}),
+    ):
+        with pytest.raises(LookupError):
+            between("accuracy", first, second)(data)
+
+
 def test_a_claim_without_its_table_or_rows_is_not_computed(tmp_path):
     frame = pd.DataFrame()
     frame.attrs["output_dir"] = tmp_path
@@ -55,7 +76,7 @@ def test_a_claim_without_its_table_or_rows_is_not_computed(tmp_path):
     kept = pd.read_csv(OUTPUTS / "tables/table_parity.csv")
     kept[kept.k == 3].to_csv(tmp_path / "tables/table_parity.csv")
     found = table_claims.tabulate(frame).set_index("claim").verdict
-    assert found["DFA is behind BP with SGD"] == "holds"
+    assert found["DFA is better than lazy methods (NTK) with three digits"] == "holds"
     assert found["ntk learns one digit's parity"] == "not computed"
     assert found["DFA trains 100 layers"] == "not computed"
 
