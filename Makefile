@@ -11,7 +11,7 @@ help:  ## list the targets
 run: .venv/installed  ## train DFA on MNIST parity, k=3, three seeds
 	$(BIN)/fabench run learning_rule=dfa k=3
 
-figures: .venv/installed  ## compute what is missing and draw the figures; seed=ten: as committed
+figures: .venv/installed  ## compute what is missing and draw the figures; seed=ten: of ten seeds
 	$(BIN)/fabench figures all $(if $(seed),seed=$(seed))
 
 TUNE := $(BIN)/fabench tune -m
