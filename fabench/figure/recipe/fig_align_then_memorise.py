@@ -2,8 +2,8 @@
 
 M. Refinetti, S. d'Ascoli, R. Ohana, S. Goldt, "Align, then memorise: the dynamics of learning with
 feedback alignment", 2021, arXiv:2011.12428: 14 x 14 images, 64-64 hidden units without biases.
-Differences: 10 passes through the training set instead of 1000, three seeds instead of ten; their
-code divides every row of B by its norm, so that B is larger by the root of 3.
+Differences: 10 passes through the training set instead of 1000; their code divides every row of B
+by its norm, so that B is larger by the root of 3.
 """
 
 import numpy as np
@@ -24,6 +24,12 @@ COLUMNS = {
     "gradient_alignment": "cos(signal, BP's signal)",
     "train_accuracy": "training accuracy",
 }
+
+
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn, of a hundred epochs' many metrics."""
+    setting = ["seed", "epoch", "activation", "p", "train_examples", "folder"]
+    return frame.filter([*setting, *COLUMNS])
 
 
 def draw(frame: pd.DataFrame) -> Figure:
