@@ -110,9 +110,8 @@ def figures(args: Sequence[str], conf: Path) -> int:
     first = every[0] if every else composed("")[0]  # what is made may need no runs
     if from_data:
         for name in names:
-            sources = getattr(known[name], "FIGURES", (name,))
-            files = ", ".join(str(_file(source, first)) for source in sources)
-            console.print(f"{name}: from {files}", soft_wrap=True)
+            files = map(str, _files(name, known[name], first))
+            console.print(f"{name}: from {', '.join(files)}", soft_wrap=True)
     else:
         _show_plan(needed)
     if first.general.dry_run:
@@ -241,6 +240,11 @@ def _file(name: str, any_run: Config) -> Path:
     return Path(any_run.general.output_dir) / "data" / f"{name}.csv"
 
 
+def _files(name: str, module: ModuleType, any_run: Config) -> list[Path]:
+    """What a recipe is made from: its own data, or those of the figures that have its runs."""
+    return [_file(figure, any_run) for figure in getattr(module, "FIGURES", (name,))]
+
+
 def _data(
     name: str, module: ModuleType, any_run: Config, frame: pd.DataFrame | None
 ) -> pd.DataFrame:
@@ -248,20 +252,18 @@ def _data(
 
     ``any_run`` says where files are. Raises UserError if there is none.
     """
-    file = _file(name, any_run)
-    figures: Sequence[str] = getattr(module, "FIGURES", ())
+    of_others = hasattr(module, "FIGURES")
     if not module.EXPERIMENTS:
         frame = dataframe([])
-    elif figures:
-        if frame is None:
-            frame = pd.concat([read(_file(figure, any_run)) for figure in figures])
-            frame = frame.drop_duplicates(["folder", "seed", "epoch"])
-    elif frame is not None:
+    elif frame is not None and not of_others:
+        file = _file(name, any_run)
         frame = kept(module.data(frame) if hasattr(module, "data") else frame, file)
-    elif hasattr(module, "FROM_RUNS"):
+    elif frame is None and hasattr(module, "FROM_RUNS"):
         raise UserError(f"it needs {module.FROM_RUNS} of its runs: leave {FROM_DATA} out.")
-    else:
-        frame = read(file)
+    elif frame is None:
+        frame = pd.concat(map(read, _files(name, module, any_run)))
+        if of_others:  # two may have a run
+            frame = frame.drop_duplicates(["folder", "seed", "epoch"])
     frame.attrs["data_dir"] = any_run.general.data_dir
     frame.attrs["output_dir"] = any_run.general.output_dir
     return frame

@@ -6,6 +6,7 @@ Oracles: the run's own files; the tables and figures that were made and committe
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,23 @@ def test_data_that_lacks_what_is_drawn_is_said_and_the_next_figure_made(
     assert f"fig_encoders: not made: {file} lacks what is drawn" in out
     assert "fig_c_1: outputs/figures/fig_c_1.png" in out
     assert "1 of 2 figures" in err and not list(tmp_path.glob("outputs/*/fig_encoders.*g"))
+
+
+def test_a_recipe_of_others_runs_has_their_data_each_run_once(make_config, tmp_path):
+    config = make_config(output_dir=str(tmp_path))
+    recipe = SimpleNamespace(EXPERIMENTS=("a", "b"), FIGURES=("a", "b"))
+    parts = {"a": ["run", "own"], "b": ["run"]}
+    frames = {
+        name: pd.DataFrame({"folder": np.repeat(folders, 2), "seed": 0})
+        for name, folders in parts.items()
+    }
+    for name, frame in frames.items():
+        frame["epoch"], frame["experiment"] = [0, 1] * len(parts[name]), name
+        kept(frame, tmp_path / "data" / f"{name}.csv")
+    read_again = figures._data("both", recipe, config, None)
+    pd.testing.assert_frame_equal(read_again, frames["a"], check_dtype=False)
+    figures._data("both", recipe, config, frames["a"])
+    assert not (tmp_path / "data/both.csv").exists()
 
 
 @pytest.mark.parametrize("name", DRAWN)
