@@ -72,9 +72,9 @@ def test_a_claim_without_its_table_or_rows_is_not_computed(tmp_path):
     frame = pd.DataFrame()
     frame.attrs["output_dir"] = tmp_path
     assert set(table_claims.tabulate(frame).verdict) == {"not computed"}
-    (tmp_path / "tables").mkdir()
-    kept = pd.read_csv(OUTPUTS / "tables/table_parity.csv")
-    kept[kept.k == 3].to_csv(tmp_path / "tables/table_parity.csv")
+    (tmp_path / "data").mkdir()
+    kept = pd.read_csv(OUTPUTS / "data/fig_2_1.csv")
+    kept[kept.k == 3].to_csv(tmp_path / "data/fig_2_1.csv")
     found = table_claims.tabulate(frame).set_index("claim").verdict
     assert found["DFA is better than lazy methods (NTK) with three digits"] == "holds"
     assert found["ntk learns one digit's parity"] == "not computed"
