@@ -70,7 +70,7 @@ def kept(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
 def read(file: Path) -> pd.DataFrame:
     """What ``kept`` wrote. Raises UserError if it is not there, or no table."""
     try:
-        return pd.read_csv(file)
+        return pd.read_csv(file).copy()  # in one piece: pandas warns of wide tables in many
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{file} cannot be read ({reason}): leave --from-data out.") from None
