@@ -11,7 +11,7 @@ import pandas as pd
 from fabench.run.statistics import paired_p, summarize
 
 EXPERIMENTS = ("table_bias_correction", "table_bias_correction_thesis")
-ON_REQUEST = True  # 1,200 network epochs
+ON_REQUEST = True  # 800 network epochs beside those of fig_3_4
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
