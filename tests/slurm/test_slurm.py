@@ -32,7 +32,7 @@ pytestmark = [
 
 RUN = [
     "dataset=digits", "trainer.device=cpu", "trainer.batch_size=16", "trainer.train_examples=40",
-    "trainer.test_examples=24", "model.hidden=[5]", "trainer.epochs=1000",
+    "trainer.test_examples=24", "model.hidden=[5]", "trainer.epochs=4000",
     "trainer.metrics_every=100", "seed=0", "k=1",
 ]  # fmt: skip
 SLURM = ["cluster=slurm", "cluster.cpus_per_task=1"]
