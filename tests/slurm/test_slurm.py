@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(not ANSWERS, reason="no Slurm answers here (sinfo)"),
 ]
 
-RUN = [
+RUN = [  # long enough not to end before another job takes its place
     "dataset=digits", "trainer.device=cpu", "trainer.batch_size=16", "trainer.train_examples=40",
     "trainer.test_examples=24", "model.hidden=[5]", "trainer.epochs=4000",
     "trainer.metrics_every=100", "seed=0", "k=1",
