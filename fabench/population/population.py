@@ -30,10 +30,11 @@ from fabench.parallel.base import ParallelScheme, WorkerScheme
 from fabench.population.crew import Crew, workers_of
 from fabench.population.descent import Descent
 from fabench.population.draws import NetworkDraws
+from fabench.population.freed_memory import keep_freed_memory
 from fabench.population.lanes import Lanes
 from fabench.population.part import PopulationPart, Shared, numbered
 from fabench.population.precision import PAYS_FROM, NumberFormat, has_float64
-from fabench.population.scratch import Scratch, keep_freed_memory
+from fabench.population.scratch import Scratch
 from fabench.randomness import streams
 from fabench.schedule.base import Schedule
 from fabench.task.base import Task

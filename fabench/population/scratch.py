@@ -1,26 +1,9 @@
 """Memory that every step uses again."""
 
-import ctypes
-import functools
 import threading
-from contextlib import suppress
 
 import torch
 from torch import Tensor
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's numbers of what ``mallopt`` sets."""
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let the C library keep what a step has freed, up to 32 MiB apiece (it allows no more), for
-    the next step: convolutions of three networks take a third less time so. Where it is not
-    glibc, nothing happens."""
-    with suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 2**25)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 class Scratch:

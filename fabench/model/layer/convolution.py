@@ -16,6 +16,7 @@ are R groups of one grouped convolution. On a CPU a pixel's channels lie side by
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,6 +47,8 @@ class Convolution(Layer):
     padding: int = 0
     pool: int = 1
     pool_stride: int = 1
+
+    shares_weights: ClassVar[bool] = True
 
     @property
     def convolved(self) -> Shape:
@@ -100,8 +103,8 @@ class Convolution(Layer):
     def back(self, delta: Tensor, M: Tensor, places: Tensor | None) -> Tensor:
         shape = (delta.shape[1], len(M) * self.images[0], *self.images[1:])
         unpooled = self._unpooled(delta, places)
-        input = unpooled.new_empty(1).expand(shape)  # of which only the shape counts
-        images, *_ = self._backward(unpooled, input, self._kernels(M), (True, False, False))
+        like = _unwritten(unpooled, shape)
+        images, *_ = self._backward(unpooled, like, self._kernels(M), (True, False, False))
         images = _ungrouped(images, len(M))
         if self.items == 1:
             return images
@@ -114,7 +117,7 @@ class Convolution(Layer):
         rows = len(h)
         shape = (rows * self.fan_out, self.images[0], self.kernel, self.kernel)
         unpooled, images = self._unpooled(delta, places), self._grouped_input(h)
-        like = unpooled.new_empty(1).expand(shape)
+        like = _unwritten(unpooled, shape)
         _, kernels, _ = self._backward(unpooled, images, like, (False, True, False))
         return kernels.reshape(rows, self.fan_out, self.fan_in).mT
 
@@ -148,8 +151,7 @@ class Convolution(Layer):
         pooled = _pixels(_grouped(images))
         if places is None:
             return pooled
-        shape = (*pooled.shape[:2], *self.convolved[1:])
-        like = _pixels(pooled.new_empty(shape))  # of which only shape and order of memory count
+        like = _unwritten(pooled, (*pooled.shape[:2], *self.convolved[1:]))
         settings = [self.pool] * 2, [self.pool_stride] * 2, [0, 0], [1, 1], False
         unpooled: Tensor = aten.max_pool2d_with_indices_backward(pooled, like, *settings, places)
         return unpooled
@@ -185,6 +187,12 @@ def _grouped(images: Tensor) -> Tensor:
 def _ungrouped(images: Tensor, rows: int) -> Tensor:
     """[B, R C, H, W] as [R, B, C, H, W]."""
     return images.unflatten(1, (rows, -1)).transpose(0, 1)
+
+
+def _unwritten(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Memory for images or kernels of which only shape, format and order of memory count."""
+    order = torch.channels_last if like.device.type == "cpu" else torch.contiguous_format
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=order)
 
 
 def _pixels(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ on. What comes out of a convolution are images, [R, B, C, H, W]: see
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -91,6 +91,9 @@ class Layer:
     reads: int | None = None
     adds: tuple[int, ...] = ()
     batch_norm: bool = False
+
+    shares_weights: ClassVar[bool] = False
+    """Whether many places share a weight, so that gradients are smaller than signals."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -187,8 +190,10 @@ class Outer:
     def value(
         self, operand: Callable[[Tensor], Tensor] = lambda t: t, out: Tensor | None = None
     ) -> Tensor:
-        """[R, I, O], delta / size having the number format of ``operand``; ``out``: memory that it
+        """[R, I, O], of a signal that has the number format of ``operand``; ``out``: memory that it
         may use."""
+        if self.layer.shares_weights:
+            return self.layer.gradient(self.h, operand(self.delta), self.places, out) / self.size
         return self.layer.gradient(self.h, operand(self.delta / self.size), self.places, out)
 
     def of_bias(self) -> Tensor:
