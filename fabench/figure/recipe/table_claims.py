@@ -5,7 +5,7 @@ interval of the number lies there, it "does not" if none of the interval does, a
 "open": more seeds would settle it. The numbers are those of the other tables in this folder, which
 have their settings, seeds and commands, or of a figure's data; a claim whose table is not there, or
 lacks its rows, is "not computed". A difference is paired over seeds where its table pairs it or a
-figure's data have both, and Welch's of two independent means where not, as of two differences.
+figure's data have both, and Welch's of two independent means where not.
 Nothing here is corrected for there being many claims.
 
 D: D. C. Demirbilek, "The dynamics of learning beyond stochastic gradient descent", 2021 (document
@@ -29,6 +29,8 @@ EXPERIMENTS = ()  # it reads other tables
 
 Where = Mapping[str, object]
 Measure = Callable[[pd.DataFrame], Summary]
+BySeed = Callable[[pd.DataFrame], "pd.Series[float]"]
+"""Values of a figure's data, which have a row for each network: one a seed."""
 
 BELOW, ABOVE = (-inf, 0.0), (0.0, inf)
 
@@ -70,28 +72,33 @@ def mean(column: str, where: Where, scale: float = 1) -> Measure:
     return measure
 
 
-def over_networks(column: str, where: Where, scale: float = 1) -> Measure:
-    """A mean over a figure's data, which have a row for each network."""
+def by_seed(column: str, where: Where, scale: float = 1) -> BySeed:
+    """One kind of networks."""
 
-    def measure(networks: pd.DataFrame) -> Summary:
-        values = _rows(networks, where)[column]
-        if values.empty:
-            raise LookupError(f"no network with {dict(where)}")
-        return summarize((scale * values).tolist())
+    def values(networks: pd.DataFrame) -> "pd.Series[float]":
+        found = _rows(networks, where).set_index("seed")[column]
+        if found.empty or not found.index.is_unique:
+            raise LookupError(f"{len(found)} networks with {dict(where)}")
+        return scale * found
 
-    return measure
+    return values
 
 
-def between(column: str, one: Where, other: Where, scale: float = 1) -> Measure:
-    """The difference of two kinds of networks in a figure's data, paired over seeds."""
+def minus(one: BySeed, other: BySeed) -> BySeed:
+    """One less another, of the same seeds."""
 
-    def measure(networks: pd.DataFrame) -> Summary:
-        first, second = (_rows(networks, w).set_index("seed")[column] for w in (one, other))
-        if not first.index.is_unique or set(first.index) != set(second.index) or first.empty:
-            raise LookupError(f"no pairs of {dict(one)} and {dict(other)}")
-        return summarize((scale * (first - second)).tolist())
+    def values(networks: pd.DataFrame) -> "pd.Series[float]":
+        first, second = one(networks), other(networks)
+        if set(first.index) != set(second.index):
+            raise LookupError("networks of other seeds")
+        return first - second
 
-    return measure
+    return values
+
+
+def over_seeds(values: BySeed) -> Measure:
+    """Their mean."""
+    return lambda networks: summarize(values(networks).tolist())
 
 
 def less(one: Measure, other: Measure) -> Measure:
@@ -123,17 +130,21 @@ def _trained(rule: str, k: int = 3, epoch: int = 20, **others: object) -> dict[s
     return {"learning_rule": rule, "k": k, "epoch": epoch, **others}
 
 
+def _accuracies(where: Where) -> BySeed:
+    return by_seed("test_accuracy", where, 100)
+
+
 def _accuracy(where: Where) -> Measure:
-    return over_networks("test_accuracy", where, 100)
+    return over_seeds(_accuracies(where))
 
 
 def _lead(one: Where, other: Where) -> Measure:
-    return between("test_accuracy", one, other, 100)
+    return over_seeds(minus(_accuracies(one), _accuracies(other)))
 
 
-def _gap(optimizer: str = "sgd", k: int = 3) -> Measure:
-    dfa, bp = (_trained(rule, k, optimizer=optimizer) for rule in ("dfa", "bp"))
-    return _lead(dfa, bp)
+def _gaps(optimizer: str = "sgd", k: int = 3) -> BySeed:
+    dfa, bp = (_accuracies(_trained(rule, k, optimizer=optimizer)) for rule in ("dfa", "bp"))
+    return minus(dfa, bp)
 
 
 def _nokland(network: str, rule: str) -> Measure:
@@ -181,9 +192,10 @@ CLAIMS = (
               f"DFA less NTK, k={k}", _lead(_trained("dfa", k), _trained("ntk", k)), ABOVE)
         for k, digits in ((1, "one digit"), (3, "three digits"))
     ),
-    Claim("D 3.1", "DFA is behind BP with SGD", "fig_3_1", "DFA less BP, k=3", _gap(), BELOW),
+    Claim("D 3.1", "DFA is behind BP with SGD", "fig_3_1", "DFA less BP, k=3", over_seeds(_gaps()),
+          BELOW),
     Claim("D 3.1", "the gap is larger with three digits", "fig_3_1", "gap at k=3 less at k=1",
-          less(_gap(), _gap(k=1)), BELOW),
+          over_seeds(minus(_gaps(), _gaps(k=1))), BELOW),
     Claim("D 3.1", "70 % is DFA's limit with SGD (20 epochs)", "fig_3_1", "accuracy, k=3",
           _accuracy(_trained("dfa")), (-inf, 70), "70"),
     *(
@@ -214,7 +226,7 @@ CLAIMS = (
     ),
     *(
         Claim("D 3.4", f"with {optimizer} DFA's gap is smaller than with SGD", "fig_3_4",
-              "gap less SGD's, k=3", less(_gap(optimizer), _gap()), ABOVE)
+              "gap less SGD's, k=3", over_seeds(minus(_gaps(optimizer), _gaps())), ABOVE)
         for optimizer in ("rmsprop", "adadelta")
     ),
     *(

@@ -8,7 +8,16 @@ import pytest
 from scipy import stats
 
 from fabench.figure.recipe import table_claims
-from fabench.figure.recipe.table_claims import CLAIMS, between, less, mean, paired, verdict
+from fabench.figure.recipe.table_claims import (
+    CLAIMS,
+    by_seed,
+    less,
+    mean,
+    minus,
+    over_seeds,
+    paired,
+    verdict,
+)
 from fabench.run.statistics import Summary, summarize
 
 OUTPUTS = Path(__file__).parents[3] / "outputs"
@@ -55,17 +64,15 @@ def test_networks_of_a_figures_data_are_paired_by_seed():
         for seed, v in enumerate(of_seeds)
         for epoch in (19, 20)
     ).iloc[::-1]  # in no order of seeds
-    one, other = ({"rule": rule, "epoch": 20} for rule in values)
-    found = between("accuracy", one, other, 100)(data)
+    one, other = (by_seed("accuracy", {"rule": r, "epoch": 20}, 100) for r in values)
+    found = over_seeds(minus(one, other))(data)
     scipys = stats.ttest_rel(values["dfa"], values["bp"]).confidence_interval()
     assert (found.low, found.high) == pytest.approx((100 * scipys.low, 100 * scipys.high))
-    for first, second in (
-        (one, {"rule": "fa"}),
-        ({"rule": "dfa"}, {"rule": "bp"}),
-        (one, {**other, "seed": 1}),
-    ):
+    for where in ({"rule": "fa"}, {"rule": "dfa"}):  # none, and two of a seed
         with pytest.raises(LookupError):
-            between("accuracy", first, second)(data)
+            by_seed("accuracy", where)(data)
+    with pytest.raises(LookupError):
+        minus(one, by_seed("accuracy", {"rule": "bp", "epoch": 20, "seed": 1}))(data)
 
 
 def test_a_claim_without_its_table_or_rows_is_not_computed(tmp_path):
