@@ -1,9 +1,9 @@
 """Adam with the step's number in its bias correction, and with the epoch's, as the thesis has it.
 
 D. C. Demirbilek, "The dynamics of learning beyond stochastic gradient descent", 2021: its code's
-Adam (see ``fabench.optimizer.adam``) corrects the bias by the epoch's number, which may be why it
-looks poor there. Here its rates with both corrections, beside the step's at the rates that
-``fabench tune`` chose.
+Adam (see ``fabench.optimizer.adam``) corrects the bias by the epoch's number, and looks poor there:
+does the one explain the other? Here its rates with both corrections, beside the step's at the rates
+that ``fabench tune`` chose.
 """
 
 import pandas as pd
