@@ -12,9 +12,6 @@ from fabench.schema import UserError
 SETTINGS = ("parallel", "learning_rule", "optimizer", "dataset", "task", "model", "trainer")
 """The groups whose settings are columns; where names meet (momentum), the later group's."""
 
-DIGITS = "%.6g"
-"""Of numbers that are kept."""
-
 
 def dataframe(
     configs: Sequence[Config], experiments: Mapping[str, str] | None = None
@@ -63,8 +60,13 @@ def endings(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 def kept(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     """Write what is drawn from; returns what the file says, so that it says all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, frame.to_csv(index=False, float_format=DIGITS))
+    write_text(file, frame.to_csv(index=False, float_format=_digits))
     return read(file)
+
+
+def _digits(value: float) -> str:
+    """Six of them; near 1 twelve, or a cosine would not tell a small angle."""
+    return f"{value:.{12 if 0.99 < abs(value) < 1 else 6}g}"
 
 
 def read(file: Path) -> pd.DataFrame:

@@ -49,6 +49,16 @@ def test_the_dataframe_has_every_setting_beside_the_metrics(make_config, tmp_pat
     assert "train_examples" not in frame
 
 
+def test_what_is_kept_tells_small_numbers_and_small_angles(tmp_path):
+    """Oracle: the numbers themselves."""
+    small, cosines = np.array([3.0e-9, 0.2, 12345.0]), np.cos([1e-4, 1e-2, 2.0])
+    file = tmp_path / "some.csv"
+    frame = kept(pd.DataFrame({"small": small, "update_alignment": cosines}), file)
+    np.testing.assert_allclose(frame.small, small, rtol=1e-5)
+    np.testing.assert_allclose(np.arccos(frame.update_alignment), [1e-4, 1e-2, 2.0], rtol=1e-3)
+    assert "3e-09,0.999999995\n" in file.read_text()
+
+
 def test_hundreds_of_metrics_are_no_burden(make_config, tmp_path):
     """pandas warns of tables that are put together column by column."""
     deep = make_config(model__hidden=[2] * 60, trainer__epochs=1, output_dir=str(tmp_path))
