@@ -92,5 +92,6 @@ def _shapes(axes: Axes, rows: pd.DataFrame) -> None:
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel(f"switch epoch, of {rows.epochs.iloc[0]}: the share of basic shapes")
     axes.set_ylabel("test error on full shapes (%)")
-    axes.set_title("shapes; published: the later, the lower", fontsize=7)
+    seeds = rows.seed.nunique()
+    axes.set_title(f"shapes, {seeds} seeds; published: the later, the lower", fontsize=7)
     axes.legend(loc="best")
