@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -64,8 +65,8 @@ def kept(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     return read(file)
 
 
-def _digits(value: float) -> str:
-    """Six of them; near 1 twelve, or a cosine would not tell a small angle."""
+def _digits(value: Any) -> str:
+    """Six of a float; near 1 twelve, or a cosine would not tell a small angle."""
     return f"{value:.{12 if 0.99 < abs(value) < 1 else 6}g}"
 
 
