@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from fabench.model.layer.convolution import Convolution
 from fabench.model.layer.kernel import BLOCK
 from fabench.model.layer.network import Outer
 from fabench.optimizer.base import Optimizer, State
@@ -85,7 +84,7 @@ class Descent:
     def is_plain(self, g: Outer) -> bool:
         """Whether a gradient goes into the weights as it is computed: plain descent in float32 of a
         dense layer."""
-        dense = not isinstance(g.layer, Convolution)
+        dense = not g.layer.shares_weights
         return dense and isinstance(self.optimizer, Sgd) and not self.operand.rounds
 
     def _fuses(self, g: Outer) -> bool:
