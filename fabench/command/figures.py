@@ -278,6 +278,14 @@ def _hardware(frame: pd.DataFrame, any_run: Config) -> str:
     return ", ".join(sorted({of_run["gpu"] or of_run["cpu"] for of_run in computed}))
 
 
+def _counts(frame: pd.DataFrame) -> str:
+    """How many seeds a run has: one number, or from which to which."""
+    if "folder" not in frame:
+        return str(frame.seed.nunique())
+    counts = frame.groupby("folder").seed.nunique()
+    return " to ".join(str(n) for n in sorted({counts.min(), counts.max()}))
+
+
 def make(
     name: str, module: ModuleType, frame: pd.DataFrame, any_run: Config, command: str
 ) -> list[Path]:
@@ -306,7 +314,7 @@ def make(
     else:
         figure = module.draw(frame)
         if caption["interval"] and caption["seeds"]:
-            style.footnote(figure, f"{caption['interval']}; {len(caption['seeds'])} seeds")
+            style.footnote(figure, f"{caption['interval']}; {_counts(frame)} seeds")
         texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in caption.items()}
         style.save(figure, paths[0], texts)
         subject = f"{command}; {caption['interval']}; commit {caption['commit']}"

@@ -131,7 +131,7 @@ def draw_trials(optimizer: Optimizer, betas: Sequence[float], n: int = 3) -> Fig
     """The paths of the first n seeds on their loss surfaces, the first beta lowest and widest."""
     seeds = starting(n)
     found = paths(optimizer, betas, seeds)
-    with style.canvas(1, n, height=3.1) as (figure, [panels]):
+    with style.canvas(1, n, height=3.4) as (figure, [panels]):
         for axes, seed, own in zip(panels, seeds, found.swapaxes(0, 1), strict=True):
             _contours(axes, seed, own)
             for number, (beta, path) in enumerate(zip(betas, own, strict=True)):
@@ -158,5 +158,6 @@ def _contours(axes: Axes, seed: int, own: Array) -> None:
     height = surface(seed, w).view(60, 60).numpy()
     darkest = 2 * height.max() - height.min()  # not black
     drawn = axes.contourf(x, y, height, 25, cmap="Greys", vmax=darkest, zorder=0)
-    axes.figure.colorbar(drawn, ax=axes, label="loss", format="%.4g", ticks=MaxNLocator(5))
+    bar = axes.figure.colorbar(drawn, ax=axes, location="bottom", label="loss", format="%.5g")
+    bar.locator = MaxNLocator(3)
     axes.set_aspect("equal")

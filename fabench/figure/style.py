@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from fabench.run.store import whole_file
 
-WIDTH = 3.5
-"""Inches of a journal column."""
+WIDTH, PAGE = 3.5, 7.0
+"""Inches of a journal column, and of its page, which no figure is wider than."""
 
 DPI = 200
 
@@ -72,7 +72,7 @@ COLORS = {
     "equilibrium_propagation": "#A3123A",
     "generec": "#E07A5F",
     "contrastive_divergence": "#6699CC",
-    "recirculation": "#EE8866",
+    "recirculation": "#E7298A",
 }
 
 
@@ -109,12 +109,12 @@ def look() -> Iterator[None]:
 def canvas(
     rows: int = 1, columns: int = 1, height: float = 2.4, grid: bool = True
 ) -> Iterator[tuple[Figure, Any]]:
-    """A figure of ``columns`` column widths and its axes [rows, columns].
+    """A figure of ``columns`` column widths, at most a page's, and its axes [rows, columns].
 
     Without ``grid`` it has no axes yet.
     """
     with look():
-        figure = Figure(figsize=(WIDTH * columns, height * rows))
+        figure = Figure(figsize=(min(WIDTH * columns, PAGE), height * rows))
         yield figure, figure.subplots(rows, columns, squeeze=False) if grid else None
 
 

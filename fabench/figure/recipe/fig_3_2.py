@@ -32,5 +32,6 @@ def draw(frame: pd.DataFrame) -> Figure:
         for axes, title in zip(panels, titles, strict=True):
             epoch_axis(axes, longest)
             axes.set_ylabel(title)
-        panels[0].legend(loc="lower right", bbox_to_anchor=(1, 0.15))  # above the line of chance
+        above_chance = (1.03, 0.1)
+        panels[0].legend(loc="lower right", bbox_to_anchor=above_chance, handlelength=1.4)
         return figure

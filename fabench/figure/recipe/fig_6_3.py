@@ -55,7 +55,9 @@ def draw(frame: pd.DataFrame) -> Figure:
             axes.set_ylabel("PC2")
         for axes in panels[-1]:
             axes.set_xlabel("PC1 (star: backpropagation, crosses: diverged)")
-        figure.colorbar(dots, ax=panels, label="validation accuracy", aspect=40)
+        figure.colorbar(
+            dots, ax=panels, label="validation accuracy (star: test accuracy)", aspect=40
+        )
         return figure
 
 

@@ -60,8 +60,12 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _label_places(axes: Axes, points: Array) -> None:
-    """The place of its digits in the middle of each cloud."""
+    """The place of its digits outside of each cloud, away from the others."""
+    axes.margins(0.2)
     for place, own in enumerate(points.reshape(K, EXAMPLES, 2), 1):
-        x, y = np.median(own, axis=0)
-        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-        axes.text(x, y, f"place {place}", ha="center", va="center", fontsize=7, bbox=box)
+        middle = np.median(own, axis=0)
+        outwards = middle - points.mean(axis=0)
+        outwards /= np.linalg.norm(outwards)
+        reach = ((own - middle) @ outwards).max() + 0.08 * np.ptp(points)
+        x, y = middle + reach * outwards
+        axes.text(x, y, f"place {place}", ha="center", va="center", fontsize=7)

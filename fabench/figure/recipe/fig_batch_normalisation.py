@@ -13,7 +13,7 @@ from fabench.figure import style
 from fabench.figure.curves import epoch_axis, strands
 
 EXPERIMENTS = ("fig_batch_normalisation",)
-INTERVAL = ""
+INTERVAL = "thick: mean, thin: each network"
 ON_REQUEST = True  # 240 network epochs
 
 RULES = {"bp": "BP", "dfa": "DFA"}

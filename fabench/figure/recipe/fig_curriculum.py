@@ -41,7 +41,7 @@ INTERVAL = "Student-t 95 % interval of the mean over seeds (left: of paired diff
 
 ORDERS = {"easy_first": ("easy first", style.BLUE), "hard_first": ("hard first", style.RED)}
 DIFFICULTIES = {"irrelevant": "irrelevant inputs", "margin": "margin"}
-RANGES = {0.0: ("in [0, 1]", "o"), -1.0: ("in [-1, 1]", "s")}
+RANGES = {0.0: ("[0, 1]", "o"), -1.0: ("[-1, 1]", "s")}
 SHAPES = {"easy_first": ("basic ones first", style.BLUE), "none": ("random order", style.BLACK)}
 
 
@@ -73,14 +73,14 @@ def _toy(axes: Axes, rows: pd.DataFrame) -> None:
                     [place + (i - 0.5) * 0.4 + (j - 0.5) * 0.12], [s.mean], yerr=[s.half_width],
                     fmt=marker, markersize=3, capsize=2, linewidth=1, color=color,
                     markerfacecolor=color if j == 0 else "white",
-                    label=None if place else f"{name}, inputs {inputs}",
+                    label=None if place else f"{name}, {inputs}",
                 )  # fmt: skip
     axes.axhline(0, color="0.5", linewidth=0.6, zorder=0)
     axes.set_xticks(range(len(DIFFICULTIES)), [f"by {name}" for name in DIFFICULTIES.values()])
     axes.set_xlim(-0.5, len(DIFFICULTIES) - 0.5)
     axes.set_ylabel("test error less that of random order\n(points)")
     axes.set_title("perceptron; published: easy below 0, hard above", fontsize=7)
-    axes.legend(loc="upper left", fontsize=6)
+    axes.legend(loc="upper left", title="order, inputs", title_fontsize=7)
 
 
 def _shapes(axes: Axes, rows: pd.DataFrame) -> None:

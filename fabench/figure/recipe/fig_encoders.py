@@ -77,6 +77,8 @@ def draw(networks: pd.DataFrame) -> Figure:
         for (key, (title, _)), (curves, rates) in zip(PROBLEMS.items(), axes, strict=True):
             _problem(networks[(networks.dataset == key[0]) & (networks.n == key[1])], curves, rates)
             curves.set_ylabel(f"{title}:\nfraction solved by then")
+        lines = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside upper center", ncols=4)
         curves.set_xlabel("updates")
         rates.set_xlabel("fraction of networks")
         return figure

@@ -20,7 +20,7 @@ EXPERIMENTS = (
     "fig_gradient_noise_good_large",
 )
 ON_REQUEST = True  # 432 network epochs
-INTERVAL = ""
+INTERVAL = "dots: networks, lines: means where none has diverged"
 
 INITS = {"standard_gaussian": "poor first weights", "he_normal": "good first weights"}
 COLORS = {0.0: style.BLACK, 0.01: style.SKY, 0.3: style.ORANGE}
@@ -33,7 +33,7 @@ def data(frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw(last: pd.DataFrame) -> Figure:
     """A panel for each way to begin: test accuracy after the last epoch against the rate, a dot
-    for each network, a line through the means of each eta, and how many have diverged."""
+    for each network, how many have diverged, and a line through an eta's means where none has."""
     with style.canvas(columns=len(INITS)) as (figure, [panels]):
         for axes, (init, title) in zip(panels, INITS.items(), strict=True):
             for eta, color in COLORS.items():
@@ -43,11 +43,14 @@ def draw(last: pd.DataFrame) -> Figure:
                     if lost.any():
                         text = f"{lost.sum()} of {len(lost)}\ndiverge"
                         axes.text(lr, 0.14, text, color=color, ha="center", fontsize=7)
-                mean = rows.groupby("lr").test_accuracy.mean()
+                mean = rows.groupby("lr").test_accuracy.apply(
+                    lambda of_rate: of_rate.mean(skipna=False)
+                )
                 axes.plot(mean, color=color, label=f"eta {eta:g}" if eta else "none")
             style.chance_line(axes, 0.1)
             style.log_axis(axes, last.lr.tolist())
             axes.set_ylim(0, 1)
+            axes.margins(x=0.15)
             axes.set_xlabel("learning rate")
             axes.set_ylabel(f"test accuracy after {last.epoch.max()} epochs")
             axes.set_title(title)

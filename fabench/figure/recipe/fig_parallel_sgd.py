@@ -24,7 +24,7 @@ EXPERIMENTS = (
     "fig_parallel_sgd", "fig_parallel_sgd_downpour", "fig_parallel_sgd_easgd",
     "fig_parallel_sgd_eamsgd", "fig_parallel_sgd_adagrad", "fig_parallel_sgd_delay_tolerant",
 )  # fmt: skip
-INTERVAL = ""
+INTERVAL = "thick: mean, thin: each network"
 ON_REQUEST = True
 
 PANELS = {

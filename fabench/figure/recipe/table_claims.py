@@ -2,10 +2,10 @@
 
 A claim says where a number lies: below 0, above it, within bounds. It "holds" if the whole 95 %
 interval of the number lies there, it "does not" if none of the interval does, and else it is
-"open": more seeds would settle it. Numbers come from figures' and tables' data, or from a table that
-has paired them or whose data are not kept; a claim whose file is not there, or lacks its rows, is
-"not computed". A difference is paired over seeds, of table_nokland's rows Welch's of two independent
-means. Nothing here is corrected for there being many claims.
+"open": more seeds would settle it. Numbers come from figures' and tables' data, or from a table
+that has paired them or whose data are not kept; a claim whose file is not there, or lacks its rows,
+is "not computed". A difference is paired over seeds, of table_nokland's rows Welch's of two
+independent means. Nothing here is corrected for there being many claims.
 
 D: D. C. Demirbilek, "The dynamics of learning beyond stochastic gradient descent", 2021 (document
 000). F: L. Zhang, T. Wang, M. Ren, "Feedback alignment algorithms" (001), and the papers that it
