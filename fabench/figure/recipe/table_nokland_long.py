@@ -1,11 +1,12 @@
-"""Test error in % of BP, FA and DFA on three networks of the DFA paper after its 300 epochs.
+"""Test error in % of BP, FA and DFA on two networks of the DFA paper after its 300 epochs.
 
-As ``table_nokland``, whose columns, settings and differences, but the epochs, it has.
+As ``table_nokland``, whose columns, settings and differences, but the epochs, it has. These need
+them most; the paper's 2x800 ReLUs err on no training image after 40 (``table_published``).
 """
 
 from fabench.figure.recipe.table_nokland import tabulate
 
 __all__ = ["EXPERIMENTS", "ON_REQUEST", "tabulate"]
 
-EXPERIMENTS = ("table_nokland_long", "table_nokland_long_zeros", "table_nokland_long_relu")
-ON_REQUEST = True  # 8,100 network epochs
+EXPERIMENTS = ("table_nokland_long", "table_nokland_long_zeros")
+ON_REQUEST = True  # 5,400 network epochs
