@@ -653,6 +653,14 @@ def test_table_bias_correction_pairs_with_the_tuned_rate():
     assert table.loc[("tuned", "step"), ["difference_to_tuned_mean", "p"]].isna().all()
 
 
+def test_a_footnote_says_how_many_seeds_each_run_has():
+    five, three = ([{"folder": name, "seed": seed} for seed in range(n)] for name, n in
+                   (("one", 5), ("other", 3)))  # fmt: skip
+    assert figures._counts(pd.DataFrame(five + three)) == "3 to 5"
+    assert figures._counts(pd.DataFrame(five)) == "5"
+    assert figures._counts(pd.DataFrame({"seed": [0, 1, 1]})) == "2"
+
+
 def test_table_nokland_puts_rules_side_by_side_at_three_epochs():
     net = {"hidden": "[800, 800]", "activation": "tanh", "hidden_dropout": 0.0, "adversarial": 0.0}
     frame = pd.concat(

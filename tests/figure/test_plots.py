@@ -192,6 +192,13 @@ def test_plots_are_written_and_no_figure_stays_open(make_config, tmp_path, rule,
     assert plt.get_fignums() == before
 
 
+def test_no_figure_is_wider_than_a_page():
+    for columns, width in ((1, 3.5), (2, 7), (3, 7)):
+        with style.canvas(2, columns, height=2) as (figure, panels):
+            assert panels.shape == (2, columns)
+            assert figure.get_size_inches().tolist() == [width, 4]
+
+
 def test_every_rule_has_a_colour_of_its_own():
     rules = registry.names("learning_rule")
     colors = [style.COLORS[rule] for rule in rules]
