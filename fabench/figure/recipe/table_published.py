@@ -2,7 +2,7 @@
 
 Learning rates of A and N are their codes'. The others were chosen on validation data (conf/tuned):
 of L's BP and of F by three seeds, of L's FA, with the feedback's scale, by one in ten of the 25
-epochs, of S by one of four values a factor of three apart.
+epochs, of S by three that the results do not have, of five values a factor of three apart.
 
 L: T. Lillicrap, D. Cownden, D. Tweed, C. Akerman, "Random synaptic feedback weights support error
 backpropagation for deep learning", 2016. Batches of 10 instead of single examples; the scales of
