@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fabench.figure import style
 from fabench.figure.curves import band, epoch_axis
@@ -35,6 +36,7 @@ def sensitivity(
         titles = ("validation accuracy in %", "cosine of teaching signals with BP's")
         for axes, title in zip(panels[:, 0], titles, strict=True):
             epoch_axis(axes, int(curves.epoch.max()))
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axes.set_ylabel(title)
             axes.legend(loc="center right")
         for column, rule in enumerate(mapped, 1):
@@ -46,6 +48,7 @@ def sensitivity(
                 table = table.rename_axis("learning rate", axis=1)
                 image = heat_map(axes, table, "{:.0f}".format, limits=(100 * chance, 100))
                 axes.spines[:].set_visible(False)
-                axes.set_title(f"{rules[rule]}: validation accuracy in %", fontsize=8)
+                axes.set_title(rules[rule], fontsize=8)
+                axes.tick_params(axis="x", labelsize=7)
         figure.colorbar(image, ax=panels[:, -1], label="validation accuracy in %")
         return figure
