@@ -21,25 +21,24 @@ class Measure:
     of: Callable[[pd.DataFrame], Summary]
 
 
-def paired(column: str, where: Where, scale: float = 1) -> Measure:
+def paired(column: str, where: Where) -> Measure:
     """The difference that a table has paired."""
 
     def measure(table: pd.DataFrame) -> Summary:
         row = _row(table, where)
-        ends = ("mean", "ci95_low", "ci95_high")
-        mean, low, high = (scale * row[f"{column}_{end}"] for end in ends)
+        mean, low, high = (row[f"{column}_{end}"] for end in ("mean", "ci95_low", "ci95_high"))
         return Summary(_count(row), mean, float("nan"), low, high)
 
     return Measure("tables", measure)
 
 
-def mean(column: str, where: Where, scale: float = 1) -> Measure:
+def mean(column: str, where: Where) -> Measure:
     """A mean over seeds: ``column`` or ``<column>_mean``, and ``<column>_sd``."""
 
     def measure(table: pd.DataFrame) -> Summary:
         row = _row(table, where)
         of_mean = column if column in row else f"{column}_mean"
-        return summary_of(_count(row), scale * row[of_mean], scale * row[f"{column}_sd"])
+        return summary_of(_count(row), row[of_mean], row[f"{column}_sd"])
 
     return Measure("tables", measure)
 

@@ -9,19 +9,18 @@ from fabench.run.statistics import summarize
 
 
 def test_numbers_are_read_from_their_rows():
-    values = {"dfa": [0.6, 0.7, 0.71], "bp": [0.8, 0.84, 0.79]}
+    values = {"dfa": [60, 70, 71], "bp": [80, 84, 79]}
     table = pd.DataFrame(
-        {"rule": rule, "seeds": 3, "difference_mean": 0.1, "difference_ci95_low": 0.05,
-         "difference_ci95_high": 0.15, **summarize(v).columns("accuracy")}
+        {"rule": rule, "seeds": 3, "difference_mean": 10, "difference_ci95_low": 5,
+         "difference_ci95_high": 15, **summarize(v).columns("accuracy")}
         for rule, v in values.items()
     )  # fmt: skip
-    one, other = (mean("accuracy", {"rule": rule}, 100) for rule in values)
-    in_points = [100 * v for v in values["dfa"]]
-    assert vars(one.of(table)) == pytest.approx(vars(summarize(in_points)))
+    one, other = (mean("accuracy", {"rule": rule}) for rule in values)
+    assert vars(one.of(table)) == pytest.approx(vars(summarize(values["dfa"])))
     found = less(one, other).of(table)
     scipys = stats.ttest_ind(values["dfa"], values["bp"], equal_var=False).confidence_interval()
-    assert (found.low, found.high) == pytest.approx((100 * scipys.low, 100 * scipys.high))
-    pair = paired("difference", {"rule": "bp"}, 100).of(table)
+    assert (found.low, found.high) == pytest.approx((scipys.low, scipys.high))
+    pair = paired("difference", {"rule": "bp"}).of(table)
     assert (pair.mean, pair.low, pair.high) == pytest.approx((10, 5, 15))
     for where in ({"rule": "fa"}, {}):
         with pytest.raises(LookupError):

@@ -1,7 +1,8 @@
 """Test error in % of BP, FA and DFA on two networks of the DFA paper after its 300 epochs.
 
 As ``table_nokland``, whose columns, settings and differences, but the epochs, it has. These need
-them most; the paper's 2x800 ReLUs err on no training image after 40 (``table_published``).
+them most; the paper's 2x800 ReLUs err on a handful of training images after 40
+(``table_published``).
 """
 
 from fabench.figure.recipe.table_nokland import tabulate
