@@ -10,7 +10,8 @@ e: dloss/da_L [B, C]; W_{l+1} [n_l, n_{l+1}]; B_{l+1}: feedback matrix [n_{l+1},
 layer; dB: what the optimizer descends, at ``feedback_rate`` times its learning rate, a batch mean.
 
 The mean of y^T xi is W_{l+1}^T, each row times its unit's mean f' (Stein's lemma); over
-feedback_decay, it is where B_{l+1} comes to.
+feedback_decay, it is where B_{l+1} comes to. In a convolution it is a mean over places, too: but
+for its zeros around the image, and for maxima that are pooled, it is as W.
 
 Reference: M. Akrout, C. Wilson, P. Humphreys, T. Lillicrap, D. Tweed, "Deep learning without weight
 transport", 2019, arXiv:1904.05391, equation 7 (numbered as in the authors' code).
@@ -52,11 +53,13 @@ class WeightMirror(LayerwiseFeedback, NoisyRule):
         W, B, size = part.operands("W"), part.operands("B"), e.shape[1]
         for layer, b in enumerate(B, 1):
             mirrored = part.layers[layer]
-            xi = mirrored.taken(part.noise(f"mirror {layer}", (size, mirrored.n_inputs)))
+            n = mirrored.n_inputs if mirrored.shares_weights else mirrored.fan_in
+            xi = mirrored.taken(part.noise(f"mirror {layer}", (size, n)))
             y, places = mirrored.preactivation(xi, W[layer], None)  # (3)
             if layer < len(B):
                 y = ACTIVATIONS[mirrored.activation].f(y)
-            product = mirrored.gradient(xi, y, places).mT / size
+            n_places = mirrored.units // mirrored.fan_out
+            product = mirrored.gradient(xi, y, places).mT / (size * n_places)
             gradient = self.feedback_decay * b - product
             part.descend(f"B{layer - 1}", gradient, rate=self.feedback_rate)  # (4)
 

@@ -3,6 +3,7 @@ import torch
 from by_hand import A1, A2, SEQUENTIAL, W1, W2, HandPart, sent, stacked
 
 from fabench.learning_rule.weight_mirror import WeightMirror
+from fabench.model.layer.convolution import Averaging, Convolution
 from fabench.model.layer.network import Layer
 
 W3, B2, B3, E = SEQUENTIAL
@@ -57,3 +58,22 @@ def test_feedback_mirrors_fixed_weights():
     size = [b.norm() / w.norm() for b, w in rule.alignment_pairs(W, B)]
     assert 0.3 < size[0] < 0.9
     assert 0.9 < size[1] < 1.1
+
+
+def test_feedback_mirrors_what_many_places_share():
+    """2 x 6 x 6 pixels, 3 x 3 kernels, 4 x 4 places, then their mean: B comes to W^T as it does in
+    a dense layer, however many places there are."""
+    rng = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(1, *shape, generator=rng, dtype=torch.float64)
+
+    convolution = Convolution(18, 3, "linear", images=(2, 6, 6), kernel=3)
+    layers = (Layer(5, 72, "linear"), convolution, Averaging(3, 4, places=16))
+    W, B = [normal(5, 72), normal(18, 3), normal(3, 4)], [normal(3, 18), normal(4, 3)]
+    part = HandPart(layers, lambda stream, shape: normal(*shape), W=W, B=B)
+    rule = WeightMirror(name="weight_mirror", feedback_rate=1.0, feedback_decay=0.0)
+    rule.adapt(part, None, normal(20_000, 4), {})
+    for number, w in enumerate(W[1:]):
+        mean, _ = part.descended[f"B{number}"]
+        assert (mean + w.mT).norm() < 0.1 * w.norm()
