@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import DirectFeedback, direct, mean_outer
+from fabench.learning_rule.base.feedback import DirectFeedback, direct, followed, mean_outer
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals
 from fabench.model.layer.network import ForwardPass, Layer
@@ -36,12 +36,12 @@ class Dkp(DirectFeedback):
     feedback_rate: Rate
 
     def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
-        return range(len(layers) - 1)
+        return followed(layers)
 
     def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
         return direct(e, forward, part.operands("B")) | {len(part.layers) - 1: e}  # (1), (2)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        for layer in range(len(part.layers) - 1):
+        for layer in followed(part.layers):
             h = forward.activity(layer)
             part.descend(f"B{layer}", mean_outer(e, h), rate=self.feedback_rate)  # (3)

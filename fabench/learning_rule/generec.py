@@ -28,6 +28,7 @@ Differences from the paper:
 2. Activities move towards f of what arrives; the paper's inputs of units do.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -38,6 +39,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from fabench.learning_rule.base.feedback import followed
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import sent_down
 from fabench.learning_rule.base.settling import SettlingRule, States, clamped
@@ -60,6 +62,13 @@ class Generec(SettlingRule):
             return {}
         table = network_parameters(layers)
         return {f"V{k}": transposed(table[f"W{k + 1}"]) for k in range(len(layers) - 1)}
+
+    def following(
+        self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        if self.variant == "symmetric":
+            return {}
+        return {f"V{k}": weights[f"W{k + 1}"].mT for k in range(len(layers) - 1)}
 
     def relax(
         self, part: Part, drive: Tensor, states: States | None = None, target: Tensor | None = None
@@ -84,7 +93,8 @@ class Generec(SettlingRule):
         if self.variant == "symmetric":
             return
         s, t = answered(part, minus), plus
-        for k, layer in enumerate(part.layers[1:]):
+        for k in followed(part.layers):
+            layer = part.layers[k + 1]
             down = Layer(layer.fan_out, layer.fan_in)
             part.descend(f"V{k}", self.sent(part, down, [s[k + 1], s[k]], [t[k + 1], t[k]]))
 
@@ -110,4 +120,4 @@ def transposed(weights: Parameter) -> Parameter:
     def draw(rng: Generator) -> NDArray[np.float32]:
         return np.ascontiguousarray(weights.draw(rng).T)
 
-    return Parameter(weights.shape[::-1], draw, weights.stream, scale=weights.scale)
+    return Parameter(weights.shape[::-1], draw, weights.stream, weights.moves, weights.scale)

@@ -8,9 +8,10 @@
     mutants, all others: theta_parent + sigma xi,  xi ~ N(0, I)       (5)
 
 theta_i, i = 1, ..., n (``individuals``): all weights and biases that learn, at first drawn as a
-network's; whose children and mutants they are is drawn uniformly among (2), with replacement. The
-next generation is (3), (4) and (5), and meets another batch (limited evaluation). A network's
-answer is that of the individual with the least F of the last generation.
+network's, or each as in ``model.weights``; whose children and mutants they are is drawn uniformly
+among (2), with replacement. The next generation is (3), (4) and (5), and meets another batch
+(limited evaluation). A network's answer is that of the individual with the least F of the last
+generation.
 
 Reference: J. Prellberg, O. Kramer, "Limited evaluation evolutionary optimization of large neural
 networks", 2018, arXiv:1806.09819.
@@ -20,6 +21,7 @@ Differences from the paper:
 2. The network that is tested is the best one of a batch; theirs is chosen on validation data.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -51,6 +53,11 @@ class GeneticAlgorithm(SearchRule, NoisyRule):
     def parameters(self, layers: tuple[Layer, ...], init_of_B: InitOfB) -> dict[str, Parameter]:
         table = network_parameters(layers)
         return {of(name): together(table[name], self.individuals) for name in learning(layers)}
+
+    def following(
+        self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        return {of(name): weights[name].repeat(1, self.individuals, 1) for name in learning(layers)}
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         if max(self.parents, self.elites + self.children) > self.individuals:

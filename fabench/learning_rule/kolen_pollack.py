@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, followed, standing_in
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals
 from fabench.model.layer.network import ForwardPass, Layer
@@ -36,14 +36,15 @@ class KolenPollack(LayerwiseFeedback):
     name: str
 
     def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
-        return range(len(layers) - 1)
+        return followed(layers)
 
     def backward(self, part: Part) -> list[Tensor]:
         return part.operands("B")  # (1), (2)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        for layer in range(1, len(part.layers)):
-            part.descend(f"B{layer - 1}", forward.outer(layer, deltas[layer]).value().mT)  # (4)
+        for number in followed(part.layers):
+            gradient = forward.outer(number + 1, deltas[number + 1]).value().mT  # (4)
+            part.descend(f"B{number}", gradient)
 
     def alignment_pairs(
         self, W: list[Tensor], B: list[Tensor]

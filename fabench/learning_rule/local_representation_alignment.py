@@ -35,7 +35,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import FeedbackRule, standing_in
+from fabench.learning_rule.base.feedback import FeedbackRule, followed, standing_in
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals, no_sums
 from fabench.learning_rule.base.target import activation, change, pulled
@@ -59,7 +59,7 @@ class LocalRepresentationAlignment(FeedbackRule):
         return [(layer.fan_out, layer.fan_in) for layer in above]
 
     def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
-        return range(len(layers) - 1) if self.feedback == "learned" else ()
+        return followed(layers) if self.feedback == "learned" else ()
 
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         return [w.mT for w in W[1:]] if self.feedback != "derivative" else []
@@ -107,6 +107,6 @@ class LocalRepresentationAlignment(FeedbackRule):
         return far
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        for layer in range(1, len(part.layers)) if self.feedback == "learned" else ():
-            gradient = forward.outer(layer, deltas[layer]).value().mT  # (8)
-            part.descend(f"B{layer - 1}", gradient, rate=self.feedback_rate)
+        for number in self.learned_feedback(part.layers):
+            gradient = forward.outer(number + 1, deltas[number + 1]).value().mT  # (8)
+            part.descend(f"B{number}", gradient, rate=self.feedback_rate)

@@ -26,7 +26,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import FeedbackRule, mean_outer
+from fabench.learning_rule.base.feedback import FeedbackRule, followed, mean_outer
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals, chain_only
 from fabench.model.layer.network import ForwardPass, Layer
@@ -47,7 +47,7 @@ class ProductFeedback(FeedbackRule):
         return shapes
 
     def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
-        return range(1, 2 * len(layers) - 2, 2)
+        return [2 * number + 1 for number in followed(layers)]
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         return chain_only(layers)
@@ -69,8 +69,9 @@ class ProductFeedback(FeedbackRule):
         return deltas
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        for layer, b in enumerate(part.operands("B")[::2]):
-            r = deltas[layer + 1] @ b  # (2)
+        B = part.operands("B")
+        for layer in followed(part.layers):
+            r = deltas[layer + 1] @ B[2 * layer]  # (2)
             part.descend(f"B{2 * layer + 1}", mean_outer(r, forward.h[layer + 1]))  # (4)
 
     def alignment_pairs(

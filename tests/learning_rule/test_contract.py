@@ -580,6 +580,23 @@ def test_feedback_learns(make_config, name):
     assert parameters == 64 * 6 + 6 * 5 + 5  # forward weights only
 
 
+FOLLOWING = ["kolen_pollack", "dkp", "product_feedback", "local_representation_alignment"]
+
+
+@pytest.mark.parametrize("frozen", [[1], [2], [3], [2, 3]], ids=str)
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_feedback_that_learns_as_weights_do_stays_where_they_stay(make_config, name, frozen):
+    """Layer l's own, l = 2 and 3: what takes W's steps without W would grow without bounds."""
+    people = population(make_config(
+        learning_rule=name, model__hidden=[6, 5], k=1, trainer__frozen_layers=frozen
+    ))  # fmt: skip
+    own = people.matrices("B")[1::2] if name == "product_feedback" else people.matrices("B")
+    before = [b.clone() for b in own]
+    people.step(*toy(3))
+    stays = [torch.equal(b, old) for b, old in zip(own, before, strict=True)]
+    assert stays == [2 in frozen, 3 in frozen]
+
+
 def cosine_to_weights(people):
     """Of all layers together [R]."""
     pairs = people.rule.alignment_pairs(people.matrices("W"), people.matrices("B"))

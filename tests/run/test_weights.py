@@ -72,8 +72,9 @@ def test_every_model_answers_as_in_its_run(run, model):
 SMALL = {"model__activation": "sigmoid", **ONE}
 RULES = {
     "ntk": {}, "relu_features": {}, "dkp": {}, "pepita": ONE, "forward_forward": ONE,
-    "generec": SMALL, "equilibrium_propagation": SMALL, "predictive_coding": ONE,
-    "contrastive_divergence": SMALL, "local_search": {}, "difference_target_propagation": {},
+    "generec": SMALL, "equilibrium_propagation": SMALL | {"learning_rule__nudging": "random"},
+    "predictive_coding": ONE, "contrastive_divergence": SMALL | {"dataset__scaling": "unit"},
+    "local_search": {}, "difference_target_propagation": {},
 }  # fmt: skip
 
 
@@ -184,6 +185,32 @@ def test_every_network_begins_with_a_files_weights(run, make_config, written, fr
             assert torch.equal(row, written[name])
     for name in ("W0", "G0"):
         assert torch.equal(people.part(slice(0, 1)).operand(name)[0], written[name])
+
+
+@pytest.mark.parametrize("variant", ["generec", "midpoint"])
+def test_generecs_way_back_begins_as_a_files_weights(run, make_config, variant):
+    settings = SMALL | {"learning_rule": "generec", "learning_rule__variant": variant}
+    weights.export(run(**settings).path, 1, Path("w.safetensors"))
+    config = make_config(**settings, model__weights="w.safetensors")
+    people = population_of(config, [Row(7, config.scalars())], CPU)
+    W, V = people.matrices("W"), people.matrices("V")
+    assert V and all(torch.equal(v, w.mT) for w, v in zip(W[1:], V, strict=True))
+
+
+def test_every_individual_begins_with_a_files_weights(run, make_config):
+    """The first generation's elites are what the file says."""
+    settings = {"learning_rule": "genetic_algorithm", "learning_rule__individuals": 8, **ONE}
+    settings |= {"learning_rule__parents": 3, "learning_rule__elites": 2}
+    settings["learning_rule__children"] = 3
+    weights.export(run(learning_rule="bp", **ONE).path, 1, Path("w.safetensors"))
+    config = make_config(**settings, model__weights="w.safetensors")
+    people = population_of(config, [Row(7, config.scalars())], CPU)
+    W = people.tensors["W0"].clone()
+    people.step(torch.rand(1, 5, 64), config.task.targets(torch.arange(5).view(1, 5, 1)))
+    assert torch.equal(people.tensors["W0"], W)
+    individuals = people.tensors["individuals_W0"].unflatten(1, (8, -1))[0]
+    same = [torch.equal(w, W[0]) for w in individuals]
+    assert same == [True] * 5 + [False] * 3  # elites and children of alike; mutants
 
 
 def test_such_a_run_starts_where_the_other_ended_and_draws_its_own_feedback(run):

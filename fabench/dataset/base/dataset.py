@@ -29,6 +29,11 @@ class Dataset(ABC):
         """(length,) of a vector, (channels, rows, columns) of an image."""
         return (self.n_inputs,)
 
+    @property
+    def within_0_and_1(self) -> bool:
+        """Whether all values are in [0, 1]."""
+        return False
+
     def check_validation(self) -> None:
         """Raises UserError if there is nothing for validation data."""
         return

@@ -94,6 +94,12 @@ class LayerwiseFeedback(AntiparallelFeedback):
         return forward.carry(e, dict(enumerate(self.backward(part), 1)))
 
 
+def followed(layers: Sequence[Layer]) -> list[int]:
+    """The numbers l = 0, 1, ... of the feedback whose W_{l+1} learns: what takes steps like W's
+    stays where W does."""
+    return [number for number, layer in enumerate(layers[1:]) if layer.trained]
+
+
 def standing_in(B: Sequence[Tensor], W: Sequence[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
     """The pairs of feedback [R, n_{l+1}, n_l] that stands in for W_{l+1}^T."""
     return [(b, w.mT) for b, w in zip(B, W[1:], strict=True)]

@@ -10,10 +10,12 @@ family beside this module, or in a function.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 
+from fabench.dataset.base.dataset import Dataset
 from fabench.learning_rule.base.part import Part
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import ForwardPass, Layer, Outer
@@ -44,12 +46,23 @@ class LearningRule(ABC):
         """The rule's own parameters, by name."""
         return {}
 
+    def following(
+        self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What of the rule's own parameters begins as the network's does, [1, ...] by name, where
+        that begins with ``weights``, all its parameters, instead of drawing them."""
+        return {}
+
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         """Why the rule cannot train such a network, to follow its name; None where it can."""
         return None
 
     def task_refusal(self, task: Task) -> str | None:
         """Why the rule cannot learn such a task, to follow its name; None where it can."""
+        return None
+
+    def dataset_refusal(self, dataset: Dataset) -> str | None:
+        """Why the rule cannot learn from such items, to follow its name; None where it can."""
         return None
 
     @abstractmethod
