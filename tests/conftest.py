@@ -121,12 +121,13 @@ def make_config():
 @pytest.fixture(scope="session")
 def make_fitting(make_config):
     """``make_config`` of a learning rule, of what it takes: where it refuses the network, one
-    hidden layer of sigmoid units; where it refuses the task, 64 patterns to reconstruct."""
+    hidden layer of sigmoid units; where it refuses the inputs, pixels in [0, 1]; where it refuses
+    the task, 64 patterns to reconstruct."""
 
     def make(rule, **settings):
         small = {"model__hidden": settings["model__hidden"][:1], "model__activation": "sigmoid"}
         patterns = {"dataset": "encoder", "dataset__n": 64, "task": "reconstruction"}
-        *others, last = {}, small, small | patterns
+        *others, last = {}, small, small | {"dataset__scaling": "unit"}, small | patterns
         for other in others:
             with contextlib.suppress(UserError):
                 return make_config(learning_rule=rule, **settings | other)

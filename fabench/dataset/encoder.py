@@ -32,6 +32,10 @@ class Encoder(DrawnDataset):
     def n_inputs(self) -> int:
         return self.n
 
+    @property
+    def within_0_and_1(self) -> bool:
+        return True
+
     n_train = n_test = n_classes = n_inputs
 
     def draw(

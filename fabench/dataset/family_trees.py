@@ -92,6 +92,10 @@ class FamilyTrees(DrawnDataset):
     def n_inputs(self) -> int:
         return len(PEOPLE) + len(RELATIONS)
 
+    @property
+    def within_0_and_1(self) -> bool:
+        return True
+
     def draw(
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

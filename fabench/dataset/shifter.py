@@ -40,6 +40,10 @@ class Shifter(DrawnDataset):
     def n_inputs(self) -> int:
         return 2 * self.n
 
+    @property
+    def within_0_and_1(self) -> bool:
+        return True
+
     def draw(
         self, seed: int, stream: str, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -34,6 +34,10 @@ class Xor(DrawnDataset):
         return self.n
 
     @property
+    def within_0_and_1(self) -> bool:
+        return True
+
+    @property
     def n_patterns(self) -> int:
         """How many patterns there are."""
         return int(2**self.n)

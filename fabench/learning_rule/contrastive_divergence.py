@@ -40,6 +40,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from fabench.dataset.base.dataset import Dataset
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, NoisyRule, sent_down, sent_up, teach
 from fabench.learning_rule.base.signal import chain_only, no_dropout
@@ -74,6 +75,10 @@ class ContrastiveDivergence(DescentRule, NoisyRule):
         if task.objective is not needed:
             return "needs one softmax, or one sigmoid"
         return "needs task.label_smoothing=0" if task.label_smoothing else None
+
+    def dataset_refusal(self, dataset: Dataset) -> str | None:
+        fits = self.objective == "discriminative" or dataset.within_0_and_1
+        return None if fits else "needs inputs in [0, 1] (images: dataset.scaling=unit)"
 
     def outputs(self, part: Part, x: Tensor) -> Tensor:
         return answer(part, at_full(sent_up(part, 0, x)))

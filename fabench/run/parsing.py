@@ -112,16 +112,17 @@ def _group(raw: dict[str, Any], group: str) -> dict[str, Any]:
 def _check_that_the_rule_can_train(config: Config) -> None:
     """Raises UserError: what stands in the way."""
     rule, layers = config.learning_rule, config.layers()
-    reason = rule.refusal(layers)
-    if reason:
-        raise UserError(
-            f"learning_rule={rule.name} {reason}: model.name={config.model.name} is not for it."
-        )
-    reason = rule.task_refusal(config.task)
-    if reason:
-        raise UserError(
-            f"learning_rule={rule.name} {reason}: task.name={config.task.name} is not for it."
-        )
+    reasons = {
+        "model": rule.refusal(layers),
+        "task": rule.task_refusal(config.task),
+        "dataset": rule.dataset_refusal(config.dataset),
+    }
+    for group, reason in reasons.items():
+        if reason:
+            name = getattr(config, group).name
+            raise UserError(
+                f"learning_rule={rule.name} {reason}: {group}.name={name} is not for it."
+            )
     if isinstance(rule, FeedbackRule) and config.init_of_B.name == "transported":
         reason = rule.transport_refusal(layers)
         if reason:

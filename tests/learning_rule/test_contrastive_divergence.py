@@ -233,6 +233,7 @@ def test_inputs_have_biases_where_they_are_modelled(make_config):
         ({"model__activation": "relu"}, "needs one hidden layer, of sigmoid units"),
         ({"task__loss": "squared_error"}, "needs one softmax, or one sigmoid: task.name=class"),
         ({"task__loss": "sigmoid_cross_entropy"}, "needs one softmax, or one sigmoid"),
+        ({"dataset__scaling": "standardized"}, r"in \[0, 1\] \(images: dataset\.scaling=unit\): "),
         ({"learning_rule__objective": "joint"}, r"^learning_rule\.objective=joint: "),
         ({"learning_rule__alpha": 0.0}, r"^learning_rule\.alpha=0\.0: "),
     ],
@@ -245,3 +246,12 @@ def test_what_it_refuses(make_raw, settings, message):
 
 def test_one_output_is_a_bit(make_config):
     assert make_config(**SETTINGS | {"task": "parity", "k": 1}).task.n_outputs == 1
+
+
+def test_bits_are_in_0_and_1_and_gaussians_are_not(make_config):
+    others = {name: value for name, value in SETTINGS.items() if "dataset" not in name}
+    assert make_config(**others | {"dataset": "xor", "k": 1})
+    with pytest.raises(UserError, match=r"\[0, 1\] .*: dataset\.name=two_gaussians is not for it"):
+        make_config(**others | {"dataset": "two_gaussians", "k": 1})
+    alone = {"dataset": "two_gaussians", "k": 1, "learning_rule__objective": "discriminative"}
+    assert make_config(**others | alone)

@@ -93,6 +93,7 @@ def test_a_list_of_another_length_is_refused(make_config):
 
 def test_a_machine_has_sigmoid_units(make_config):
     machine = {"learning_rule": "contrastive_divergence", "task": "classification"}
+    machine["dataset__scaling"] = "unit"
     assert make_config(**machine, model__activation=["sigmoid"])
     with pytest.raises(UserError, match="of sigmoid units"):
         make_config(**machine, model__activation=["tanh"])

@@ -54,6 +54,7 @@ def test_smoothed_labels_are_torchs(s):
 @pytest.mark.parametrize("rule", ["forward_forward", "contrastive_divergence"])
 def test_rules_that_learn_from_the_class_have_no_smoothed_labels(make_config, rule):
     settings = {"learning_rule": rule, "task": "classification", "model__activation": "sigmoid"}
+    settings["dataset__scaling"] = "unit"
     assert make_config(**settings).task.label_smoothing == 0
     with pytest.raises(UserError, match=r"needs task\.label_smoothing=0"):
         make_config(**settings, task__label_smoothing=0.1)

@@ -195,6 +195,10 @@ class ImageDataset(Dataset):
     def item_shape(self) -> tuple[int, ...]:
         return self.image_shape
 
+    @property
+    def within_0_and_1(self) -> bool:
+        return self.scaling == "unit"
+
     @abstractmethod
     def load(self, data_dir: str | None = None) -> Images: ...
 

@@ -61,7 +61,7 @@ def test_contrastive_divergence(make_config, monkeypatch):
         f"{rule}.one_of",
         lambda part, stream, a: torch.nn.functional.one_hot(a.argmax(-1), a.shape[-1]).float(),
     )
-    settings = {"model__hidden": [6], "model__activation": "sigmoid"}
+    settings = {"model__hidden": [6], "model__activation": "sigmoid", "dataset__scaling": "unit"}
     people, each = trained(
         make_config, "contrastive_divergence", learning_rule__objective="generative", **settings
     )
@@ -77,7 +77,7 @@ def test_a_loop_draws_anew_in_every_step(rule, make_config):
     settings = {"model__hidden": [6] if machine else [6, 5]}
     settings["model__activation"] = "sigmoid" if machine else "tanh"
     if machine:
-        settings["learning_rule__objective"] = "generative"
+        settings |= {"learning_rule__objective": "generative", "dataset__scaling": "unit"}
     torch.manual_seed(0)
     _, each = trained(make_config, rule, steps=1, **settings)
     torch.manual_seed(1)
