@@ -10,8 +10,8 @@ e: dloss/da_L [B, C]; V_l: feedback matrix of layer l [C, n_l]; t_l: target of h
 network's answer to h~. (3) is the gradient of ||h_l - t_l||^2 / (2 stepsize) at a_l, and does not
 depend on stepsize, since (2) is linear: it is direct feedback alignment's. dV: what the optimizer
 descends, at ``feedback_rate`` times its learning rate, a batch mean. (5), the difference
-reconstruction loss, comes to V_l = J^T (J J^T)^-1 for small noise, J the derivative of the
-output in h_l (and with weight decay, J J^T plus a multiple of the identity): the targets of a
+reconstruction loss, comes to V_l = (J^T J)^-1 J^T for small noise, J [n_l, C] the derivative of
+the output in h_l (and with weight decay, J^T J plus a multiple of the identity): the targets of a
 Gauss-Newton step. Every training step has ``feedback_steps`` of (4) and (5), and in the first
 ``pretraining_epochs`` the weights do not learn.
 
@@ -23,6 +23,7 @@ Differences from the paper:
 2. (5) is not divided by noise^2, which Adam cancels; ``feedback_rate`` can make up for it.
 3. V starts as ``init_of_B`` says, and has the optimizer and weight decay of W.
 4. The weight alignment that is logged is DFA's.
+5. An optimizer that counts its steps (Adam's bias correction) counts those of pretraining, too.
 """
 
 from collections.abc import Sequence

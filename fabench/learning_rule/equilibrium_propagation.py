@@ -32,6 +32,8 @@ Differences from the papers:
    ones are bounded: ReLUs or linear outputs may run away where weights are large.
 3. Every batch starts from the forward pass; Scellier and Bengio keep each example's last state.
 4. All layers have one learning rate.
+5. (5) divides small differences of states by beta, and bf16 rounds what makes the states: a small
+   ``beta`` wants ``trainer.precision=fp32``.
 """
 
 from typing import Annotated, Literal
@@ -68,7 +70,8 @@ class EquilibriumPropagation(SettlingRule, NoisyRule):
     def relax(
         self, part: Part, drive: Tensor, states: States | None = None, target: Tensor | None = None
     ) -> States:
-        return self.nudged(part, drive, states, target, self.nudge(part))
+        beta = 0.0 if target is None else self.nudge(part)
+        return self.nudged(part, drive, states, target, beta)
 
     def pair(self, part: Part, drive: Tensor, free: States, y: Tensor) -> tuple[States, States]:
         plus = self.relax(part, drive, free, y)

@@ -130,7 +130,7 @@ class ForwardForward(DescentRule, NoisyRule):
         drawn = part.noise("negatives", (right.shape[1], k)).float()
         scores = -(-torch.special.ndtr(drawn).log()).log()  # Gumbel's distribution
         if self.negatives == "hard":
-            scores = scores + part.prediction(a).float().log()
+            scores = scores + part.prediction(a).log()
         z = scores.masked_fill(right > 0.5, -torch.inf).argmax(2, keepdim=True)
         return torch.zeros_like(right).scatter_(2, z, 1)
 

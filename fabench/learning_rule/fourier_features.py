@@ -15,6 +15,7 @@ arXiv:2002.07400, section 5, for the scale in (2).
 
 Differences from the papers:
 1. No factor sqrt(2 / n_l) on the features: it is absorbed by the learning rate.
+2. They have no convolutions. Of one, n_{l-1} is a kernel's fan-in, and pooling comes before cos.
 """
 
 from dataclasses import replace

@@ -35,7 +35,7 @@ class Ifa(FeedbackRule):
         return chain_only(layers)
 
     def transported(self, W: list[Tensor]) -> list[Tensor]:
-        return [downstream(W, 0)]
+        return [downstream(W, 0)] if len(W) > 1 else []
 
     def teaching_signals(self, e: Tensor, y: Tensor, forward: ForwardPass, part: Part) -> Signals:
         W, last = part.operands("W"), len(part.layers) - 1

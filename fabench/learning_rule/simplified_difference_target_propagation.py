@@ -20,6 +20,7 @@ Differences from the paper:
 2. The local loss is divided by 2 stepsize; the paper's is not divided.
 3. V starts as ``init_of_B`` says, c at 0. They have the optimizer and weight decay of W.
 4. The auxiliary output (AO-SDTP) is left out.
+5. An optimizer that counts its steps (Adam's bias correction) counts those of pretraining, too.
 """
 
 from pydantic.dataclasses import dataclass
@@ -35,7 +36,7 @@ from fabench.schema import STRICT
 @dataclass(frozen=True, config=STRICT)
 class SimplifiedDifferenceTargetPropagation(TargetRule):
     def answer(self, part: Part, a: Tensor) -> Tensor:
-        return part.prediction(a)
+        return part.as_operand(part.prediction(a))
 
     def aim(self, h: Tensor, e: Tensor, y: Tensor) -> Tensor:
         return -self.stepsize * (h - y)  # (2)

@@ -22,6 +22,7 @@ Differences from the papers:
 2. Lee takes t_{L-1} from backpropagation's gradient; with (2) and (3) it comes from g_L.
 3. The inverses learn in every step; Lee's have epochs of their own.
 4. V starts as ``init_of_B`` says, c at 0. They have the optimizer and weight decay of W.
+5. An optimizer that counts its steps (Adam's bias correction) counts those of pretraining, too.
 """
 
 from pydantic.dataclasses import dataclass

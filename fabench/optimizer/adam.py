@@ -44,8 +44,8 @@ class Adam(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"first_moment": torch.zeros_like(W), "second_moment": torch.zeros_like(W)}
 
-    def clock(self, t: int | Tensor, steps_an_epoch: int) -> int | Tensor:
-        return (t - 1) // steps_an_epoch + 1 if self.bias_correction == "epoch" else t
+    def clock(self, t: int | Tensor, epoch: int | Tensor) -> int | Tensor:
+        return epoch if self.bias_correction == "epoch" else t
 
     def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
         return bias_corrections(t, h)

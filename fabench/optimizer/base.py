@@ -70,8 +70,9 @@ class Optimizer(ABC):
     def initial_state(self, W: Tensor) -> State:
         """The state before the first step: tensors of W's shape by name, {} if there is none."""
 
-    def clock(self, t: int | Tensor, steps_an_epoch: int) -> int | Tensor:
-        """The number that ``at_step`` knows step ``t`` by."""
+    def clock(self, t: int | Tensor, epoch: int | Tensor) -> int | Tensor:
+        """The number that ``at_step`` knows the optimizer's step ``t`` by, in the training's
+        ``epoch``, both from 1."""
         return t
 
     def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:

@@ -27,6 +27,9 @@ from fabench.population.scratch import Scratch
 from fabench.schedule.base import Schedule
 from fabench.task.base import Loss
 
+WEIGHT_DECAYS = ("weight_decay", "decoupled_weight_decay")
+"""Numbers of a row that are multiplied by its learning rate."""
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -91,8 +94,8 @@ class PopulationPart(Part):
             lr = self.scalars.lr * s.schedule.at(t, s.steps_an_epoch, s.epochs)
             scalars = SimpleNamespace(**vars(self.scalars) | {"lr": lr})
             optimizer = s.descent.optimizer
-            own_t = optimizer.clock(s.parallel.steps_of_optimizer(t), s.steps_an_epoch)
-            self.numbers = optimizer.at_step(own_t, scalars)
+            own_t, epoch = s.parallel.steps_of_optimizer(t), (t - 1) // s.steps_an_epoch + 1
+            self.numbers = optimizer.at_step(optimizer.clock(own_t, epoch), scalars)
         self.operands_of.forget()
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
@@ -148,7 +151,7 @@ class PopulationPart(Part):
         return self.shared.operand(self.shared.objective.error(output.float(), y))
 
     def prediction(self, output: Tensor) -> Tensor:
-        return self.shared.operand(self.shared.objective.prediction(output.float()))
+        return self.shared.objective.prediction(output.float())
 
     def noise(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         return self.shared.operand(self.shared.draws.noise(self.rows, stream, shape, int(self.t)))
@@ -189,8 +192,8 @@ class PopulationPart(Part):
         descent, numbers = self.shared.descent, self.numbers
         assert descent is not None
         if isinstance(rate, Tensor) or rate != 1:
-            lr, decay = numbers.lr * rate, numbers.weight_decay / rate
-            numbers = SimpleNamespace(**vars(numbers) | {"lr": lr, "weight_decay": decay})
+            own = {n: v / rate for n, v in vars(numbers).items() if n in WEIGHT_DECAYS}
+            numbers = SimpleNamespace(**vars(numbers) | own | {"lr": numbers.lr * rate})
         descent(name, self.tensors[name], g, self.state[name], numbers)
         self.operands_of.forget(name)
 

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 from fabench.optimizer.adam import Adam
@@ -58,9 +59,21 @@ def test_bias_correction_may_count_epochs(make_config):
         np.testing.assert_allclose(people.tensors["W0"][0], W, rtol=1e-4, atol=1e-5)
 
 
-def test_on_a_gpu_the_step_is_a_tensor():
-    adam = Adam("adam", 0.1, 0.9, 0.999, 1e-8, "epoch")
-    steps = [1, 5, 6, 10, 11]
-    assert [adam.clock(t, 5) for t in steps] == [1, 1, 2, 2, 3]
-    as_tensors = [adam.clock(torch.tensor(t, dtype=torch.float64), 5) for t in steps]
-    assert as_tensors == [1, 1, 2, 2, 3]
+@pytest.mark.parametrize("parallel", ["serial", "downpour"])
+@pytest.mark.parametrize("correction", ["step", "epoch"])
+def test_every_scheme_counts_the_trainings_epochs(make_config, parallel, correction):
+    """Five steps an epoch, as numbers and, as on a GPU, as tensors; two workers share the steps."""
+    settings = {"parallel": parallel, "optimizer": "adam", "k": 1}
+    if parallel == "downpour":
+        settings["parallel__workers"] = 2
+    config = make_config(
+        **settings, optimizer__bias_correction=correction, trainer__batch_size=5,
+        trainer__train_examples=24, learning_rule="bp",
+    )  # fmt: skip
+    people = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
+    part, h, t = people.part(slice(0, 1)), config.optimizer, [1, 5, 6, 10, 11]
+    expected = {"epoch": [1, 1, 2, 2, 3], "step": t if parallel == "serial" else [1, 3, 3, 5, 6]}
+    for kind in (int, lambda t: torch.tensor(t, dtype=torch.float64)):
+        for step, number in zip(t, expected[correction], strict=True):
+            part.begin(kind(step))
+            assert float(part.numbers.of_m) == pytest.approx(1 - h.beta1**number)

@@ -787,12 +787,13 @@ def test_rows_have_their_own_numbers_of_every_group(
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))
 @pytest.mark.parametrize("rule", ["dkp", "weight_mirror"])
 def test_a_rules_own_rate_is_a_factor_on_the_learning_rate(make_config, batches, optimizer, rule):
-    """Of whatever optimizer: at a tenth of the rate feedback moves a tenth as far in one step."""
-    moved = []
+    """Of whatever optimizer: at a tenth of the rate feedback moves a tenth as far in one step, but
+    for weight decay beside the gradient."""
+    moved, plain = [], {"optimizer__decoupled_weight_decay": 0.0} if optimizer == "adamw" else {}
     for rate in (1.0, 0.1):
         people = build(make_config(
             learning_rule=rule, optimizer=optimizer, learning_rule__feedback_rate=rate,
-            optimizer__lr=1e-3,
+            optimizer__lr=1e-3, **plain,
         ))  # fmt: skip
         before = {name: people.tensors[name].double() for name in ("W0", "W1", "B0")}
         people.step(*next(batches(people)))
@@ -810,6 +811,18 @@ def test_weight_decay_of_feedback_does_not_depend_on_its_rate(make_config):
         learning_rule="dkp", learning_rule__feedback_rate=0.01, model__activation="linear", k=1,
         optimizer__lr=0.1, trainer__weight_decay=0.5, task="classification",
         task__loss="squared_error",
+    ))  # fmt: skip
+    start = people.tensors["B0"].clone()
+    people.step(torch.zeros(3, 8, 64), torch.zeros(3, 8, 10))
+    torch.testing.assert_close(people.tensors["B0"], 0.95 * start)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "nadamw", "lion"])
+def test_nor_does_decoupled_weight_decay(make_config, optimizer):
+    people = build(make_config(
+        learning_rule="dkp", learning_rule__feedback_rate=0.01, model__activation="linear", k=1,
+        optimizer=optimizer, optimizer__lr=0.1, optimizer__decoupled_weight_decay=0.5,
+        task="classification", task__loss="squared_error",
     ))  # fmt: skip
     start = people.tensors["B0"].clone()
     people.step(torch.zeros(3, 8, 64), torch.zeros(3, 8, 10))

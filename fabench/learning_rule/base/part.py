@@ -69,7 +69,7 @@ class Part(ABC):
 
     @abstractmethod
     def prediction(self, output: Tensor) -> Tensor:
-        """What the output [R, B, C] says that y is, an operand: its sigmoid, softmax, or itself."""
+        """What the output [R, B, C] says that y is, float32: its sigmoid, softmax, or itself."""
 
     @abstractmethod
     def noise(self, stream: str, shape: tuple[int, ...]) -> Tensor:

@@ -2,10 +2,10 @@
 
     a = pool(x * W + b),   h = f(a)                                  (1)
 
-``*`` is cross-correlation with zeros around the image. All activations rise, so pooling before f
-and after it give the same h: a [R, B, O H' W'] is what is left after pooling, and a teaching signal
-is one number for each of these values, as for any layer. On its way back it goes to the place that
-the maximum came from.
+``*`` is cross-correlation with zeros around the image. Where f rises (gelu does not below -0.75)
+pooling before f and after it give the same h: a [R, B, O H' W'] is what is left after pooling, and
+a teaching signal is one number for each of these values, as for any layer. On its way back it goes
+to the place that the maximum came from.
 
 Axes: R rows, B batch, O channels out, C channels in, I = C kernel^2 fan-in, H pixels high, W wide
 (H', W' after pooling). Weights are matrices [R, I, O], as a dense layer's: initial distributions,
