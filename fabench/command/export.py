@@ -46,6 +46,8 @@ def _arguments(verb: str, args: list[str], *names: str) -> argparse.Namespace:
     parser.add_argument("--to", type=Path)
     given = parser.parse_args([arg for arg in args if not arg.startswith("plugins=")])
     given.run = named(given.run, entries("outputs")).path
+    if given.to is not None and given.to.is_dir():
+        raise UserError(f"--to {short(str(given.to))} is a folder: name a file.")
     return given
 
 
@@ -114,8 +116,9 @@ def _array(file: Path) -> tuple[list[str], NDArray[Any]]:
         raise UserError(
             f"{short(str(file))}: x should be numbers [N, ...], not {x.dtype} {list(x.shape)}."
         )
-    if not np.isfinite(x).all():
-        raise UserError(f"{short(str(file))}: x has values that are not finite.")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(x.astype(np.float32)).all():
+            raise UserError(f"{short(str(file))}: x has values that are not finite in float32.")
     return [str(number) for number in range(len(x))], x
 
 

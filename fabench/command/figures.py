@@ -138,9 +138,12 @@ def figures(args: Sequence[str], conf: Path) -> int:
             console.print(f"{name}: not made: {error}", soft_wrap=True)
             failed += 1
         except (ValueError, LookupError, AttributeError, TypeError) as error:
-            if not from_data:
-                raise
-            fault = f"{_file(name, first)} lacks what is drawn ({error}): leave --from-data out."
+            if not from_data and all(override.startswith("plugins=") for override in overrides):
+                raise  # what is wrong is the recipe
+            source, advice = "its runs lack", ""
+            if from_data:
+                source, advice = f"{_file(name, first)} lacks", ": leave --from-data out"
+            fault = f"{source} what is drawn ({error}){advice}."
             console.print(f"{name}: not made: {fault}", soft_wrap=True)
             failed += 1
     if failed:

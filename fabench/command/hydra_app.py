@@ -95,6 +95,8 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
             raise UserError(f"More than {MOST_INTERPOLATIONS} interpolations are no configuration.")
         raw = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(raw, dict)
+    if "experiment" in raw:
+        raise UserError("An experiment's file begins with # @package _global_.")
     return {str(key): value for key, value in raw.items() if key != "hydra"}
 
 
@@ -233,6 +235,10 @@ def refusals() -> Iterator[None]:
     """What Hydra refuses, as a UserError of one sentence."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise UserError("A configuration file is not UTF-8.") from error
+    except RecursionError as error:
+        raise UserError("A configuration file leads to itself.") from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(sentence(error)) from error
     except yaml.YAMLError as error:
@@ -255,6 +261,11 @@ def sentence(error: Exception) -> str:
         if group in NUMBERED:  # not those that this process has registered
             known = [option for option in known if option.isalpha()] or ["3"]
         return f"{group}={name} is not an option{extra}{nearest(name, known)}"
+    composing = re.match(r"In '(.*)': \w+ raised while composing config:\n(.*)", str(error))
+    if composing:
+        found = re.search(r"full_key: (\S+)", str(error))
+        place = f"{composing[1]}: {found[1]}" if found else composing[1]
+        return f"{place}: {composing[2].rstrip('.')}."
     text = " ".join(str(getattr(cause, "msg", None) or cause).split("\n")[0].split())
     sweep = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text)
     if sweep:

@@ -1,8 +1,11 @@
 """``fabench new GROUP NAME [PACKAGE]``: a module, its YAML and its test, to be changed."""
 
+import importlib.util
 import keyword
 import re
 from pathlib import Path
+
+import yaml
 
 from fabench.command.templates import TEMPLATES
 from fabench.run import plugins
@@ -21,6 +24,11 @@ def new(args: list[str]) -> int:
         written = re.fullmatch(r"[a-z][a-z0-9_]*", word)
         if not written or keyword.iskeyword(word) or word == "fabench":
             raise UserError(f"{word} is no name of a module: write small_letters_and_2_digits.")
+        of_yaml = yaml.safe_load(word) != word or word == "none"
+        if of_yaml or word in ("all", "base"):
+            raise UserError(f"{word} means something else: choose another name.")
+    if _is_installed(package, folder.resolve()):
+        raise UserError(f"There is a package {package} already: choose another name.")
     if name in plugins.own_options(group):
         raise UserError(f"fabench has {group}={name}: choose another name.")
     module, settings, test, more = TEMPLATES[group]
@@ -46,3 +54,10 @@ def new(args: list[str]) -> int:
     print(f"  pytest {package}")
     print(f"  fabench {use}")
     return 0
+
+
+def _is_installed(package: str, folder: Path) -> bool:
+    """Whether Python knows another package of this name."""
+    spec = importlib.util.find_spec(package)
+    places = (spec.submodule_search_locations or [spec.origin or ""]) if spec else []
+    return any(Path(place).resolve() != folder for place in places)

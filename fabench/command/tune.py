@@ -132,16 +132,16 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
             write_text(folder / "tune.csv", frame.to_csv(index=False))
     scores = search.finished(scores)
     best = best_of(scores)
-    numbers = _ascending(scores)
-    chosen = smallest_near(numbers, best) if numbers and tuning.choose == "smallest" else best
-    if numbers:
-        frame["chosen"] = [s is chosen for s in numbers]
-        write_text(folder / "tune.csv", frame.to_csv(index=False))
     if best.mean == -np.inf:
         start = "search.space" if space and tuning.key not in space else tuning.key
         raise RunFailed(
             f"Every value of {', '.join(best.point)} diverged: start lower with {start}=."
         )
+    numbers = _ascending(scores)
+    chosen = smallest_near(numbers, best) if numbers and tuning.choose == "smallest" else best
+    if numbers:
+        frame["chosen"] = [s is chosen for s in numbers]
+        write_text(folder / "tune.csv", frame.to_csv(index=False))
     style.save(picture(frame, subject, space), folder / "tune.png")
     _show(scores, best, chosen, subject, folder)
     if reason := search.unsettled(scores):

@@ -234,6 +234,8 @@ def select(args: Sequence[str]) -> list[Entry]:
 
 def named(name: str, known: Sequence[Entry]) -> Entry:
     """The run that a word means: a folder, a name or a part of only one. UserError otherwise."""
+    if not name:
+        raise UserError("An empty word names no run.")
     if any((Path(name) / file).exists() for file in ("config.yaml", "manifest.json")):
         return Entry(Path(name))
     exact = [entry for entry in known if entry.path.name == name]
@@ -249,10 +251,12 @@ def named(name: str, known: Sequence[Entry]) -> Entry:
 
 
 def _matches(entry: Entry, key: str, text: str) -> bool:
-    """Whether a run has one of the values that a filter has, separated by commas."""
+    """Whether a run has the value that a filter has, or one of several, separated by commas; of a
+    list of one, that one will do."""
     value = entry.status if key == "status" else entry.settings.get(key)
-    texts = [text] if text.startswith("[") else text.split(",")
-    return any(value == _value(text) or str(value) == text for text in texts)
+    values = [value, *value] if isinstance(value, list) and len(value) == 1 else [value]
+    texts = [text] if text.startswith("[") else [text, *text.split(",")]
+    return any(v == _value(text) or str(v) == text for v in values for text in texts)
 
 
 def _value(text: str) -> Any:

@@ -19,7 +19,9 @@ def folder_at(run: str | Path) -> RunFolder:
     path = Path(run).expanduser()
     if not (path / "config.yaml").is_file():
         raise UserError(f"{short(str(run))} is no run's folder: it has no config.yaml.")
-    return RunFolder.at(path)
+    folder = RunFolder.at(path.resolve())
+    folder.path = path  # a copy may have another name
+    return folder
 
 
 def load(run: str | Path, seed: int | None = None, best: bool = False) -> Network:

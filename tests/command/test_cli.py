@@ -481,6 +481,34 @@ def test_a_wrong_request_gets_one_sentence(fabench, name):
     assert_one_sentence(err, words)
 
 
+WRONG_EXPERIMENTS = {
+    "leads to itself": ("# @package _global_\ndefaults: [/experiment: own]\n", "leads to itself"),
+    "a list of settings": ("# @package _global_\ntrainer: [1]\n", "experiment/own: Cannot merge"),
+    "another mode": (
+        "# @package _global_\nhydra:\n  mode: BOGUS\n",
+        "experiment/own: hydra.mode: Invalid value 'BOGUS'",
+    ),
+    "no values": (
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      k: null\n",
+        "experiment/own: hydra.sweeper.params.k: ",
+    ),
+    "another encoding": ("# @package _global_ ä\n".encode("latin1"), "is not UTF-8"),
+    "no header": ("k: 2\n", "begins with # @package _global_."),
+    "nothing": ("", "begins with # @package _global_."),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_EXPERIMENTS)
+def test_a_wrong_experiment_gets_one_sentence(fabench, tmp_path, name):
+    content, words = WRONG_EXPERIMENTS[name]
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    file = tmp_path / "own/experiment/own.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, _, err = fabench("run", "--config-dir", "own", *TINY, "experiment=own")
+    assert code == 2
+    assert_one_sentence(err, [words])
+
+
 @pytest.mark.parametrize("name", WRONG_RUNS)
 def test_a_wrong_run_gets_one_sentence(fabench, tmp_path, name):
     if torch.cuda.is_available() and name in ("no GPU", "tf32 on a CPU"):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -13,6 +14,7 @@ from tiny import TINY
 import fabench
 from fabench.command import cli
 from fabench.dataset.digits import Digits
+from fabench.schema import UserError
 
 pytestmark = pytest.mark.usefixtures("workdir")
 OWN = [*TINY, "task=classification", "learning_rule=bp", "seed=[2,5]", "optimizer.lr=0.1"]
@@ -105,6 +107,8 @@ REFUSED = {
     "no numbers": (["predict", "RUN", "text.npz"], "x should be numbers"),
     "no examples": (["predict", "RUN", "empty.npz"], "not float64 [0, 64]"),
     "not finite": (["predict", "RUN", "nan.npz"], "x has values that are not finite"),
+    "too large": (["predict", "RUN", "big.npz"], "not finite in float32"),
+    "a folder": (["predict", "RUN", "x.npz", "--to", "."], "--to . is a folder"),
     "no such file": (["predict", "RUN", "none.npz"], "No such file"),
     "no folder": (["export", "RUN", "--to", "nowhere/x.safetensors"], "No such file"),
 }
@@ -118,11 +122,29 @@ def test_refusals(train, capsys, tmp_path):
     np.savez("text.npz", x=np.array([["a"]]))
     np.savez("empty.npz", x=np.zeros((0, 64)))
     np.savez("nan.npz", x=np.full((2, 64), np.nan))
+    np.savez("big.npz", x=np.full((2, 64), 1e300))
     for case, (args, words) in REFUSED.items():
         code = cli.main([run if arg == "RUN" else arg for arg in args])
         err = capsys.readouterr().err
         assert words in err and err.count("\n") == 1, case
         assert code == (1 if "No such" in words else 2), case
+
+
+def test_a_run_is_a_folder_wherever_it_lies(train, tmp_path, monkeypatch):
+    run = train()
+    copy = tmp_path / "elsewhere" / "my copy"
+    shutil.copytree(run, copy)
+    expected = fabench.load(run).W0
+    for folder, word in ((run.parent, run.name), (run, "."), (run, f"../{run.name}")):
+        monkeypatch.chdir(folder)
+        assert cli.main(["export", word, "--to", str(tmp_path / "w.safetensors")]) == 0
+        assert torch.equal(load_file(tmp_path / "w.safetensors")["W0"], expected)
+    monkeypatch.chdir(tmp_path)
+    shutil.rmtree(run)
+    assert torch.equal(fabench.load(copy).W0, expected)
+    (copy / "checkpoint.pt").unlink()
+    with pytest.raises(UserError, match=r"my copy/checkpoint\.pt is missing"):
+        fabench.load(copy)
 
 
 def test_several_images_are_no_image(train, capsys):

@@ -350,6 +350,15 @@ def test_a_figure_with_a_failed_run_is_not_made(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "outputs/figures").exists()
 
 
+def test_a_figure_of_runs_that_lack_its_metric_leaves_the_others(workdir, tmp_path, capsys):
+    targets = ["dataset=linear_teacher", "task=regression", "trainer.epochs=1", "seed=0"]
+    assert cli.main(["figures", "fig_3_1", "fig_3_2", *targets, "trainer.train_examples=64"]) == 1
+    out, err = capsys.readouterr()
+    for name in ("fig_3_1", "fig_3_2"):
+        assert f"{name}: not made: its runs lack what is drawn" in out
+    assert "2 of 2 figures could not be made." in err
+
+
 def test_wrong_requests(capsys):
     assert cli.main(["figures", "fig_9"]) == 2
     assert "There is no figure fig_9" in capsys.readouterr().err

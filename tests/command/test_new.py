@@ -91,6 +91,16 @@ REFUSED = {
     "fabench's": (["learning_rule", "dfa"], "fabench has learning_rule=dfa"),
     "fabench's figure": (["figure", "fig_3_1"], "fabench has figure=fig_3_1"),
     "fabench": (["learning_rule", "mine", "fabench"], "fabench is no name"),
+    "null": (["learning_rule", "null"], "null means something else"),
+    "true": (["learning_rule", "on"], "on means something else"),
+    "a class None": (["learning_rule", "none"], "none means something else"),
+    "all figures": (["figure", "all"], "all means something else"),
+    "its own folder": (["learning_rule", "base"], "base means something else"),
+    "an installed package": (
+        ["learning_rule", "mine", "torch"],
+        "There is a package torch already",
+    ),
+    "a built-in one": (["learning_rule", "mine", "sys"], "There is a package sys already"),
     "there": (["dataset", "there"], "there.py is there already"),
 }
 

@@ -377,6 +377,11 @@ def test_without_optuna(tune, monkeypatch):
     [
         ("search.values=[0.1,1]", "search.values is not a setting"),
         ("search.space={}", "search.space="),
+        ("search.space={k:[1,3]}", "search.space.k: search settings of groups, such as optimizer"),
+        ("search.space={dry_run:{choices:[true,false]}}", "search.space.dry_run: search settings"),
+        ("search.space={learning_rule.name:{choices:[bp,dfa]}}", "search.space.learning_rule.name"),
+        ("search.space={trainer.evaluate_on:{choices:[test,validation]}}", "tune.split names"),
+        ("tune.retrain_seeds=[7,7]", "tune.retrain_seeds=[7, 7]: a seed stands there twice."),
         ("search.space={optimizer.rl:[0.1,1]}", "search.space.optimizer.rl is not a setting"),
         ("search.space={trainer.epochs:[1,9]}", "search.space.trainer.epochs: its value 3"),
         ("search.space={model.activation:[1,9]}", "search.space.model.activation: its value relu"),
@@ -466,6 +471,16 @@ def test_the_angle_to_bp_is_that_of_hidden_layers_before_training():
         }
     )  # fmt: skip
     assert angle_to_bp(metrics) == pytest.approx((0 + 60 + 90) / 3)
+
+
+@pytest.mark.parametrize("seeds", ["0", "[0,1]"])
+@pytest.mark.parametrize("words", [
+    ["optimizer.lr=1e28"],
+    ["search=random", "search.trials=2", "search.space={optimizer.lr:[1e28,1e30]}"],
+], ids=str)  # fmt: skip
+def test_where_no_value_ends_its_first_epoch_the_sentence_says_so(tune, words, seeds):
+    code, _, err = tune(*words, f"seed={seeds}", "task=classification")
+    assert (code, "Every value of optimizer.lr diverged: start lower with" in err) == (1, True), err
 
 
 def test_seeds_of_the_search_are_no_new_ones(tune, tmp_path):

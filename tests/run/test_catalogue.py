@@ -142,6 +142,15 @@ def test_filters(put_run, filters, ks):
     assert "".join(sorted(str(e.settings["k"]) for e in select(filters.split()))) == ks
 
 
+def test_a_filter_is_written_as_a_command_has_it(put_run):
+    """One seed without brackets; a comma in a text is none between two values."""
+    formula = {"learning_rule": "formula", "learning_rule__formula": "clip(g, 0.1)"}
+    put_run(k=1, seed=[0], accuracies=(0.5,), **formula)
+    put_run(k=2)
+    for text in ("seed=0", "seed=[0]", "learning_rule.formula=clip(g, 0.1)"):
+        assert [entry.settings["k"] for entry in select([text])] == [1], text
+
+
 def test_a_run_is_named_by_folder_name_or_part(put_run):
     one, other = put_run(k=1), put_run(k=2)
     known = entries("outputs")
@@ -150,6 +159,8 @@ def test_a_run_is_named_by_folder_name_or_part(put_run):
     assert select(["k1", "k2", "k1"]) == [Entry(one.path), Entry(other.path)]
     with pytest.raises(UserError, match=r"dfa is a part of 2 runs' names"):
         named("dfa", known)
+    with pytest.raises(UserError, match=r"An empty word names no run"):
+        select([""])
     with pytest.raises(UserError, match=r"nosuch is no run"):
         named("nosuch", known)
     with pytest.raises(UserError, match=r"No run has a setting optimizer.lrr; did you mean"):

@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 
 from fabench.command.search.base.method import Search
 from fabench.command.search.base.subject import Point, Subject, Value, rounded
+from fabench.run.config import GROUPS
 from fabench.schema import LARGEST, STRICT, Count, UserError
 
 Array = NDArray[np.float64]
@@ -177,6 +178,11 @@ class SpaceSearch(Search):
         space = Space()
         for key, entry in wanted.items():
             request = f"search.space.{key}"
+            group, _, name = key.partition(".")
+            if group not in GROUPS or name in ("", "name"):
+                raise UserError(f"{request}: search settings of groups, such as optimizer.lr.")
+            if key == "trainer.evaluate_on":
+                raise UserError(f"{request}: tune.split names the data that choose.")
             space[key] = dimension(request, entry)
             if isinstance(space[key], Bounds):
                 subject.number(key, request)

@@ -43,6 +43,11 @@ class Tuning:
     retrain: CountFrom0
     retrain_seeds: Annotated[list[CountFrom0], Field(min_length=1)]
 
+    def __post_init__(self) -> None:
+        if len(set(self.retrain_seeds)) < len(self.retrain_seeds):
+            seeds = f"tune.retrain_seeds={self.retrain_seeds}"
+            raise UserError(f"{seeds}: a seed stands there twice.")
+
 
 @plain_dataclass(frozen=True)
 class Subject:
