@@ -1,7 +1,7 @@
 """PBLF and backpropagation for few epochs: accuracy against epoch.
 
-Eyono 2020, figure 6.1 (see ``fabench.figure.pblf``), where backpropagation reaches 92.86 ± 0.03 %
-after 20 epochs, PBLF-BO 92.77 ± 0.04 %, PBLF-RS 92.59 ± 0.13 %.
+Eyono 2020, figure 6.1 (see ``fabench.figure.pblf``), where backpropagation reaches 92.86 %
+after 20 epochs, PBLF-BO 92.77 %, PBLF-RS 92.59 %.
 """
 
 from fabench.figure import pblf

@@ -1,7 +1,7 @@
 """PBLF and backpropagation for many epochs: accuracy against epoch.
 
-Eyono 2020, figure 6.2 (see ``fabench.figure.pblf``), where backpropagation reaches 95.47 ± 0.03 %
-after 100 epochs, PBLF-RS 95.28 ± 0.03 %, PBLF-BO 95.00 ± 0.52 %.
+Eyono 2020, figure 6.2 (see ``fabench.figure.pblf``), where backpropagation reaches 95.47 %
+after 100 epochs, PBLF-RS 95.28 %, PBLF-BO 95.00 %.
 """
 
 import pandas as pd

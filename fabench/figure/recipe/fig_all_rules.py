@@ -12,12 +12,19 @@ from matplotlib.lines import Line2D
 from fabench.figure import style
 from fabench.figure.recipe import table_all_rules
 from fabench.figure.recipe.table_all_rules import EXPERIMENTS as EXPERIMENTS
+from fabench.figure.recipe.table_all_rules import NOTHING
 from fabench.figure.recipe.table_all_rules import data as data
 
 ON_REQUEST = True  # those of table_all_rules
 
-COLORS = {"error": style.BLUE, "targets": style.GREEN, "label": style.ORANGE, "loss": style.PURPLE}
-"""By what a rule learns from."""
+COLORS = {
+    "error": style.BLUE,
+    "targets": style.GREEN,
+    "label": style.ORANGE,
+    "loss": style.PURPLE,
+    NOTHING: "0.6",
+}
+"""By what a hidden layer learns from."""
 
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 
@@ -48,12 +55,12 @@ def draw(frame: pd.DataFrame) -> Figure:
         panels[0].set_ylim(len(order) - 0.4, -0.6)
         panels[1].tick_params(labelleft=False)
         dots = [
-            Line2D([], [], marker="o", linestyle="", color=color, label=f"from {name}")
+            Line2D([], [], marker="o", linestyle="", color=color, label=name)
             for name, color in COLORS.items()
         ]
-        for face, label in (("0.3", "backward pass"), ("white", "none")):
+        for face, label in (("0.3", "with a backward pass"), ("white", "without")):
             dots.append(
                 Line2D([], [], marker="o", linestyle="", color="0.3", mfc=face, label=label)
             )
-        panels[1].legend(handles=dots, loc="upper right", title="a hidden layer learns")
+        panels[1].legend(handles=dots, loc="upper right", title="a hidden layer learns from")
         return figure

@@ -11,8 +11,8 @@ In theory CHL's update tends to that gradient as its feedback gain goes to 0 (X.
 symmetric weights approximates recurrent backpropagation (R. C. O'Reilly, 1996). So it is: CHL comes
 to 0.2 degrees, where fp32 ends its way, and the smaller the gain, the more steps it takes; EP's
 limit and GeneRec keep an angle that grows with the weights, as then the settled network is not the
-feedforward one. At beta=0.5 nudging both ways is no better: minus beta weakens the leak of linear
-outputs.
+feedforward one. What a larger nudge does is shown as the change of that angle, which is no more
+than the angle between EP's two updates.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ DEFAULTS = {"gamma": 0.1, "variant": "generec", "nudged_steps": 10}  # with ever
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Against EP's nudge (how far from the limit), CHL's feedback gain, the steps of settling and
+    """Against EP's nudge (its change of the angle), CHL's feedback gain, the steps of settling and
     the scale of the initial weights."""
     start = frame[frame.epoch == 0]
     start = start.assign(angle=np.degrees(np.arccos(start.update_alignment.clip(-1, 1))))
@@ -64,7 +64,8 @@ def draw(frame: pd.DataFrame) -> Figure:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
             axes.set_ylabel("angle to BP's gradient (degrees)")
-        nudges.set_ylabel("distance from the limit (degrees)")
+        smallest = f"$\\beta$={start.beta.min():g}"
+        nudges.set_ylabel(f"change of that angle\nfrom {smallest} (degrees)")
         for axes in (nudges, scales):
             axes.legend(loc="upper left")
         gains.legend(loc="upper right")
@@ -73,8 +74,8 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def bias(ep: pd.DataFrame) -> pd.DataFrame:
-    """EP's rows but for those of the smallest beta, and how far their angles are, in degrees, from
-    the one of the same seed that is nudged both ways by that."""
+    """EP's rows but for those of the smallest beta, and how much their angles, in degrees, differ
+    from the one of the same seed that is nudged both ways by that."""
     smallest = ep.beta == ep.beta.min()
     limit = ep[smallest & (ep.nudging == "symmetric")].set_index("seed").angle
     return ep[~smallest].assign(bias=(ep.angle - ep.seed.map(limit)).abs())

@@ -7,8 +7,10 @@ alone) for 16 workers and, where they have a period, for 4 workers with period 1
 
 What the papers say: Hogwild's steps, late as they are, lead to where serial SGD does (Niu et al.
 2011, on sparse problems); delay-tolerant steps are better than Adagrad's where delays are large
-(1,000 steps, McMahan and Streeter 2014); with a longer period Downpour becomes unstable, EASGD
-stays stable, and EAMSGD is the fastest (Zhang et al. 2015, in time, which is not measured here).
+(1,000 steps, McMahan and Streeter 2014; here, with rates of their own, they have most of their lead
+with one worker already, where both are the same); with a longer period Downpour becomes unstable,
+EASGD stays stable, and EAMSGD is the fastest (Zhang et al. 2015, in time, which is not measured
+here).
 
 Differences from the papers: delays are 0 to 2p - 2 steps; one rate for all periods and numbers of
 workers, not one for each; a small net and its first 3,130 steps.
@@ -71,5 +73,5 @@ def draw(frame: pd.DataFrame) -> Figure:
             axes.yaxis.set_minor_formatter("")
             axes.set_ylim(2, 100)
         handles, labels = grid.flat[1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
         return figure

@@ -32,7 +32,7 @@ EXPERIMENTS = (
 )
 ON_REQUEST = True  # 993 network epochs
 
-ERROR, TARGET, LABEL = "error", "targets", "label"
+ERROR, TARGET, LABEL, NOTHING = "error", "targets", "label", "nothing"
 NEEDS = {
     "bp": (ERROR, True), "fa": (ERROR, True), "usf": (ERROR, True), "frsf": (ERROR, True),
     "brsf": (ERROR, True), "kolen_pollack": (ERROR, True), "weight_mirror": (ERROR, True),
@@ -47,12 +47,12 @@ NEEDS = {
     "contrastive_divergence": (LABEL, False), "forward_forward": (LABEL, False),
     "forward_gradient": (ERROR, False), "evolution_strategy": ("loss", False),
     "local_search": ("loss", False), "weight_search": ("loss", False),
-    "genetic_algorithm": ("loss", False), "shallow": (ERROR, False), "ntk": (ERROR, True),
-    "relu_features": (ERROR, False), "gaussian_features": (ERROR, False),
-    "linear_features": (ERROR, False), "fourier_features": (ERROR, False), "pblf": (ERROR, True),
+    "genetic_algorithm": ("loss", False), "shallow": (NOTHING, False), "ntk": (ERROR, True),
+    "relu_features": (NOTHING, False), "gaussian_features": (NOTHING, False),
+    "linear_features": (NOTHING, False), "fourier_features": (NOTHING, False),
+    "pblf": (ERROR, True),
 }  # fmt: skip
-"""What a hidden layer learns from (of lazy rules: what the last one does), and whether a pass goes
-backward through all layers."""
+"""What a hidden layer learns from, and whether a pass goes backward through all layers."""
 
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:
