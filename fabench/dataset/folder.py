@@ -31,6 +31,9 @@ from fabench.schema import STRICT, Count
 
 log = logging.getLogger(__name__)
 
+VERSION = 2
+"""Of how files become pixels: what another one has kept is read again."""
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
 Files = dict[str, list[Path]]
@@ -100,7 +103,7 @@ def _classes(path: str, folder: Path) -> Files:
 def _read(path: str, key: str, size: int, colour: bool) -> Given:
     """The images of a listing: from the cache, or read and kept there. Raises UserError."""
     cache = cache_folder()
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    name = hashlib.sha256(f"{VERSION} {key}".encode()).hexdigest()[:32]
     kept = cache / "folder" / f"{name}.npz" if cache else None
     if kept and kept.exists():
         try:
@@ -135,7 +138,12 @@ def read_image(path: str, file: str, shape: tuple[int, int, int]) -> NDArray[np.
 
     channels, rows, columns = shape
     try:
-        with Image.open(file) as image:
+        with Image.open(file) as stored:
+            image: Image.Image = stored
+            if image.mode.startswith("I;16"):  # convert would clip it
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.mode in ("I", "F"):
+                raise wrong(path, f"{file} has pixels of 32 bits: store 8 or 16")
             mode = image.convert("L" if channels == 1 else "RGB")
             pixels = np.asarray(mode.resize((columns, rows), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -66,7 +66,8 @@ class Buffers:
         self.operands = torch.empty((kept, *shape), dtype=operand.dtype, device=device)
         by_channel = isinstance(pool.mean, Tensor)
         unscaled = not by_channel and pool.mean == 0 and pool.std == 1
-        self.are_operands = unscaled and pool.values.dtype == operand.dtype
+        rounded = operand.rounds and not operand.native
+        self.are_operands = unscaled and pool.values.dtype == operand.dtype and not rounded
         if not self.are_operands:
             self.gathered = torch.empty(shape, dtype=pool.values.dtype, device=device)
             self.standardized = (  # what is rounded from it need not be kept

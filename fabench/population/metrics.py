@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn.functional import cosine_similarity
 
 from fabench.learning_rule.base.feedback import FeedbackRule
 from fabench.learning_rule.base.rule import SearchRule
@@ -161,6 +160,7 @@ def network_metrics(population: Population, examples: Examples, epoch: Epoch) ->
             probe = _probe(part, part.rule, own_x, own_y)
             for found, measure in zip(signals, MEASURES, strict=True):
                 found.append(measure(probe))
+        part.adversarial = 0.0  # what is measured is of the examples as they are
         updates.append(update_alignment(part, own_x, own_y))
     gradient, feedback, norms, dead = map(_joined, signals)
     return {
@@ -184,25 +184,23 @@ def weight_alignment(population: Population) -> Metrics:
     """Cosine of feedback and forward weights: per hidden layer, and of all layers together.
 
     All together is the cosine of the concatenated matrices (Refinetti et al. 2021,
-    arXiv:2011.12428, section 3). Empty for rules without feedback that stands in for weights.
+    arXiv:2011.12428, section 3). Empty for rules without feedback that stands in for weights; NaN
+    where either is zero.
     """
     W, B = population.matrices("W"), population.matrices("B")
     if not B or not isinstance(population.rule, FeedbackRule):
         return {}
     pairs = population.rule.alignment_pairs(W, B)
-    flat = {
-        layer: (_double(pair[0].flatten(1)), _double(pair[1].flatten(1)))
+    products = {
+        layer: _products(*(matrix.flatten(1)[:, None] for matrix in pair))
         for layer, pair in enumerate(pairs, 1)
         if pair
     }
-    if not flat:
+    if not products:
         return {}
-    whole = (
-        torch.cat([b for b, _ in flat.values()], 1),
-        torch.cat([w for _, w in flat.values()], 1),
-    )
-    layers = {layer: cosine_similarity(*pair) for layer, pair in flat.items()}
-    return _named("weight_alignment", cosine_similarity(*whole), layers)
+    whole = torch.stack(list(products.values())).sum(0)
+    layers = {layer: _mean_cosine(of_layer) for layer, of_layer in products.items()}
+    return _named("weight_alignment", _mean_cosine(whole), layers)
 
 
 def weight_norms(population: Population) -> Metrics:

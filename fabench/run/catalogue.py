@@ -113,8 +113,7 @@ class Entry:
                 if not names >= COLUMNS or not names & SCORES:
                     return []
                 rows = [
-                    {name: float("nan" if value == "" else value) for name, value in row.items()}
-                    for row in reader
+                    {name: _number(name, value) for name, value in row.items()} for row in reader
                 ]
         except (OSError, ValueError, TypeError):
             return []
@@ -172,6 +171,11 @@ def flat(config: dict[str, Any]) -> dict[str, Any]:
         elif key not in OF_A_COMMAND:
             settings[key] = value
     return settings
+
+
+def _number(column: str, text: str) -> float:
+    """A value of metrics.csv; seeds are too large for floats."""
+    return int(text) if column in COLUMNS - {"seconds"} else float(text or "nan")
 
 
 def _json(path: Path) -> dict[str, Any]:

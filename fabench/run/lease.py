@@ -10,6 +10,7 @@ kernel is relied on. Ages are read off the file system, so that machines' clocks
 import json
 import os
 import platform
+import subprocess
 import threading
 import time
 import uuid
@@ -90,12 +91,21 @@ def is_of_a_lease(file: Path) -> bool:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process began, in its system's ticks; None if it is gone (or there is no /proc)."""
+    """When a process began, as its system says it; None if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
+        return None if Path("/proc/self").exists() else _start_by_ps(pid)
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _start_by_ps(pid: int) -> str | None:
+    """``process_start`` where there is no /proc, as on a Mac."""
+    said = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True
+    ).stdout
+    state, _, start = said.strip().partition(" ")
+    return start.strip() if start and state[0] != "Z" else None
 
 
 def machine() -> str:

@@ -138,7 +138,11 @@ class Local(Scheduler):
         for job in self.jobs:
             job.done()  # lets a process that has ended go
         ours = [n for n in notes if n.get("cluster") == "local" and n.get("machine") == machine()]
-        return {n["id"]: "running" for n in ours if process_start(int(n["id"])) == n["started"]}
+        return {
+            n["id"]: "running"
+            for n in ours
+            if n["started"] and n["started"] == process_start(int(n["id"]))
+        }
 
 
 def preempted() -> bool:

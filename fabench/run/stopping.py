@@ -100,6 +100,11 @@ class EarlyStopping:
                 self.stopped[r] = self.held[r] = True
         return table, rows
 
+    @property
+    def measured(self) -> dict[int, int]:
+        """The epoch of which the later ones are copies, by row that is held."""
+        return {row: int(own.epoch.item()) for row, own in self.rows.items() if self.held[row]}
+
     def _stops(self, validation: Sequence[float], training: Sequence[float]) -> bool:
         t = self.trainer
         assert t.early_stopping is not None

@@ -55,8 +55,8 @@ def summary(metrics: pd.DataFrame) -> dict[str, Any]:
             if rows.stopped.any()
             for trained in [rows[rows.epoch > 0].sort_values("validation_loss", kind="stable")]
         }
-    best = metrics[~metrics.seed.isin(diverged.index)]
     column, sign = score(metrics)
+    best = metrics[~metrics.seed.isin(diverged.index) & metrics[column].notna()]
     mean = best.groupby("epoch")[column].mean()
     at = int((sign * mean).argmax()) if len(mean) else None
     best = best.loc[(sign * best[column]).groupby(best.seed).idxmax()].set_index("seed")

@@ -173,7 +173,7 @@ class Training:
             batches = ceil(len(self._draw("train", 0)) / t.batch_size)
             done = self.epoch * batches + self.batches
             reporter.start(t.epochs, batches, len(self.rows), done)
-            self._end_stopped(reporter)
+            self._end_early(reporter)
             while not self._ended:
                 epoch = self._draw("train", self.epoch + 1)
                 self._train(epoch, signals, reporter)
@@ -181,18 +181,21 @@ class Training:
                 self._keep()
                 if self._is_due(t.metrics_every):
                     reporter.epoch(pd.concat([member.epochs[-1] for member in self.members]))
-                self._end_stopped(reporter)
+                self._end_early(reporter)
             self._end(self.members)
         if signals.received is not None:  # too late to stop this, in time to stop what follows
             raise Interrupted("Stopped; this run is finished.", signals.received)
 
-    def _end_stopped(self, reporter: Reporter) -> None:
-        """End the runs of which early stopping has every row."""
-        if self.stopping is None or self._ended:
+    def _end_early(self, reporter: Reporter) -> None:
+        """End the runs of which every row has diverged, or early stopping has it."""
+        if self._ended:
             return
         ending = []
         for member in self.members:
-            last = self.stopping.last_epoch(member.epochs[-1])
+            if self.stopping:
+                last = self.stopping.last_epoch(member.epochs[-1])
+            else:
+                last = member.epochs[-1] if self.diverged[member.rows].all() else None
             if last is None:
                 continue
             if last is not member.epochs[-1]:
@@ -306,7 +309,8 @@ class Training:
         metrics = {name: v.numpy() for name, v in values.items()}
         seeds = [row.seed for row in self.rows]
         table = pd.DataFrame({"seed": seeds, "epoch": self.epoch, **metrics})
-        self.diverged |= ~finite.numpy() & (self.epoch > 0)
+        held = self.stopping.held if self.stopping else False
+        self.diverged |= ~finite.numpy() & (self.epoch > 0) & ~np.asarray(held)
         table["diverged"] = (~finite.numpy() | self.diverged).astype(int)
         trained = self.batches > 0
         table["seconds"] = self.seconds
@@ -325,9 +329,17 @@ class Training:
         return self.config.task.variance(epoch.y[self.examples.stream_of_row])
 
     def _confusion(self) -> np.ndarray | None:
-        """Test examples [R, class, answer], of a classifier."""
-        counts = confusion(self.population, self.examples, self._draw("test", self.epoch))
-        return None if counts is None else counts.numpy()
+        """Test examples [R, class, answer], of a classifier: those of the epoch that a row ends
+        with."""
+        measured = self.stopping.measured if self.stopping else {}
+        epochs = [measured.get(row, self.epoch) for row in range(len(self.rows))]
+        drawn = {}
+        for epoch in set(epochs):
+            counts = confusion(self.population, self.examples, self._draw("test", epoch))
+            if counts is None:
+                return None
+            drawn[epoch] = counts.numpy()
+        return np.stack([drawn[epoch][row] for row, epoch in enumerate(epochs)])
 
     # -- Saving ------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Own arrays: taken as they are, known by what they hold, refused with a reason."""
 
+import dataclasses
 import hashlib
 import shutil
 
@@ -165,3 +166,12 @@ def test_what_is_held_out_and_what_is_left_have_every_class(given):
     with pytest.raises(UserError, match="class 2 is not before the last sixth"):
         given(train_x=x[:13], train_y=labels[:13]).check_validation()
     given(train_x=x, train_y=np.arange(18) % 3).check_validation()
+
+
+@pytest.mark.parametrize("low, high, within", [(0, 1, True), (0, 1.01, False), (-0.01, 1, False)])
+def test_floats_are_within_0_and_1_if_they_are(given, low, high, within):
+    x = np.random.default_rng(0).uniform(0, 1, (6, 5))
+    x[2, 3], x[1, 1] = low, high
+    dataset = given(test_x=x, train_x=np.full((12, 5), 0.5))
+    assert dataclasses.replace(dataset, scaling="unit").within_0_and_1 == within
+    assert not dataclasses.replace(dataset, scaling="standardized").within_0_and_1

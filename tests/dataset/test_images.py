@@ -243,3 +243,20 @@ def test_there_is_nothing_to_fetch_of_drawn_data(name):
 def test_fetch_of_an_unknown_dataset():
     with pytest.raises(UserError, match="did you mean mnist"):
         fetch("minst")
+
+
+@pytest.mark.parametrize("scaling", ["standardized", "standardized_per_channel"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_what_does_not_vary_is_divided_by_nothing(scaling, dtype):
+    """Two channels, one of which is always 7."""
+    pixels = torch.randint(0, 9, (20, 2, 3, 3), generator=torch.Generator().manual_seed(0))
+    pixels[:, 1] = 7
+    labels = torch.zeros(20, dtype=torch.uint8)
+    images = Images(
+        pixels.to(dtype), labels, pixels.to(dtype), labels, "here", 1, 255, scaling=scaling
+    )
+    pool = images.pool("train", 1, [0])
+    x = (pool.values.double() - pool.mean) / pool.std
+    assert x.isfinite().all()
+    if scaling == "standardized_per_channel":
+        assert (x[:, 9:] == 0).all() and x[:, :9].std(correction=0) == pytest.approx(1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fabench.dataset.clusters import Clusters
 from fabench.dataset.sparse_parity import SparseParity
 from fabench.population.examples import Examples, standardized
 from fabench.population.order import Order
@@ -246,6 +247,15 @@ def test_a_stream_sees_its_own_vectors_with_their_labels(drawn, split):
         np.testing.assert_array_equal(x[s], own_x[order])  # not normalised
         np.testing.assert_array_equal(y[s, :, 0], labels[order])
     assert torch.equal(y[0], y[2])
+
+
+def test_bf16_without_hardware_rounds_drawn_vectors_too(monkeypatch):
+    monkeypatch.setattr("fabench.population.precision.cpu_has_bf16", lambda: False)
+    data = Clusters("clusters", d=5, n_train=30, n_test=20, zeros=None).load()
+    operand = NumberFormat("bf16", CPU)
+    examples = Examples(data, Parity(name="parity", k=1), [0], CPU, operand)
+    [(x, _)] = examples.batches(examples.epoch("train", 1), 30)
+    assert x.dtype == torch.float32 and torch.equal(x, x.bfloat16().float())
 
 
 def test_fresh_vectors_in_every_epoch(drawn):

@@ -176,6 +176,21 @@ def test_weight_alignment_of_one_hidden_layer(setup, rule):
     })  # fmt: skip
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12])
+def test_weight_alignment_is_that_of_small_and_large_feedback_too(setup, scale):
+    people, _ = setup(learning_rule="fa", model__hidden=[6, 4])
+    expected = weight_alignment(people)
+    for b in people.matrices("B"):
+        b *= scale
+    found = weight_alignment(people)
+    for layer in (1, 2):
+        name = f"weight_alignment_{layer}"
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+    for b in people.matrices("B"):
+        b.zero_()
+    assert all(cosines.isnan().all() for cosines in weight_alignment(people).values())
+
+
 def test_weight_alignment_of_deep_dfa(setup):
     """Refinetti et al.: cos(W_{l+1}, B_l^T B_{l+1}), for the last layer cos(W_L, B_{L-1}^T)."""
     people, _ = setup(learning_rule="dfa", model__hidden=[6, 4, 3])
@@ -463,6 +478,14 @@ def test_update_alignment_is_the_cosine_of_the_update_and_the_gradient(setup, ru
         np.testing.assert_allclose(found["update_alignment"][r], cosine(*whole), atol=1e-4)
     if rule == "bp":
         np.testing.assert_allclose(found["update_alignment"], 1, atol=1e-9)
+
+
+def test_update_alignment_is_measured_on_the_examples_as_they_are(setup):
+    """However they are perturbed in training."""
+    settings = {"learning_rule": "bp", "model__hidden": [6, 4], "task": "classification"}
+    people, examples = setup(**settings, trainer__adversarial=0.1)
+    found = network_metrics(people, examples, examples.epoch("train", 1))
+    np.testing.assert_allclose(found["update_alignment"], 1, atol=1e-9)
 
 
 # -- Norms and dead units --------------------------------------------------------------------

@@ -33,6 +33,14 @@ def test_an_entry_tells_settings_and_score(put_run):
     assert entry.summary == folder.summary()
 
 
+def test_seeds_that_no_float_holds_are_told_apart(put_run):
+    seeds = [2**60, 2**60 + 1, 2**63 - 1]
+    folder = put_run("interrupted", accuracies=(0.5, 0.7, 0.9), seed=seeds)
+    summary = Entry(folder.path).summary
+    assert summary["seeds"] == seeds
+    assert list(summary["final"]["test_accuracy"]["per_seed"]) == list(map(str, seeds))
+
+
 def test_statuses(put_run):
     for number, status in enumerate(["finished", "interrupted", "failed", "running"], 1):
         put_run(status, k=number)

@@ -211,3 +211,13 @@ def test_three_processes_count_without_losing_one(tmp_path):
     processes = [subprocess.Popen(command) for _ in range(3)]
     assert [process.wait() for process in processes] == [0] * 3
     assert (tmp_path / "count").read_text() == "45"
+
+
+def test_where_there_is_no_proc_ps_says_when_a_process_began():
+    start = lease._start_by_ps(os.getpid())
+    assert start and start == lease._start_by_ps(os.getpid())
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    time.sleep(0.5)
+    assert lease._start_by_ps(gone.pid) is None, "it has ended, though nobody has waited for it"
+    gone.wait()
+    assert lease._start_by_ps(gone.pid) is None

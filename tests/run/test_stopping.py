@@ -267,3 +267,30 @@ def test_strips_are_counted_in_whole_numbers(make_config):
     assert make_config(**half, trainer__early_stopping="PQ").trainer.holds_out
     with pytest.raises(UserError, match=r"^trainer\.early_stopping_threshold=2\.5: UP counts"):
         make_config(**half, trainer__early_stopping="UP")
+
+
+def test_the_confusion_is_that_of_the_accuracy(make_config, tmp_path):
+    """Of three digits every epoch tests on other examples: a row's are those of its best epoch."""
+    settings = {"task": "parity", "k": 3, "output_dir": str(tmp_path)}
+    [folder] = train(make_config(**RUN | UP | settings))
+    summary = json.loads((folder.path / "summary.json").read_text())
+    accuracies = summary["final"]["test_accuracy"]["per_seed"].values()
+    counts = np.array(summary["test_confusion"])
+    assert len(summary["stopped"]) > 0
+    assert np.trace(counts) / counts.sum() == pytest.approx(np.mean(list(accuracies)))
+
+
+def test_a_seed_that_has_stopped_does_not_diverge(make_config, made, tmp_path):
+    """What becomes of its weights in a later epoch is put back."""
+
+    def poison(training):
+        for row in np.flatnonzero(training.stopping.stopped):
+            training.population.matrices("W")[0][row] = torch.nan
+
+    config = make_config(**RUN | UP, output_dir=str(tmp_path))
+    folder = RunFolder(config)
+    with folder.locked():
+        training = Training([folder], "a test")
+        training.run(Silent(lambda n: poison(training)))
+    assert_same(folder, made(**UP))
+    assert folder.status == "finished" and not training.diverged.any()

@@ -264,6 +264,15 @@ def test_diverged_seeds_do_not_choose_the_best_epoch():
     assert best["test_accuracy_mean"] == pytest.approx(0.7)
 
 
+def test_a_metric_that_is_no_number_has_no_best_epoch():
+    """As the NSE of a single test example, of no variance."""
+    nan = float("nan")
+    best = summary(table([[nan, nan], [nan, nan]]))["best_epoch"]
+    assert best == {"epoch": None, "test_accuracy_mean": None, "per_seed": {}}
+    best = summary(table([[nan, nan], [0.5, 0.7]]))["best_epoch"]
+    assert best["per_seed"] == {"1": {"epoch": 1, "test_accuracy": 0.7}}
+
+
 def test_summary_when_every_seed_diverged():
     nan = float("nan")
     result = summary(table([[0.5, nan], [nan, nan]], diverged={0: 1, 1: 0}))

@@ -57,6 +57,9 @@ class GivenDataset(ImageDataset):
     class_names: ClassVar[tuple[str, ...]]
     """Of every label, in order."""
 
+    are_fractions: ClassVar[bool]
+    """Whether ``scaling=unit`` gives numbers in [0, 1]."""
+
     def __post_init__(self) -> None:
         if not self.path:
             raise UserError(f"dataset={self.name} has a path: dataset.path=...")
@@ -70,6 +73,7 @@ class GivenDataset(ImageDataset):
             "n_test": len(given.arrays["test_images"]),
             "n_classes": len(given.class_names),
             "class_names": given.class_names,
+            "are_fractions": all(_are_fractions(given.arrays[f"{s}_images"]) for s in SPLITS),
         }
         for name, value in known.items():
             object.__setattr__(self, name, value)
@@ -100,6 +104,10 @@ class GivenDataset(ImageDataset):
         vectors = self.file_shape[:2] == (1, 1)
         return (self.n_inputs,) if vectors else self.image_shape
 
+    @property
+    def within_0_and_1(self) -> bool:
+        return super().within_0_and_1 and self.are_fractions
+
     def check_validation(self) -> None:
         """What is held out, the last sixth, must have every class, and leave some of each."""
         labels = self.given().arrays["train_labels"]
@@ -119,6 +127,11 @@ class GivenDataset(ImageDataset):
 
     def status(self, data_dir: str | None = None) -> Status:
         return self._checked(self.path, [ArrayStatus("all", f"sha256 {self.sha256}", None)])
+
+
+def _are_fractions(x: NDArray[Any]) -> bool:
+    """Whether values are bytes, which become parts of 255, or in [0, 1]."""
+    return x.dtype == np.uint8 or bool(x.min() >= 0 and x.max() <= 1)
 
 
 def wrong(path: str, what: str) -> UserError:

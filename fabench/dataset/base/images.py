@@ -66,12 +66,15 @@ class Images:
         return Pool(images.flatten(1), labels, mean=mean, std=std, augmentation=augmentation)
 
     def _scale(self) -> tuple[float | Tensor, float | Tensor]:
-        """What is subtracted from pixels, and what they are then divided by."""
-        if self.scaling == "standardized":
-            return self._moments
+        """What is subtracted from pixels, and what they are then divided by: 1 where they do not
+        vary."""
         if self.scaling == "unit":
             return 0.0, self.max_pixel
-        return self._moments_per_channel
+        if self.scaling == "standardized":
+            mean, std = self._moments
+            return mean, std or 1.0
+        means, stds = self._moments_per_channel
+        return means, stds.where(stds > 0, 1.0)
 
     def hold_out(self, as_test: bool = True) -> "Images":
         """Tune or stop without looking at the test set: the last sixth of the training images
