@@ -2,7 +2,7 @@
 
 Below, how much more the others have than BP with the same optimizer, paired over labelings. Chance
 is the share of the rarer label, that of four clusters out of nine. Rates were chosen at d=15, n=256
-by the same ten labelings, on vectors that neither training nor test has.
+by ten other labelings.
 """
 
 import pandas as pd
