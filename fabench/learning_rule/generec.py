@@ -63,7 +63,7 @@ class Generec(SettlingRule):
         table = network_parameters(layers)
         return {f"V{k}": transposed(table[f"W{k + 1}"]) for k in range(len(layers) - 1)}
 
-    def following(
+    def started_with(
         self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         if self.variant == "symmetric":

@@ -54,7 +54,7 @@ class GeneticAlgorithm(SearchRule, NoisyRule):
         table = network_parameters(layers)
         return {of(name): together(table[name], self.individuals) for name in learning(layers)}
 
-    def following(
+    def started_with(
         self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         return {of(name): weights[name].repeat(1, self.individuals, 1) for name in learning(layers)}

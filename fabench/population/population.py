@@ -142,8 +142,8 @@ class Population:
         self.tensors = {
             name: draws.parameter(p, self._scale(p)) for name, p in self.parameters.items()
         }
-        followers = rule.following(layers, weights) if weights else {}
-        for name, tensor in {**weights, **followers}.items():
+        started = rule.started_with(layers, weights) if weights else {}
+        for name, tensor in {**weights, **started}.items():
             self.tensors[name].copy_(tensor)
         if isinstance(rule, FeedbackRule) and init_of_B.name == "transported":
             for number, b in enumerate(rule.transported(self.matrices("W"))):

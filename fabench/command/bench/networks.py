@@ -79,7 +79,7 @@ def beside_others(
     def of_rule(rule: str) -> Config:
         machine = rule == "contrastive_divergence"  # one hidden layer, and bits that are drawn
         hidden, activation = ("500", "sigmoid") if machine else ("256,256,256", "tanh")
-        own = ["learning_rule.objective=generative"] if machine else []
+        own = ["learning_rule.objective=generative", "dataset.scaling=unit"] if machine else []
         net = (f"model.hidden=[{hidden}]", f"model.activation={activation}", "model.bias=true")
         return chosen(*shared, f"learning_rule={rule}", *net, *own)
 

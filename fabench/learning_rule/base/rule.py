@@ -46,7 +46,7 @@ class LearningRule(ABC):
         """The rule's own parameters, by name."""
         return {}
 
-    def following(
+    def started_with(
         self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """What of the rule's own parameters begins as the network's does, [1, ...] by name, where
