@@ -1,8 +1,9 @@
 """``fabench new GROUP NAME [PACKAGE]``: a module, its YAML and its test, to be changed."""
 
-import importlib.util
 import keyword
 import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
@@ -27,7 +28,7 @@ def new(args: list[str]) -> int:
         of_yaml = yaml.safe_load(word) != word or word == "none"
         if of_yaml or word in ("all", "base"):
             raise UserError(f"{word} means something else: choose another name.")
-    if _is_installed(package, folder.resolve()):
+    if not folder.exists() and _is_installed(package):
         raise UserError(f"There is a package {package} already: choose another name.")
     if name in plugins.own_options(group):
         raise UserError(f"fabench has {group}={name}: choose another name.")
@@ -56,8 +57,6 @@ def new(args: list[str]) -> int:
     return 0
 
 
-def _is_installed(package: str, folder: Path) -> bool:
-    """Whether Python knows another package of this name."""
-    spec = importlib.util.find_spec(package)
-    places = (spec.submodule_search_locations or [spec.origin or ""]) if spec else []
-    return any(Path(place).resolve() != folder for place in places)
+def _is_installed(package: str) -> bool:
+    """Whether Python comes with a module of this name, or has installed one."""
+    return package in sys.stdlib_module_names or package in packages_distributions()

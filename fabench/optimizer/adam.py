@@ -44,8 +44,9 @@ class Adam(Optimizer):
     def initial_state(self, W: Tensor) -> State:
         return {"first_moment": torch.zeros_like(W), "second_moment": torch.zeros_like(W)}
 
-    def clock(self, t: int | Tensor, epoch: int | Tensor) -> int | Tensor:
-        return epoch if self.bias_correction == "epoch" else t
+    @property
+    def counts_epochs(self) -> bool:
+        return self.bias_correction == "epoch"
 
     def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
         return bias_corrections(t, h)

@@ -70,10 +70,10 @@ class Optimizer(ABC):
     def initial_state(self, W: Tensor) -> State:
         """The state before the first step: tensors of W's shape by name, {} if there is none."""
 
-    def clock(self, t: int | Tensor, epoch: int | Tensor) -> int | Tensor:
-        """The number that ``at_step`` knows the optimizer's step ``t`` by, in the training's
-        ``epoch``, both from 1."""
-        return t
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether ``at_step`` knows a step by the number of its epoch, not by its own."""
+        return False
 
     def at_step(self, t: int | Tensor, h: SimpleNamespace) -> SimpleNamespace:
         """The numbers that all elements share in step ``t``.

@@ -94,8 +94,11 @@ class PopulationPart(Part):
             lr = self.scalars.lr * s.schedule.at(t, s.steps_an_epoch, s.epochs)
             scalars = SimpleNamespace(**vars(self.scalars) | {"lr": lr})
             optimizer = s.descent.optimizer
-            own_t, epoch = s.parallel.steps_of_optimizer(t), (t - 1) // s.steps_an_epoch + 1
-            self.numbers = optimizer.at_step(optimizer.clock(own_t, epoch), scalars)
+            if optimizer.counts_epochs:
+                own_t = (t - 1) // s.steps_an_epoch + 1
+            else:
+                own_t = s.parallel.steps_of_optimizer(t)
+            self.numbers = optimizer.at_step(own_t, scalars)
         self.operands_of.forget()
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:

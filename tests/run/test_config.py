@@ -24,7 +24,7 @@ OPTIONS = [f"{file.parent.name}={file.stem}" for d in FOLDERS for file in sorted
 PARTNERS = {  # an option that not everything goes with, and one that does
     "dataset=family_trees": ["task=multi_label"],
     "parallel=delay_tolerant": ["optimizer=adagrad"],
-    "learning_rule=contrastive_divergence": ["model.activation=sigmoid"],
+    "learning_rule=contrastive_divergence": ["model.activation=sigmoid", "dataset.scaling=unit"],
     "learning_rule=recirculation": ["dataset=encoder", "task=reconstruction"],
     "dataset=linear_teacher": ["task=regression"],
     "dataset=nonlinear_teacher": ["task=regression"],
@@ -493,7 +493,10 @@ WRONG = {
     "parallel.momentum": [-0.1, 1.0, NAN, "0", True, None],
     "optimizer.lr": [*POSITIVE, None],
 }
-MACHINE = {"learning_rule": "contrastive_divergence", "model__activation": "sigmoid"}
+MACHINE = {
+    "learning_rule": "contrastive_divergence", "model__activation": "sigmoid",
+    "dataset__scaling": "unit",
+}  # fmt: skip
 RECIRCULATION = {
     "learning_rule": "recirculation", "dataset": "encoder", "task": "reconstruction"
 }  # fmt: skip
