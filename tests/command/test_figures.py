@@ -774,7 +774,7 @@ def test_table_published_has_a_row_per_run_beside_its_papers_number():
             runs("drtp", level=0.9).assign(**net | {"hidden": "[4]"}, folder="c"),
         ]
     )
-    table = table_published.tabulate(frame)
+    table = table_published.tabulate(table_published.data(frame))
     assert table.paper.tolist() == ["A", "L", ""]
     assert table.test_error_mean.tolist() == pytest.approx([2, 4, 9])
     assert table.test_error_sd.tolist() == pytest.approx([1, 1, 1])

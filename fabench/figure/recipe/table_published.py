@@ -51,11 +51,15 @@ PAPERS: dict[tuple[str, str], tuple[str, dict[str, float]]] = {
 }
 
 
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every run's last epoch."""
+    return frame[frame.epoch == frame.groupby("folder").epoch.transform("max")]
+
+
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per run: its test error after the last epoch, over seeds, beside the paper's."""
     rows = []
-    for _, run in frame.groupby("folder", sort=False):
-        last = run[run.epoch == run.epoch.max()]
+    for _, last in frame.groupby("folder", sort=False):
         setting = last.iloc[0]
         paper, published = PAPERS.get((setting.hidden, setting.activation), ("", {}))
         error = summarize((100 * (1 - last.test_accuracy)).tolist())
