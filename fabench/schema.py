@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import errno
 import textwrap
+from collections.abc import Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
@@ -103,6 +104,12 @@ class UserError(Exception):
 
 class WrongValue(UserError):
     """A value that its setting never takes, whatever the others are: no job of a sweep begins."""
+
+
+def check_distinct(key: str, values: Sequence[object], what: str) -> None:
+    """Raises WrongValue if one of a setting's values is there twice."""
+    if len(set(values)) < len(values):
+        raise WrongValue(f"{key}={values}: a {what} stands there twice.")
 
 
 class RunFailed(Exception):

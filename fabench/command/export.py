@@ -117,8 +117,9 @@ def _array(file: Path) -> tuple[list[str], NDArray[Any]]:
             f"{short(str(file))}: x should be numbers [N, ...], not {x.dtype} {list(x.shape)}."
         )
     with np.errstate(over="ignore"):
-        if not np.isfinite(x.astype(np.float32)).all():
-            raise UserError(f"{short(str(file))}: x has values that are not finite in float32.")
+        x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        raise UserError(f"{short(str(file))}: x has values that are not finite in float32.")
     return [str(number) for number in range(len(x))], x
 
 

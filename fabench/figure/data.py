@@ -58,6 +58,11 @@ def endings(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return last[[*columns, "seed", "epoch", "test_accuracy", "folder"]]
 
 
+def at_the_end(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every run's last epoch."""
+    return frame[frame.epoch == frame.groupby("folder").epoch.transform("max")]
+
+
 def kept(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     """Write what is drawn from; returns what the file says, so that it says all."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,6 @@ class Dkp(DirectFeedback):
         return direct(e, forward, part.operands("B")) | {len(part.layers) - 1: e}  # (1), (2)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        for layer in followed(part.layers):
+        for layer in self.learned_feedback(part.layers):
             h = forward.activity(layer)
             part.descend(f"B{layer}", mean_outer(e, h), rate=self.feedback_rate)  # (3)

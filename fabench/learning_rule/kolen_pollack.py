@@ -42,7 +42,7 @@ class KolenPollack(LayerwiseFeedback):
         return part.operands("B")  # (1), (2)
 
     def adapt(self, part: Part, forward: ForwardPass, e: Tensor, deltas: Signals) -> None:
-        for number in followed(part.layers):
+        for number in self.learned_feedback(part.layers):
             gradient = forward.outer(number + 1, deltas[number + 1]).value().mT  # (4)
             part.descend(f"B{number}", gradient)
 

@@ -10,7 +10,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from fabench.population.order import Order
-from fabench.schema import STRICT, Count, CountFrom0, NonNegative, Rate, WrongValue, short
+from fabench.schema import (
+    STRICT,
+    Count,
+    CountFrom0,
+    NonNegative,
+    Rate,
+    WrongValue,
+    check_distinct,
+    short,
+)
 
 
 def _device(value: str) -> str:
@@ -133,8 +142,7 @@ class General:
     logger: Annotated[list[LoggerName], BeforeValidator(_listed)] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if len(set(self.seed)) < len(self.seed):
-            raise WrongValue(f"seed={self.seed}: a seed stands there twice.")
+        check_distinct("seed", self.seed, "seed")
         for key, path in (("output_dir", self.output_dir), ("data_dir", self.data_dir)):
             _check_path(key, path)
 

@@ -309,8 +309,8 @@ class Training:
         metrics = {name: v.numpy() for name, v in values.items()}
         seeds = [row.seed for row in self.rows]
         table = pd.DataFrame({"seed": seeds, "epoch": self.epoch, **metrics})
-        held = self.stopping.held if self.stopping else False
-        self.diverged |= ~finite.numpy() & (self.epoch > 0) & ~np.asarray(held)
+        exploded = ~finite.numpy() & (self.epoch > 0)
+        self.diverged |= exploded & ~self.stopping.held if self.stopping else exploded
         table["diverged"] = (~finite.numpy() | self.diverged).astype(int)
         trained = self.batches > 0
         table["seconds"] = self.seconds

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from fabench.command.search.base.method import Method, PointScore, Search, best_of
 from fabench.command.search.base.subject import ALL, Point, Subject, rounded
 from fabench.run.progress import console
-from fabench.schema import STRICT, CountFrom0, Rate, UserError
+from fabench.schema import STRICT, CountFrom0, Rate, UserError, check_distinct
 
 EXTENSIONS = 4
 """How often a grid may grow beyond an edge before the search gives up."""
@@ -31,8 +31,7 @@ class Grid(Search):
     refinements: CountFrom0
 
     def __post_init__(self) -> None:
-        if self.values and len(set(self.values)) < len(self.values):
-            raise UserError(f"search.values={self.values}: a value stands there twice.")
+        check_distinct("search.values", self.values or [], "value")
 
     def start(self, subject: Subject, folder: Path) -> AbstractContextManager[Method]:
         key, span = subject.tuning.key, subject.tuning.span

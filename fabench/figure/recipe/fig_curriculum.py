@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 from fabench.figure import style
 from fabench.figure.curves import means
+from fabench.figure.data import at_the_end
 from fabench.run.statistics import summarize
 
 EXPERIMENTS = (
@@ -47,7 +48,7 @@ SHAPES = {"easy_first": ("basic ones first", style.BLUE), "none": ("random order
 
 def draw(frame: pd.DataFrame) -> Figure:
     """Left the perceptron's differences, right the error on shapes against the switch epoch."""
-    last = frame[frame.epoch == frame.groupby("folder").epoch.transform("max")]
+    last = at_the_end(frame)
     last = last.assign(error=100 * (1 - last.test_accuracy))
     with style.canvas(1, 2, height=2.8) as (figure, [[toy, shapes]]):
         _toy(toy, differences(last[last.dataset == "irrelevant_inputs"]))

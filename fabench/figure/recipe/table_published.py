@@ -23,6 +23,7 @@ only.
 
 import pandas as pd
 
+from fabench.figure.data import at_the_end
 from fabench.figure.recipe.table_alignment_family import LENET, MLP
 from fabench.figure.table import of_images
 from fabench.run.statistics import summarize
@@ -50,10 +51,7 @@ PAPERS: dict[tuple[str, str], tuple[str, dict[str, float]]] = {
     ("[120, 84]", "relu"): ("S", _on_mnist(LENET)),
 }
 
-
-def data(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of every run's last epoch."""
-    return frame[frame.epoch == frame.groupby("folder").epoch.transform("max")]
+data = at_the_end
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ Differences from the paper:
 
 import pandas as pd
 
+from fabench.figure.data import at_the_end
 from fabench.figure.table import of_images
 from fabench.run.statistics import summarize
 
@@ -26,7 +27,7 @@ PUBLISHED = {"generative": 3.39, "discriminative": 1.81, "hybrid": 1.28}
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per objective: errors after its last epoch, and the test error's difference to the
     discriminative machine's, paired over seeds (same data in the same order)."""
-    last = frame[frame.epoch == frame.groupby("folder").epoch.transform("max")]
+    last = at_the_end(frame)
     runs = {name: rows.set_index("seed") for name, rows in last.groupby("objective")}
     errors = {name: 100 * (1 - run.test_accuracy) for name, run in runs.items()}
     rows = []

@@ -16,6 +16,7 @@ from fabench.schema import (
     CountFrom0,
     InFloat32,
     UserError,
+    check_distinct,
     largest,
     no_optimizer,
     switches,
@@ -44,9 +45,7 @@ class Tuning:
     retrain_seeds: Annotated[list[CountFrom0], Field(min_length=1)]
 
     def __post_init__(self) -> None:
-        if len(set(self.retrain_seeds)) < len(self.retrain_seeds):
-            seeds = f"tune.retrain_seeds={self.retrain_seeds}"
-            raise UserError(f"{seeds}: a seed stands there twice.")
+        check_distinct("tune.retrain_seeds", self.retrain_seeds, "seed")
 
 
 @plain_dataclass(frozen=True)
