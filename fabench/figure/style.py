@@ -124,6 +124,11 @@ def save(figure: Figure, path: Path, metadata: dict[str, str] | None = None) -> 
         figure.savefig(file, format=path.suffix[1:], dpi=DPI, metadata=metadata)
 
 
+def shows_data(figure: Figure) -> bool:
+    """Whether there is more than lines for the eye, such as that of chance, in any panel."""
+    return any(np.isfinite(axes.dataLim.bounds).all() for axes in figure.axes)
+
+
 def footnote(figure: Figure, text: str) -> None:
     """A line under the whole figure."""
     figure.supxlabel(text, fontsize=7, color="0.4")

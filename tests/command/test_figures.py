@@ -359,6 +359,12 @@ def test_a_figure_of_runs_that_lack_its_metric_leaves_the_others(workdir, tmp_pa
     assert "2 of 2 figures could not be made." in err
 
 
+def test_a_figure_without_what_it_compares_is_not_made(workdir, capsys):
+    assert cli.main(["figures", "fig_3_1", *SMALL, "seed=[0,1]", "learning_rule=drtp"]) == 1
+    out = capsys.readouterr().out
+    assert "fig_3_1: not made: its runs lack what is drawn (the figure is empty)." in out
+
+
 def test_wrong_requests(capsys):
     assert cli.main(["figures", "fig_9"]) == 2
     assert "There is no figure fig_9" in capsys.readouterr().err
