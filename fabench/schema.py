@@ -145,4 +145,4 @@ def nearest(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; there are {textwrap.shorten(', '.join(known), 250, placeholder=' ...')}."
+    return f"; there are {textwrap.shorten(', '.join(known) or 'none', 250, placeholder=' ...')}."

@@ -15,6 +15,9 @@ from fabench.run.store import write_text
 from fabench.run.summary import score, summary
 from fabench.schema import UserError
 
+LONGEST_NAME = 200
+"""Characters of the swept keys that a folder's name has; a file system takes 255."""
+
 
 def swept_keys(jobs: Sequence[Job]) -> list[str]:
     """The overrides that differ between jobs."""
@@ -37,10 +40,12 @@ def table(jobs: Sequence[Job]) -> pd.DataFrame:
         if job.outcome and usable and job.outcome.folder.has_metrics():
             metrics = job.outcome.folder.metrics()
             column, _ = score(metrics)
-            final = summary(metrics)["final"][column]
+            summarized = summary(metrics)
+            final = summarized["final"][column]
             low, high = final["ci95"]
             row |= {
                 "seeds": final["n"],
+                "diverged": len(summarized["diverged"]),
                 f"{column}_mean": final["mean"],
                 f"{column}_sd": final["sd"],
                 f"{column}_ci95_low": low,
@@ -100,6 +105,8 @@ def report(jobs: Sequence[Job], output_dir: str) -> None:
         result = text(mean)
         if mean is not None and high is not None and pd.notna(high):
             result += f" ± {text(high - mean)}"
+        if row.get("diverged", 0) > 0:
+            result += f", {row['diverged']:.0f} diverged"
         seconds = row.get("seconds")
         time = "-" if seconds is None or pd.isna(seconds) else f"{seconds:.1f}"
         shown.add_row(*cells, str(row["status"]), result, time)
@@ -120,4 +127,5 @@ def report(jobs: Sequence[Job], output_dir: str) -> None:
 def _name(jobs: Sequence[Job], keys: Sequence[str]) -> str:
     runs = [j.outcome.config.identity() if j.outcome else str(j.overrides) for j in jobs]
     digest = hashlib.sha256(" ".join(sorted(runs)).encode()).hexdigest()[:10]
-    return "+".join(key.replace("/", ".") for key in keys) + "-" + digest
+    words = "+".join(key.replace("/", ".") for key in keys)
+    return f"{words[:LONGEST_NAME]}-{digest}"

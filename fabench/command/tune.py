@@ -27,16 +27,17 @@ import numpy as np
 import pandas as pd
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from rich.table import Table
 
 from fabench.command.hydra_app import JobRunner, application, plain
-from fabench.command.overrides import tuned_names
+from fabench.command.overrides import TUNED_GROUPS, tuned_names
 from fabench.command.search.base.method import PointScore, Search, best_of, shown, smallest_near
-from fabench.command.search.base.space import Space, SpaceSearch
+from fabench.command.search.base.space import Bounds, Space, SpaceSearch
 from fabench.command.search.base.subject import Point, Subject, Tuning, Value, put
-from fabench.command.search.evolution import FORMULA
+from fabench.command.search.evolution import EPOCHS, FORMULA
 from fabench.figure import search_plots, style
 from fabench.learning_rule.language.tree import parse, word_counts
 from fabench.run.cluster import carry_out
@@ -92,6 +93,13 @@ class Tuner(JobRunner):
         name = tuned_name(HydraConfig.get().runtime.choices)
         return run_search(Subject(raw, tuning), search, name, self.command, self.conf)
 
+    def crashed(self, error: Exception) -> list[PointScore]:
+        hydra = HydraConfig.get()
+        if hydra.mode == RunMode.MULTIRUN:
+            name = tuned_name(hydra.runtime.choices)
+            console.print(f"Not tuned: {name}: {error}", soft_wrap=True)
+        return []
+
 
 def tuned_name(choices: Mapping[str, Any]) -> str:
     """Under which these choices' rate is kept: what is tuned within an experiment holds for it."""
@@ -115,6 +123,10 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
         raise UserError(
             f"tune.retrain_seeds={tuning.retrain_seeds}: seed={min(old)} is no new one."
         )
+    if tuning.retrain and config.trainer.keep_best:
+        raise UserError(
+            "trainer.keep_best=true: tune.retrain trains on all data, and no weights are kept."
+        )
     folder = Path(config.general.output_dir) / "tune"
     folder /= f"{name}_k{config.general.k}" if config.uses_k else name
     opened = search.start(subject, folder)
@@ -124,42 +136,51 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
     with opened as method:
         while points := method.ask():
             configs = [subject.changed(point) for point in points]
-            for point, score in zip(points, _scores(configs, tuning, command), strict=True):
+            found = _scores(configs, tuning, command, go_on=EPOCHS in points[0])
+            for point, score in zip(points, found, strict=True):
                 tried[tuple(point.values())] = PointScore(point, *score)
             scores = list(tried.values())
             method.tell(scores)
-            frame = table(_ascending(scores) or scores, subject, space)
+            numbers = _ascending(scores, space)
+            frame = table(numbers or scores, subject, space)
             write_text(folder / "tune.csv", frame.to_csv(index=False))
     scores = search.finished(scores)
     best = best_of(scores)
     if best.mean == -np.inf:
-        start = "search.space" if space and tuning.key not in space else tuning.key
+        start = search.start_setting(tuning.key)
         raise RunFailed(
             f"Every value of {', '.join(best.point)} diverged: start lower with {start}=."
         )
-    numbers = _ascending(scores)
     chosen = smallest_near(numbers, best) if numbers and tuning.choose == "smallest" else best
     if numbers:
         frame["chosen"] = [s is chosen for s in numbers]
         write_text(folder / "tune.csv", frame.to_csv(index=False))
     style.save(picture(frame, subject, space), folder / "tune.png")
-    _show(scores, best, chosen, subject, folder)
-    if reason := search.unsettled(scores):
+    _show(numbers, scores, best, chosen, subject, folder)
+    if reason := search.unsettled(scores, subject):
         raise RunFailed(reason)
     if tuning.save:
-        _save(conf / "tuned" / f"{name}.yaml", chosen, chosen is not best, subject, command)
+        reason = "" if "/" in name else _no_start(chosen.point, conf)  # of an experiment's runs
+        if subject.changed(chosen.point).trainer.train_examples is not None:
+            reason = "trainer.train_examples shortens these runs."
+        if reason:
+            console.print(f"Not kept: {reason}")
+        else:
+            _save(conf / "tuned" / f"{name}.yaml", chosen, chosen is not best, subject, command)
     if tuning.retrain:
         _retrain(scores, subject, command, folder)
     return chosen
 
 
 def _scores(
-    configs: Sequence[Config], tuning: Tuning, command: str
+    configs: Sequence[Config], tuning: Tuning, command: str, go_on: bool = False
 ) -> list[tuple[Summary, int, float]]:
-    """Train; of each configuration the score, how many seeds diverged, and the angle to BP."""
+    """Train; of each configuration the score, how many seeds diverged, and the angle to BP.
+
+    ``go_on``: whether some may train for more epochs later.
+    """
     scores = []
-    outcomes = carry_out(configs, command, keep_weights=False)
-    for outcome in outcomes:
+    for outcome in carry_out(configs, command, keep_weights=go_on):
         if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error
         metrics = outcome.folder.metrics()
@@ -183,15 +204,15 @@ def angle_to_bp(metrics: pd.DataFrame) -> float:
 
 def _n_last(config: Config, tuning: Tuning) -> int:
     """How many of the last epochs count: of networks that stop early one, which has gone back."""
-    return 1 if config.trainer.early_stopping else tuning.last_epochs
+    return 1 if config.trainer.early_stopping else min(tuning.last_epochs, config.trainer.epochs)
 
 
 def table(
     scores: Sequence[PointScore], subject: Subject, space: Space | None = None
 ) -> pd.DataFrame:
     """One row per point: its values, score, spread over seeds, diverged seeds, and how far it is
-    from backpropagation: in the space's coordinates, where there is such a point; a formula by the
-    angle of its first updates."""
+    from backpropagation: in the space's coordinates, where that is in it; a formula by the angle of
+    its first updates."""
     frame = pd.DataFrame(
         {
             **s.point,
@@ -202,10 +223,10 @@ def table(
         }
         for s in scores
     )
-    bp = subject.config.learning_rule.backpropagation
-    zero: Point = {f"learning_rule.{name}": value for name, value in bp.items()}
-    if space and space.keys() <= zero.keys():
-        X, origin = (space.coordinates(points) for points in ([s.point for s in scores], [zero]))
+    numbers = subject.config.learning_rule.backpropagation
+    bp: Point = {f"learning_rule.{name}": value for name, value in numbers.items()}
+    if space and all(key in bp and space[key].holds(bp[key]) for key in space):
+        X, origin = (space.coordinates(points) for points in ([s.point for s in scores], [bp]))
         frame["distance_to_bp"] = np.sqrt(((X - origin) ** 2).sum(axis=1))
     if FORMULA in frame:
         frame["angle_to_bp"] = [s.angle_to_bp for s in scores]
@@ -215,20 +236,23 @@ def table(
 def picture(frame: pd.DataFrame, subject: Subject, space: Space | None) -> Figure:
     """Of one number the score against it; else how the search went on, and where it has been."""
     config = subject.config
-    if frame.columns[1] == "split" and pd.api.types.is_float_dtype(frame.iloc[:, 0]):
+    if "chosen" in frame:
         return search_plots.curve(frame, config, _n_last(config, subject.tuning))
-    if FORMULA in frame:  # each once, at its best rate
-        ranked = frame.sort_values(["diverged", "score_mean"], ascending=[False, True])
+    if FORMULA in frame:  # each that was trained to the end once, at its best rate
+        whole = frame[frame[EPOCHS].isna()] if EPOCHS in frame else frame
+        ranked = whole.sort_values(["diverged", "score_mean"], ascending=[False, True])
         frame = ranked.drop_duplicates(FORMULA, keep="last").sort_index()
         return search_plots.overview(frame, config, word_counts(map(parse, frame[FORMULA])))
     X = space.coordinates(frame[[*space]].to_dict("records")) if space else None
     return search_plots.overview(frame, config, X)
 
 
-def _ascending(scores: Sequence[PointScore]) -> list[PointScore]:
+def _ascending(scores: Sequence[PointScore], space: Space | None) -> list[PointScore]:
     """By value, where one number was searched; [] otherwise."""
-    numbers = all(len(s.values) == 1 and isinstance(s.values[0], float) for s in scores)
-    return sorted(scores, key=lambda s: s.values) if numbers else []
+    dimensions = [] if space is None else [*space.values()]
+    ordered = all(isinstance(dimension, Bounds) for dimension in dimensions)
+    is_number = len(scores[0].point) == 1 and ordered
+    return sorted(scores, key=lambda s: s.values) if is_number else []
 
 
 def _text(score: float, config: Config) -> str:
@@ -237,6 +261,7 @@ def _text(score: float, config: Config) -> str:
 
 
 def _show(
+    numbers: Sequence[PointScore],
     scores: Sequence[PointScore],
     best: PointScore,
     chosen: PointScore,
@@ -247,7 +272,7 @@ def _show(
     label = "-NSE" if config.task.score == "nse" else "accuracy %"
     listed = Table(*best.point, f"{split} {label}", "sd", "")
     highest = sorted(scores, key=lambda s: s.mean, reverse=True)[:MOST_SHOWN]
-    for s in _ascending(scores) or highest:
+    for s in numbers or highest:
         notes = {f"{s.diverged} diverged": s.diverged, "best": s is best, "chosen": s is chosen}
         note = ", ".join(note for note, holds in notes.items() if holds)
         mean, sd = (_text(value, config) for value in (s.summary.mean, s.summary.sd))
@@ -266,28 +291,48 @@ def _retrain(scores: Sequence[PointScore], subject: Subject, command: str, folde
     raw["trainer"]["evaluate_on"] = "test"
     again = Subject(raw, replace(tuning, last_epochs=1))
     fit = [s for s in scores if not s.diverged]
-    best = sorted(fit, key=lambda s: s.mean, reverse=True)[: tuning.retrain]
+    highest: dict[tuple[Value, ...], PointScore] = {}  # of each point; of each formula
+    for s in sorted(fit, key=lambda s: s.mean, reverse=True):
+        highest.setdefault((s.point[FORMULA],) if FORMULA in s.point else s.values, s)
+    best = list(highest.values())[: tuning.retrain]
     tested = _scores([again.changed(s.point) for s in best], again.tuning, command)
     frame = table([PointScore(s.point, *t) for s, t in zip(best, tested, strict=True)], again)
     frame.insert(len(best[0].point), f"{tuning.split}_score", [s.mean for s in best])
     write_text(folder / "retrain.csv", frame.to_csv(index=False))
-    for s, (summary, *_) in zip(best, tested, strict=True):
-        mean, half = _text(summary.mean, again.config), _text(summary.half_width, again.config)
-        console.print(f"Trained again, on test data: {s}: {mean} ± {half}", soft_wrap=True)
+    for s, (summary, diverged, _) in zip(best, tested, strict=True):
+        result = _text(summary.mean, again.config)
+        if summary.n > 1:
+            result += f" ± {_text(summary.half_width, again.config)}"
+        if diverged:
+            result += f", {diverged} diverged"
+        console.print(f"Trained again, on test data: {s}: {result}", soft_wrap=True)
     console.print(
         f"Mean ± 95 % interval over {len(again.config.seeds)} seeds: {folder}/retrain.csv"
     )
 
 
+def _no_start(point: Point, conf: Path) -> str:
+    """Why runs that share these choices cannot start from a point; "" if they can: it has no
+    setting that the defaults of other groups lack."""
+    listed = yaml.safe_load((conf / "config.yaml").read_text())["defaults"]
+    usual = {
+        group: option for one in listed if isinstance(one, dict) for group, option in one.items()
+    }
+    for key in point:
+        group, _, name = key.partition(".")
+        if group not in TUNED_GROUPS:
+            settings = yaml.safe_load((conf / group / f"{usual[group]}.yaml").read_text())
+            if name not in settings:
+                return f"{group}={usual[group]}, the default, has no {name}."
+    return ""
+
+
 def _save(file: Path, best: PointScore, near: bool, subject: Subject, command: str) -> None:
-    """Keep the winner as an option of group ``tuned``, unless the runs were shortened ones.
+    """Keep the winner as an option of group ``tuned``.
 
     ``near``: it is not the best itself, but the smallest near it.
     """
     config, tuning = subject.config, subject.tuning
-    if config.trainer.train_examples is not None:
-        console.print("Not kept: trainer.train_examples shortens these runs.")
-        return
     n, unit = best.summary.n, "of -NSE" if config.task.score == "nse" else "%"
     score = _text(best.summary.mean, config)
     score += f" ± {_text(best.summary.sd, config)} {unit} (mean ± sd)" if n > 1 else f" {unit}"
@@ -297,7 +342,7 @@ def _save(file: Path, best: PointScore, near: bool, subject: Subject, command: s
         f"{f', {NEAR}' if near else ''}.\n"
         f"# Score: {score}, {n} seed{'s' if n > 1 else ''}, last {_n_last(config, tuning)} of "
         f"{config.trainer.epochs} epochs.\n"
-        f"# {command}\n"
+        f"# {' '.join(command.split())}\n"
         f"{yaml.safe_dump(put({}, best.point), sort_keys=False)}"
     )
     try:

@@ -219,7 +219,7 @@ def test_table_is_sorted_and_says_what_it_measured(sweep, tmp_path):
     assert "95 % interval" in out
 
 
-def test_a_diverged_seed_counts_in_no_statistic(make_config, tmp_path):
+def test_a_diverged_seed_counts_in_no_statistic(make_config, tmp_path, capsys):
     config = make_config(seed=[0, 1, 2], output_dir=str(tmp_path))
     folder = RunFolder(config)
     folder.path.mkdir(parents=True)
@@ -227,8 +227,11 @@ def test_a_diverged_seed_counts_in_no_statistic(make_config, tmp_path):
     rows = [{**last, "seed": seed, "test_accuracy": a} for seed, a in enumerate((0.6, 0.9, 0.7))]
     rows[1]["diverged"] = 1  # its loss has become finite again
     folder.write_metrics(pd.DataFrame(rows))
-    [row] = sweeps.table([sweeps.Job({}, Outcome(config, folder))]).to_dict("records")
-    assert row["seeds"] == 2
+    jobs = [sweeps.Job({}, Outcome(config, folder))]
+    [row] = sweeps.table(jobs).to_dict("records")
+    sweeps.report(jobs, str(tmp_path))
+    assert ", 1 diverged" in capsys.readouterr().out
+    assert (row["seeds"], row["diverged"]) == (2, 1)
     assert row["test_accuracy_mean"] == pytest.approx(0.65)
 
 

@@ -45,6 +45,7 @@ def scores(accuracy_of_value, diverged=()):
 
 def test_first_grid_is_log_spaced_around_the_centre():
     assert first_grid(0.02, 100.0, 5) == [0.0002, 0.002, 0.02, 0.2, 2.0]
+    assert first_grid(0.02, 100.0, 5, most=0.999) == [0.0002, 0.002, 0.02, 0.2, 0.999]
 
 
 def test_inside_the_grid_is_refined_to_geometric_midpoints():
@@ -59,6 +60,22 @@ def test_an_edge_is_extended(peak, grid):
     found = scores({value: 0.9 if value == peak else 0.6 for value in (0.01, 0.1, 1)})
     assert next_grid(found, 1, 1) == grid
     assert next_grid(found, 1, 0) == []
+
+
+def test_no_edge_is_extended_beyond_what_a_setting_takes():
+    climbing = scores({0.1: 0.6, 0.3: 0.7, 0.9: 0.8})
+    assert next_grid(climbing, 1, 4, most=0.999) == [0.999]
+    assert next_grid([*climbing, *scores({0.999: 0.9})], 1, 4, most=0.999) == []
+
+
+def test_the_largest_value_that_a_setting_takes_can_be_the_best(tune, monkeypatch):
+    def climbing(configs, tuning, command, go_on):
+        return [(summarize([config.optimizer.momentum]), 0) for config in configs]
+
+    monkeypatch.setattr("fabench.command.tune._scores", climbing)
+    grid = ["search.values=[0.1,0.3,0.9]", "tune.key=optimizer.momentum"]
+    code, out, _ = tune("optimizer=momentum", *grid)
+    assert (code, "Chosen on validation data: optimizer.momentum=0.999" in out) == (0, True)
 
 
 def test_a_diverging_value_is_no_winner():
@@ -204,6 +221,53 @@ def test_short_runs_are_not_kept(tune, tmp_path):
     assert not (tmp_path / "conf/tuned").exists()
 
 
+def test_what_other_runs_lack_is_not_kept(tune, tmp_path):
+    shared = ["parallel=elastic_averaging", "parallel.workers=2", "tune.key=parallel.moving_rate"]
+    code, out, _ = tune(*shared, "search.values=[0.1,0.2]", "search.refinements=0", "seed=0")
+    assert code == 0
+    assert "Not kept: parallel=serial, the default, has no moving_rate." in out
+    assert not (tmp_path / "conf/tuned").exists()
+    code, out, _ = tune("search=random", "search.trials=2", "seed=0",
+                        "search.space={trainer.train_examples:{choices:[64,128]}}")  # fmt: skip
+    assert (code, "Not kept: trainer.train_examples" in out) == (0, True)
+
+
+def test_of_values_without_an_order_the_best_is_chosen(tune, monkeypatch):
+    """9 is the best mode, and 1, the smallest number, within one standard error of it."""
+
+    def alike(configs, tuning, command, go_on):
+        modes = [config.learning_rule.mode for config in configs]
+        return [(summarize([0.5 + (mode == 9) / 100, 0.9]), 0) for mode in modes]
+
+    monkeypatch.setattr("fabench.command.tune._scores", alike)
+    for values in ("bits:[1,15]", "choices:[1.0,9.0]"):
+        code, out, _ = tune("learning_rule=pblf", "search=random", "search.trials=40",
+                            f"search.space={{learning_rule.mode:{{{values}}}}}")  # fmt: skip
+        assert (code, "Chosen on validation data: learning_rule.mode=9\n" in out) == (0, True)
+
+
+def test_a_setting_that_is_0_has_a_grid_of_given_values(tune):
+    words = ["tune.key=trainer.weight_decay", "search.values=[1e-5,1e-4,1e-3]", "seed=0"]
+    assert tune(*words, "search.refinements=0")[0] in (0, 1)  # 1: the best is the edge
+
+
+def test_a_command_of_several_lines_is_kept(tune, tmp_path):
+    formula = "learning_rule.formula=g * (1 +\n 1)"
+    words = ["learning_rule=formula", formula, "search.values=[0.01,0.1,1]", "seed=0"]
+    assert tune(*words, "tune.choose=best", "search.refinements=0", "task=classification")[0] == 0
+    kept = yaml.safe_load(next(tmp_path.glob("conf/tuned/*.yaml")).read_text())
+    assert kept["optimizer"]["lr"] in (0.01, 0.1, 1)
+
+
+def test_every_search_that_failed_is_told(tune):
+    words = ["-m", "learning_rule=bp,dfa", "optimizer.lr=1e28", "search.points=2", "tune.span=2"]
+    code, out, _ = tune(*words, "task=classification", "seed=0")
+    assert code == 1
+    for rule in ("bp", "dfa"):
+        name = f"digits_classification_{rule}_sgd_uniform"
+        assert f"Not tuned: {name}: Every value of optimizer.lr diverged" in out
+
+
 def test_every_value_is_trained_once_and_a_second_call_trains_nothing(tune, tmp_path):
     tune("search.values=[0.01,0.1,10]")
     first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/checkpoint.pt")}
@@ -245,7 +309,7 @@ def test_two_searches_do_not_write_one_file(tune, tmp_path, swept):
 def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
     asked = []
 
-    def climbing(configs, tuning, command):
+    def climbing(configs, tuning, command, go_on):
         asked.append([config.optimizer.lr for config in configs])
         return [(summarize([np.log(config.optimizer.lr)]), 0) for config in configs]
 
@@ -264,6 +328,7 @@ def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
         ("tune.key=learning_rule.name", "tune.key=learning_rule.name"),
         ("search.points=1", "search.points=1"),
         ("search.values=[0.1]", "search.values"),
+        ("tune.span=1.0001", "tune.span=1.0001: it leaves less than two values"),
         ("tune.split=train", "tune.split=train"),
         ("search=annealing", "search=annealing"),
         ("tune.method=optuna", "tune.method= is now search="),
@@ -480,13 +545,24 @@ def test_the_angle_to_bp_is_that_of_hidden_layers_before_training():
 ], ids=str)  # fmt: skip
 def test_where_no_value_ends_its_first_epoch_the_sentence_says_so(tune, words, seeds):
     code, _, err = tune(*words, f"seed={seeds}", "task=classification")
-    assert (code, "Every value of optimizer.lr diverged: start lower with" in err) == (1, True), err
+    setting = "search.space" if "search=random" in words else "optimizer.lr"
+    sentence = f"Every value of optimizer.lr diverged: start lower with {setting}=."
+    assert (code, sentence in err) == (1, True), err
 
 
 def test_seeds_of_the_search_are_no_new_ones(tune, tmp_path):
     code, _, err = tune(*PBLF, "tune.retrain=1", "tune.retrain_seeds=[1,2]")
     assert (code, "seed=1 is no new one" in err) == (2, True)
+    code, _, err = tune(*PBLF, "tune.retrain=1", "trainer.keep_best=true")
+    assert (code, "trainer.keep_best=true" in err) == (2, True)
     assert not (tmp_path / "outputs").exists()
+
+
+def test_where_bp_is_not_in_the_space_there_is_no_distance(tune, tmp_path):
+    space = "search.space={learning_rule.w1:[0.1,1],learning_rule.mode:{bits:[1,7]}}"
+    assert tune("learning_rule=pblf", "search=random", space, "search.trials=2", "seed=0")[0] == 0
+    found = pd.read_csv(next(tmp_path.glob("outputs/tune/*/tune.csv")))
+    assert len(found) == 2 and "distance_to_bp" not in found
 
 
 def test_a_gaussian_process_searches_choices_too(tune, tmp_path):

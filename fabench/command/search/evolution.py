@@ -4,7 +4,8 @@ A child is its parent with one operand, unary or binary function exchanged for a
 is with probability ``best_probability`` one of the ``kept`` best so far, else one of the others,
 all alike. The first ``random_formulas`` are drawn at random. A formula's score is its best over
 ``rates``, values of optimizer.lr, which train as one population. With ``short_epochs`` all of a
-batch train so long at first, and the better half of them goes on.
+batch train so long at first, and the better half of them goes on (where the schedule of the
+learning rate depends on the number of epochs, from the beginning).
 
 Reference: M. Alber, I. Bello, B. Zoph, P.-J. Kindermans, P. Ramachandran, Q. Le, "Backprop
 evolution", 2018, arXiv:1808.02822 (1000 kept, probability 0.7, four rates).
@@ -62,6 +63,9 @@ class Evolution(Search):
                 f"trainer.epochs={trainer.epochs}, or null."
             )
         return nullcontext(Generations(self, subject.config.layers()))
+
+    def start_setting(self, key: str) -> str:
+        return "search.rates"
 
     def finished(self, scores: Sequence[PointScore]) -> list[PointScore]:
         return [score for score in scores if EPOCHS not in score.point]

@@ -37,26 +37,34 @@ class Grid(Search):
         key, span = subject.tuning.key, subject.tuning.span
         if key == ALL:
             raise UserError(f"tune.key={ALL} is several numbers: choose search=random, say.")
-        centre = subject.centre(key)
-        values = sorted(self.values or first_grid(centre, span, self.points))
-        return nullcontext(Refinement(key, values, self.refinements))
+        if self.values is None:
+            values = first_grid(subject.centre(key), span, self.points, subject.most(key))
+            if len(values) < 2:
+                raise UserError(f"tune.span={span:g}: it leaves less than two values.")
+        else:
+            subject.number(key, f"tune.key={key}")
+            values = sorted(self.values)
+        return nullcontext(Refinement(key, values, self.refinements, subject.most(key)))
 
-    def unsettled(self, scores: Sequence[PointScore]) -> str | None:
+    def start_setting(self, key: str) -> str:
+        return key if self.values is None else "search.values"
+
+    def unsettled(self, scores: Sequence[PointScore], subject: Subject) -> str | None:
         best, values = best_of(scores), [score.values for score in scores]
-        if best.values not in (min(values), max(values)):
+        [(key, value)] = best.point.items()
+        if best.values not in (min(values), max(values)) or value == subject.most(key):
             return None
-        [key] = best.point
         return (
             f"{best} is still the grid's edge after {EXTENSIONS} extensions: "
-            f"start from another {key}=."
+            f"start from another {self.start_setting(key)}=."
         )
 
 
 class Refinement:
     """A grid of one setting that follows its best value."""
 
-    def __init__(self, key: str, values: list[float], refinements: int) -> None:
-        self.key, self.values = key, values
+    def __init__(self, key: str, values: list[float], refinements: int, most: float) -> None:
+        self.key, self.values, self.most = key, values, most
         self.refinements, self.extensions = refinements, EXTENSIONS
 
     def ask(self) -> list[Point]:
@@ -65,7 +73,7 @@ class Refinement:
     def tell(self, scores: Sequence[PointScore]) -> None:
         scores = sorted(scores, key=lambda score: score.values)
         best = best_of(scores)
-        self.values = next_grid(scores, self.refinements, self.extensions)
+        self.values = next_grid(scores, self.refinements, self.extensions, self.most)
         if self.values and best in (scores[0], scores[-1]):
             self.extensions -= 1
             console.print(f"{best} is the best and the grid's edge: extending")
@@ -73,18 +81,23 @@ class Refinement:
             self.refinements -= 1
 
 
-def first_grid(centre: float, span: float, points: int) -> list[float]:
-    """Values to begin with, log-spaced from centre / span to centre * span; in three digits."""
-    return [rounded(centre * span**x) for x in np.linspace(-1, 1, points)]
+def first_grid(centre: float, span: float, points: int, most: float = np.inf) -> list[float]:
+    """Values to begin with, log-spaced from centre / span to centre * span, none above ``most``; in
+    three digits, each once."""
+    exact = (centre * span**x for x in np.linspace(-1, 1, points))
+    return sorted({min(rounded(value), most) for value in exact})
 
 
 def next_grid(
-    scores: Sequence[PointScore], refinements_left: int, extensions_left: int
+    scores: Sequence[PointScore],
+    refinements_left: int,
+    extensions_left: int,
+    most: float = np.inf,
 ) -> list[float]:
     """The values to try next, given ``scores`` in ascending order of value; [] when done.
 
-    At an edge: two more values beyond it, in the grid's steps. Inside: the geometric midpoints to
-    both neighbours of the best value.
+    At an edge: two more values beyond it, in the grid's steps, none above ``most``. Inside: the
+    geometric midpoints to both neighbours of the best value.
     """
     values = [float(s.values[0]) for s in scores]
     best = scores.index(best_of(scores))
@@ -93,7 +106,8 @@ def next_grid(
             return []
         inner = values[1] if best == 0 else values[-2]
         step = values[best] / inner
-        return [rounded(values[best] * step), rounded(values[best] * step**2)]
+        beyond = (min(rounded(values[best] * step**n), most) for n in (1, 2))
+        return [value for value in dict.fromkeys(beyond) if value not in values]
     if not refinements_left:
         return []
     sides = (values[best - 1], values[best + 1])

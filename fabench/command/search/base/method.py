@@ -60,11 +60,15 @@ class Search(ABC):
         Raises UserError for a request that does not fit the subject.
         """
 
+    @abstractmethod
+    def start_setting(self, key: str) -> str:
+        """Which setting says where the search of ``key`` starts."""
+
     def finished(self, scores: Sequence[PointScore]) -> list[PointScore]:
         """The scores among which the best is: those of whole trainings."""
         return list(scores)
 
-    def unsettled(self, scores: Sequence[PointScore]) -> str | None:
+    def unsettled(self, scores: Sequence[PointScore], subject: Subject) -> str | None:
         """Why the best of the scores is none, after the search, in a sentence; None if it is."""
         return None
 

@@ -165,6 +165,9 @@ class SpaceSearch(Search):
     trials: Count
     batch: Count
 
+    def start_setting(self, key: str) -> str:
+        return key if self.space is None else "search.space"
+
     def dimensions(self, subject: Subject) -> Space:
         """The space that is wanted; without one the settings of ``tune.key``, each from its value
         over ``tune.span`` to that times the value. Raises UserError for what the subject cannot be.
