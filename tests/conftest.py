@@ -167,7 +167,7 @@ def put_run(make_config):
         ]
         folder.path.mkdir(parents=True)
         folder.write_config()
-        sessions = [{"started": "2025-01-01T00:00:00+00:00", "stopped": stopped}]
+        sessions = [{"epoch": 0, "started": "2025-01-01T00:00:00+00:00", "stopped": stopped}]
         ending = {"reason": "every seed diverged."} if status == "failed" else {}
         folder.update_manifest(status=status, command="fabench run", sessions=sessions, **ending)
         folder.write_metrics(pd.DataFrame(rows))

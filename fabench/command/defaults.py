@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import checked, groups
-from fabench.run.catalogue import flat
+from fabench.run.catalogue import DERIVED, flat
 from fabench.schema import UserError
 
 
@@ -20,12 +20,13 @@ def overrides(settings: Mapping[str, Any], conf: Path) -> list[str]:
     """Of settings by key (see ``Entry.settings``): the options that are not the defaults, then what
     differs from what all options say. ``fabench run`` with these gives the run.
 
-    Where an option is not one of fabench's, every setting is told.
+    Where an option is not one of fabench's, every setting is told, but those that follow from
+    others.
     """
     try:
         options, usual = _usual(settings, conf)
     except UserError:
-        return [f"{key}={written(value)}" for key, value in settings.items()]
+        return [f"{k}={written(value)}" for k, value in settings.items() if k not in DERIVED]
     others = (key for key in settings if key in usual and key not in groups(conf))
     return options + [f"{k}={written(settings[k])}" for k in others if settings[k] != usual[k]]
 

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
-from warnings import catch_warnings, filterwarnings
 
 import pandas as pd
 import torch
@@ -316,9 +315,7 @@ def make(
         write_text(paths[0], table.to_csv(index=False))
         write_text(paths[1], markdown(table))
     else:
-        with catch_warnings():
-            filterwarnings("ignore", "No artists with labels")  # an override can empty a panel
-            figure = module.draw(frame)
+        figure = module.draw(frame)
         if not style.shows_data(figure):
             raise LookupError("the figure is empty")
         if caption["interval"] and caption["seeds"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from html import escape
@@ -12,14 +13,15 @@ import numpy as np
 
 from fabench.command.defaults import overrides
 from fabench.command.overrides import plugin_names
-from fabench.command.runs import paired, problem, reached
+from fabench.command.runs import paired, reached
 from fabench.figure import page, style
 from fabench.figure.svg import Curve, Point, chart, confusion_map
 from fabench.run import plugins
 from fabench.run.catalogue import Entry, select
 from fabench.run.results import METRICS, console, interval, significant
 from fabench.run.statistics import holm, paired_p, summarize
-from fabench.schema import UserError, refused
+from fabench.run.store import write_text
+from fabench.schema import UserError
 
 PALETTE = [
     style.BLUE, style.RED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, "#882255", "#999933",
@@ -67,9 +69,11 @@ def report(args: Sequence[str], conf: Path) -> int:
     plural = "s" if len(runs) > 1 else ""
     text = page.page(title, f"{len(runs)} run{plural}", list(sections.items()))
     try:
-        file.write_text(text, encoding="utf-8")
+        write_text(file, text)
     except OSError as error:
-        raise UserError(refused(error)) from None
+        raise UserError(
+            f"Cannot write {file} ({error.strerror}): choose another file by -o."
+        ) from None
     console.print(f"Report: {file}", soft_wrap=True)
     return 0
 
@@ -139,14 +143,15 @@ class Study:
             return ""
         finals = {n: summary["final"] for n, summary in self.summaries.items()}
         names = [name for name in METRICS if any(name in final for final in finals.values())]
+        problems = {n: _problem(self.runs[n]) for n in self.measured}
         bases: dict[str, int] = {}  # of a problem; the last that is put there is the first BP run
         for n in sorted(self.measured, key=lambda n: (self._rule(n) == "bp", -n)):
-            bases[problem(self.runs[n])] = n
+            bases[problems[n]] = n
         scores = {n: self.runs[n].score[0] for n in self.measured}
         differences = {
             n: paired(self.summaries[base], self.summaries[n], scores[n])
             for n, final in finals.items()
-            for base in [bases[problem(self.runs[n])]]
+            for base in [bases[problems[n]]]
             if n != base and scores[n] == scores[base] and scores[n] in final
         }
         p = dict(zip(differences, holm(list(map(paired_p, differences.values()))), strict=True))
@@ -225,7 +230,7 @@ class Study:
     def commands(self) -> str:
         """Those that were given, and one for each run."""
         given = dict.fromkeys(str(run.manifest.get("command", "")) for run in self.runs)
-        own = (" ".join(["fabench run", *words]) for words in self.words)
+        own = (shlex.join(["fabench", "run", *words]) for words in self.words)
         each = "\n".join(own)
         return f"<pre>{escape(chr(10).join(filter(None, given)))}</pre><p>Each alone:</p>" + (
             f"<pre>{escape(each)}</pre>"
@@ -237,12 +242,19 @@ class Study:
         for run in self.runs:
             where: dict[str, Any] = run.manifest.get("environment", {})
             libraries = where.get("libraries", {})
-            told = [where.get("fabench"), str(where.get("commit"))[:10], where.get("python")]
+            commit, *changed = str(where.get("commit")).split("-")
+            told = [where.get("fabench"), "-".join([commit[:10], *changed]), where.get("python")]
             told += [libraries.get("torch"), libraries.get("numpy")]
             told += [where.get("gpu") or where.get("cpu"), run.manifest.get("data")]
             rows[tuple(map(str, told))] = None
         titles = ["fabench", "commit", "python", "torch", "numpy", "machine", "data"]
         return page.table(titles, list(rows))
+
+
+def _problem(run: Entry) -> str:
+    """What a run learns: the settings of its dataset and task, and k."""
+    groups = ("dataset", "task", "k")
+    return str(sorted((k, str(v)) for k, v in run.settings.items() if k.split(".")[0] in groups))
 
 
 def _points(rows: Sequence[dict[str, float]], name: str) -> list[Point]:

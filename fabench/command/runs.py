@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ def show(args: Sequence[str], conf: Path) -> int:
         "status": f"{entry.status}, epoch {reached(entry)}, {_age(entry)} ago",
         "reason": manifest.get("reason"),
         "command": manifest.get("command"),
-        "settings": " ".join(overrides(entry.settings, conf)),
+        "settings": shlex.join(overrides(entry.settings, conf)),
         "data": manifest.get("data"),
         "machine": where.get("gpu") or where.get("cpu"),
         "fabench": f"{where.get('fabench')}, commit {where.get('commit')}" if where else None,

@@ -21,17 +21,12 @@ def band(
     width: float = style.LINE,
 ) -> None:
     """Draw ``column`` against ``x``: the mean over seeds and the 95 % interval of that mean;
-    ``log``: the geometric mean of what is positive, and the interval of its logarithm.
-
-    Without values it draws nothing, and no entry of a legend.
-    """
+    ``log``: the geometric mean of what is positive, and the interval of its logarithm."""
     values = metrics.dropna(subset=column)
-    if values.empty:
-        return
     places = sorted(values[x].unique().tolist())
     measured = values[column].map(np.log) if log else values[column]
     points = [summarize(measured[values[x] == place].tolist()) for place in places]
-    lines = np.array([(p.mean, p.low, p.high) for p in points]).T
+    lines = np.array([(p.mean, p.low, p.high) for p in points]).reshape(-1, 3).T
     mean, low, high = np.exp(lines) if log else lines
     axes.plot(places, mean, dash, color=color, label=label, linewidth=width)
     axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)

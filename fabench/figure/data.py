@@ -13,6 +13,9 @@ from fabench.schema import UserError
 SETTINGS = ("parallel", "learning_rule", "optimizer", "dataset", "task", "model", "trainer")
 """The groups whose settings are columns; where names meet (momentum), the later group's."""
 
+WHOLE = 2**53
+"""Up to here a float tells whole numbers apart."""
+
 
 def dataframe(
     configs: Sequence[Config], experiments: Mapping[str, str] | None = None
@@ -71,14 +74,18 @@ def kept(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
 
 
 def _digits(value: Any) -> str:
-    """Six of a float; near 1 twelve, or a cosine would not tell a small angle."""
+    """Six of a float; near 1 twelve, or a cosine would not tell a small angle; all of a whole
+    number, as a setting is that some runs lack."""
+    if float(value).is_integer() and abs(value) < WHOLE:
+        return str(int(value))
     return f"{value:.{12 if 0.99 < abs(value) < 1 else 6}g}"
 
 
 def read(file: Path) -> pd.DataFrame:
     """What ``kept`` wrote. Raises UserError if it is not there, or no table."""
     try:
-        return pd.read_csv(file).copy()  # in one piece: pandas warns of wide tables in many
+        frame = pd.read_csv(file, keep_default_na=False, na_values=[""])  # "None" is a word
+        return frame.copy()  # in one piece: pandas warns of wide tables in many
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{file} cannot be read ({reason}): leave --from-data out.") from None

@@ -61,7 +61,7 @@ def formula_graph(formula: str) -> Figure:
         _label(axes, (last + 1, y), "$b_i^p$", RESULT)
         axes.set_xlim(-0.5, last + 1.4)
         axes.set_ylim(low - 0.7, high + 0.9)
-        title = textwrap.wrap(f"b = {formula}", 60 * columns)
+        title = textwrap.wrap(f"b = {formula}", 57 * min(columns, 2))  # a page has two
         axes.set_title("\n".join(title), fontsize=7, family="monospace")
         colors = {SYMBOLS[node.name][1] for node in places if node.name in SYMBOLS}
         handles = [

@@ -4,6 +4,7 @@ of a formula.
 Mean and 95 % band over seeds.
 """
 
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,9 @@ from fabench.learning_rule.formula import Formula
 from fabench.run.config import Config
 
 MOST_LINES = 8
+
+LINE_LENGTH = 58
+"""Characters of a title that fit a column."""
 
 
 def accuracy(metrics: pd.DataFrame, config: Config) -> Figure:
@@ -51,7 +55,8 @@ def alignment(metrics: pd.DataFrame, config: Config) -> Figure:
         for i, column in enumerate(weights):
             layer = column.removeprefix("weight_alignment").lstrip("_")
             label = "weights" + (f", layer {layer}" if layer else "")
-            band(axes, metrics, column, shades[i % len(shades)], label, "-" if i == 0 else "-.")
+            dash = "-" if i == 0 else "-." if i < len(shades) else ":"
+            band(axes, metrics, column, shades[i % len(shades)], label, dash)
         band(axes, metrics, "gradient_alignment", style.BLUE, "teaching signals", "--")
         axes.axhline(0, color="0.5", linewidth=0.6, zorder=0)
         _finish(axes, metrics, config, "cosine with backpropagation")
@@ -79,8 +84,11 @@ def write_plots(folder: Path, metrics: pd.DataFrame, config: Config) -> list[Pat
 def _finish(axes: Axes, metrics: pd.DataFrame, config: Config, ylabel: str) -> None:
     n = metrics.seed.nunique()
     spread = f"mean and 95 % interval, {n} seeds" if n > 1 else f"seed {metrics.seed.iloc[0]}"
+    lost = metrics[metrics.diverged == 1].seed.nunique()
+    spread += f", {lost} of them diverged" if n > 1 and lost else ""
     rate = f", lr={config.optimizer.lr:g}" if config.optimizer else ""
-    axes.set_title(f"{config.method}{rate}, {config.problem}\n{spread}", fontsize=7)
+    lines = textwrap.wrap(f"{config.method}{rate}, {config.problem}", LINE_LENGTH)
+    axes.set_title("\n".join([*lines, spread]), fontsize=7)
     epoch_axis(axes, int(metrics.epoch.max()))
     axes.set_ylabel(ylabel)
     axes.legend(loc="best")

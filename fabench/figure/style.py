@@ -78,7 +78,7 @@ COLORS = {
 
 def color(rule: str) -> str:
     """A learning rule's colour, the same in every figure; grey if it has none of its own."""
-    return COLORS.get(rule, "0.4")
+    return COLORS.get(rule, "#666666")
 
 
 RC: Any = {

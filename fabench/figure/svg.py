@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from fabench.figure import style
 from fabench.figure.curves import degrees
@@ -43,17 +43,16 @@ def chart(title: str, x_label: str, curves: Sequence[Curve], angles: bool = Fals
     right = WIDTH - RIGHT - 28 * angles
     if high == low:
         low, high = low - 0.5, high + 0.5
-    across = _scale(points[:, 0].min(), max(points[:, 0].max(), 1), LEFT, right)
+    across = _scale(min(points[:, 0].min(), 0), max(points[:, 0].max(), 1), LEFT, right)
     up = _scale(low, high, HEIGHT - BOTTOM, TOP, logarithmic)
-    y_ticks = (
-        LogLocator() if logarithmic else MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
-    ).tick_values(low, high)
+    locator = LogLocator() if logarithmic else MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    y_ticks = [v for v in locator.tick_values(low, high) if low <= v <= high]
+    y_labels = [f"{v:g}" for v in y_ticks] if logarithmic else _told_apart(y_ticks)
     x_ticks = MaxNLocator(6, integer=True).tick_values(*across.ends)
     grid = [
         f'<line x1="{LEFT}" x2="{right}" y1="{up(v):.1f}" y2="{up(v):.1f}"/>'
-        f'<text x="{LEFT - 6}" y="{up(v) + 4:.1f}" text-anchor="end">{v:.4g}</text>'
-        for v in y_ticks
-        if low <= v <= high
+        f'<text x="{LEFT - 6}" y="{up(v) + 4:.1f}" text-anchor="end">{label}</text>'
+        for v, label in zip(y_ticks, y_labels, strict=True)
     ] + [
         f'<text x="{across(v):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{v:g}</text>'
         for v in x_ticks
@@ -73,6 +72,15 @@ def chart(title: str, x_label: str, curves: Sequence[Curve], angles: bool = Fals
         f"{escape(x_label)}</text></g>"
         f"{''.join(_drawn(curve, across, up) for curve in curves)}</svg>"
     )
+
+
+def _told_apart(ticks: Sequence[float]) -> list[str]:
+    """Ticks of a linear axis in as many digits as it takes."""
+    formatter = ScalarFormatter(useOffset=False)
+    formatter.set_scientific(False)
+    formatter.create_dummy_axis()
+    labels = formatter.format_ticks(list(ticks))
+    return [label.replace("\N{MINUS SIGN}", "-") for label in labels]
 
 
 @dataclass(frozen=True)
@@ -157,4 +165,4 @@ def _cell(row: int, column: int, count: int, total: int, step: float, numbered: 
 
 
 def _read(mean: float, high: float) -> str:
-    return f"{mean:.4g}" + ("" if np.isnan(high) else f" ± {high - mean:.2g}")
+    return f"{mean:.6g}" + ("" if np.isnan(high) else f" ± {high - mean:.2g}")

@@ -16,16 +16,18 @@ NORMAL = 1.96
 
 def markdown(table: pd.DataFrame) -> str:
     """A table as Markdown, numbers to four digits."""
-    rows = [list(table.columns), ["---"] * len(table.columns)]
+    rows = [[_cell(name) for name in table.columns], ["---"] * len(table.columns)]
     for row in table.itertuples(index=False):
         rows.append([_cell(value) for value in row])
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def _cell(value: object) -> str:
+    if value is None or value is pd.NA:
+        return ""
     if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.4g}"
-    return "" if value is None else str(value)
+        return "" if np.isnan(value) else f"{value:.4g}"
+    return str(value).replace("|", r"\|")
 
 
 def of_images(name: str, runs: pd.DataFrame, per_cent: bool = True) -> dict[str, float]:

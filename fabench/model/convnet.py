@@ -2,16 +2,16 @@
 
 Every convolution has square kernels, one every ``stride`` places, and ``padding`` zeros around the
 image, and is followed by the maximum over squares of side ``pool``, one every ``pool_stride``
-places. Images of
-one example lie side by side as one wide image.
+places. Images of one example lie side by side as one wide image.
 
 References: Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998,
 section II.B (model=lenet); A. Nøkland, "Direct feedback alignment provides learning in deep neural
 networks", 2016, arXiv:1609.01596, and its code (model=nokland_conv).
 
 Differences from the papers:
-1. LeNet-5 averages where this takes the maximum, connects its second convolution sparsely, and has
-   radial units at the end.
+1. LeNet-5 averages where this takes the maximum, connects its second convolution sparsely and does
+   not pad it (400 numbers, here 784, go into the first dense layer), and has radial units at the
+   end.
 2. Dropout comes after pooling; Nøkland's code has it before.
 """
 
@@ -49,7 +49,7 @@ class Convnet(Model):
                 pool_stride=self.pool_stride, items=1 if convolutions else items,
                 **self._settings(self.hidden_dropout),
             )  # fmt: skip
-            if min(layer.convolved) < self.pool:
+            if min(layer.convolved[1:]) < self.pool:
                 raise UserError(f"model={self.name}: images of {shape[1]} x {shape[2]} pixels are "
                                 "too small for so many convolutions.")  # fmt: skip
             convolutions.append(layer)

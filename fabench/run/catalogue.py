@@ -30,6 +30,9 @@ OF_A_COMMAND = (
 """Settings of a command, not of the run that it gave: the keys of no group that leave results
 alone."""
 
+DERIVED = ("task.k", "task.n_classes", "task.n_targets", "task.n_inputs", "dataset.k")
+"""Settings of a run that follow from others: no command has them."""
+
 COLUMNS = {"seed", "epoch", "diverged", "seconds"}
 SCORES = {"test_accuracy", "test_nse"}
 """Columns of every metrics.csv, and those of which it has one."""
@@ -153,11 +156,18 @@ class Entry:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until its last epoch, at the pace so far; None if it has not begun."""
-        of_epochs = {row["epoch"]: row["seconds"] for row in self.rows if row["epoch"] > 0}
-        if not of_epochs:
+        """Until its last epoch, at the pace of its last session; None if that has not finished an
+        epoch."""
+        try:
+            session = self.manifest["sessions"][-1]
+            started = datetime.fromisoformat(session["started"])
+            done = self.epoch - session.get("epoch", 0)
+            measured = (self.path / "metrics.csv").stat().st_mtime
+        except (OSError, KeyError, IndexError, TypeError, ValueError):
             return None
-        return (self.epochs - max(of_epochs)) * sum(of_epochs.values()) / len(of_epochs)
+        if done <= 0:
+            return None
+        return (self.epochs - self.epoch) * (measured - started.timestamp()) / done
 
 
 def flat(config: dict[str, Any]) -> dict[str, Any]:
@@ -226,6 +236,8 @@ def select(args: Sequence[str]) -> list[Entry]:
     known = entries(output_dir)
     chosen = [named(name, known) for name in names] if names else known
     for key, text in filters:
+        if key == "seed" and text.isalpha():
+            raise UserError(f"seed={text}: of runs, seeds are numbers: seed=[0,1,2].")
         if key == "status" and not set(text.split(",")) <= set(STATUSES):
             raise UserError(f"status={text}: there are {', '.join(STATUSES)}.")
         if key != "output_dir":

@@ -22,7 +22,7 @@ import torch
 from rich.table import Table
 
 from fabench.run.config import Config
-from fabench.run.execute import Group, Outcome, execute, find, populations
+from fabench.run.execute import Group, Outcome, check_installed, execute, find, populations
 from fabench.run.interruption import Interrupted, Submitted, stop_signals
 from fabench.run.lease import EXPIRES
 from fabench.run.progress import console
@@ -70,7 +70,7 @@ class Job:
         for outcome in outcomes:
             if outcome.error and not outcome.finished:
                 error = {"error": str(outcome.error), "exit_code": outcome.error.exit_code}
-                outcome.folder.note_job(**outcome.folder.job(), **error)
+                outcome.folder.note_job(**{**outcome.folder.job(), **error})
 
     def checkpoint(self) -> DelayedSubmission:
         """What submitit queues again: the same, as the run folders say where it stands."""
@@ -136,6 +136,7 @@ def carry_out(configs: Sequence[Config], command: str, keep_weights: bool = True
 def _cleared(outcome: Outcome) -> Outcome:
     """A run that starts over."""
     try:
+        check_installed(outcome.config)
         with outcome.folder.locked():
             outcome.folder.clear()
     except UserError as error:

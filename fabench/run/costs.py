@@ -78,6 +78,7 @@ def multiply_adds(config: Config, epochs: int) -> float:
     layers, t, data = config.layers(), config.trainer, config.dataset
     forward = sum(la.multiply_adds * (2 if la.gate else 1) for la in layers)
     gradient = sum(la.multiply_adds for la in layers if la.trained)
-    train, test = t.train_examples or data.n_train, t.test_examples or data.n_test
+    train = min(t.train_examples or data.n_train, data.n_train)
+    test = min(t.test_examples or data.n_test, data.n_test)
     epoch = train * (forward + gradient) + test * forward
     return float(epoch * epochs * len(config.seeds))

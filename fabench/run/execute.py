@@ -111,14 +111,19 @@ def find(config: Config, folder: RunFolder | None = None) -> Outcome:
     own, where it is locked."""
     outcome = Outcome(config, folder or RunFolder(config))
     try:
-        resolve_device(config)
-        logger.check(config)
+        check_installed(config)
         outcome.place = outcome.folder.place()
         if not outcome.finished and config.general.cluster.name == "none":
             check_memory(config)
     except UserError as error:
         outcome.error = error
     return outcome
+
+
+def check_installed(config: Config) -> None:
+    """Raises UserError if the device, or what logs are written with, is not here."""
+    resolve_device(config)
+    logger.check(config)
 
 
 @flushed_denormals()
@@ -141,8 +146,7 @@ def execute(
             overwrite = config.general.overwrite
             if overwrite or (outcome.error is None and not outcome.finished):
                 try:
-                    resolve_device(config)  # before there is a folder
-                    logger.check(config)
+                    check_installed(config)  # before there is a folder
                     check_memory(config)
                     locks.enter_context(folder.locked(patience))
                     if overwrite:
@@ -164,7 +168,12 @@ def execute(
 
 def _train_all(groups: Sequence[Group], train: Train, numbered: bool) -> None:
     """Train populations, one after the other or, in processes of their own, side by side."""
-    costs = [sum(cost(o.config, o.config.trainer.epochs) for o in group) for group in groups]
+    costs = [
+        sum(
+            cost(o.config, o.epochs_left if o.beginning else o.config.trainer.epochs) for o in group
+        )
+        for group in groups
+    ]
     left = [sum(cost(o.config, o.epochs_left) for o in group) for group in groups]
     workers, aside = _in_processes(dict(enumerate(groups)))
     errors = {}

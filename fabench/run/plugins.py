@@ -15,6 +15,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,7 +70,7 @@ def use(names: Sequence[str]) -> None:
     USED.clear()
     if names and os.getcwd() not in sys.path[:1]:
         sys.path.insert(0, os.getcwd())
-    for name in names:
+    for name in dict.fromkeys(names):
         _use(name, f"plugins=[{name}]")
 
 
@@ -95,7 +96,10 @@ def use_all_installed() -> None:
 
 
 def _use(name: str, request: str) -> Plugin:
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    spec = None
+    if name.isidentifier():
+        with suppress(ValueError):  # __main__ has none
+            spec = importlib.util.find_spec(name)
     if spec is None:
         raise UserError(f"{request}: there is no package {name} in the working folder or sys.path.")
     folder = Path(next(iter(spec.submodule_search_locations or ["?"])))

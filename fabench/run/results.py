@@ -52,7 +52,8 @@ def print_results(summary: dict[str, Any]) -> None:
         table.add_row(seed, *cells, str(best))
     table.add_section()
     cells = [interval(final[name], show) for name, _, show in columns]
-    table.add_row("mean", *cells, str(summary["best_epoch"]["epoch"]))
+    best = summary["best_epoch"]["epoch"]
+    table.add_row("mean", *cells, "-" if best is None else str(best))
     console.print(table)
     if len(summary["seeds"]) > 1:
         console.print(f"Mean over seeds ± 95 % interval (Student t), epoch {summary['epochs']}.")

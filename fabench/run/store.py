@@ -146,10 +146,14 @@ class RunFolder:
             raw = None
         if not isinstance(raw, dict):
             raise UserError(f"{path / 'config.yaml'} holds no run's settings.")
-        folder = cls(parse(raw | {"output_dir": str(path.parents[1])}))
-        if folder.config.plugins and folder.path.name != path.name:
-            names = ", ".join(folder.config.plugins)
-            raise UserError(f"{path} is a run of another version of {names}, kept in its plugins/.")
+        folder = cls(parse(raw | {"output_dir": str(path.parent.parent)}))
+        for name, plugin in folder.config.plugins.items():
+            kept = path / "plugins" / name
+            sources = {
+                f.relative_to(kept).as_posix(): f.read_text("utf-8") for f in kept.rglob("*.py")
+            }
+            if sources != plugin.sources:
+                raise UserError(f"{path} is a run of another version of {name}, kept in {kept}.")
         return folder
 
     def _ours(self, name: str) -> Path:

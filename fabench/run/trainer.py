@@ -162,9 +162,10 @@ class Training:
         t = self.config.trainer
         logs = [(member.logs, member.epochs) for member in self.members]
         with stop_signals() as signals, opened(logs):  # before a folder says that it is running
+            session = {"epoch": max(0, self.epoch), "started": now()}
             for folder in (member.folder for member in self.members):
                 folder.write_config()
-                sessions = [*folder.manifest().get("sessions", []), {"started": now()}]
+                sessions = [*folder.manifest().get("sessions", []), session]
                 folder.update_manifest(status="running", sessions=sessions, **self.manifest)
             if self.epoch < 0:
                 before = self._draw("train", 0).first(len(self._draw("test", 0)))

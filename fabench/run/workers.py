@@ -85,7 +85,7 @@ class Worker:
         task, RunFailed if that killed the process."""
         try:
             return tuple(self.pipe.recv())
-        except (EOFError, ConnectionResetError):  # reset: it never read its task
+        except (EOFError, OSError):  # killed: before it read its task, or within a word
             self.process.join()
             failure = RunFailed(
                 f"Its process ended with code {self.process.exitcode} (out of memory?): the same "

@@ -113,7 +113,8 @@ class Task(ABC):
     @property
     @abstractmethod
     def chance(self) -> float:
-        """The score of a guess that knows the targets' distribution only."""
+        """The score of a guess that knows the targets' distribution only; classes are thought to
+        be equally frequent."""
 
     @abstractmethod
     def table(self, rng: Generator, n_items: int) -> NDArray[np.int64]:

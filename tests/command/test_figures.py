@@ -803,6 +803,8 @@ def test_published_networks_are_told_apart():
 def test_markdown_has_a_row_per_row():
     text = figures.markdown(pd.DataFrame({"a": ["x", None], "b": [0.123456, np.nan]}))
     assert text == "| a | b |\n| --- | --- |\n| x | 0.1235 |\n|  |  |\n"
+    odd = figures.markdown(pd.DataFrame({"a|b": ["x|y"], "n": pd.array([None], "Int64")}))
+    assert odd == "| a\\|b | n |\n| --- | --- |\n| x\\|y |  |\n"
 
 
 def test_a_figure_that_cannot_be_drawn_does_not_stop_the_others(workdir, monkeypatch, capsys):

@@ -6,6 +6,7 @@ Oracles: the runs of the built-in options that they copy, SHA-256 of files, mark
 import hashlib
 import json
 import pickle
+import shlex
 import shutil
 import sys
 
@@ -149,10 +150,29 @@ def test_its_source_is_in_the_identity_and_its_text_in_the_folder(package, tmp_p
     forget()
     fabench("plugins=[my_package]", *RUN)
     assert runs(tmp_path) == [run]
+    copy = shutil.copytree(run, tmp_path / "a_copy")
+    assert RunFolder.at(copy).config.identity() == RunFolder.at(run).config.identity()
     write(package / "helper.py", "")
     assert identity(package) != first
-    with pytest.raises(UserError, match="another version of my_package"):
-        RunFolder.at(run)
+    for folder in (run, copy):
+        with pytest.raises(UserError, match="another version of my_package"):
+            RunFolder.at(folder)
+
+
+def test_show_tells_the_settings_of_a_run_of_it(package, tmp_path, capsys):
+    fabench("plugins=[my_package]", *RUN)
+    [run] = runs(tmp_path)
+    capsys.readouterr()
+    assert cli.main(["show", str(run)]) == 0
+    [line] = [row for row in capsys.readouterr().out.splitlines() if row.startswith("settings")]
+    forget()
+    assert cli.main(["run", *shlex.split(line)[1:], "dry_run=true"]) == 0
+    assert "finished" in capsys.readouterr().out
+
+
+def test_a_plugin_named_twice_is_used_once(package, tmp_path):
+    fabench("plugins=[my_package,my_package]", *RUN)
+    assert len(runs(tmp_path)) == 1
 
 
 def test_a_plugin_that_nothing_comes_from_leaves_identities_alone(package, tmp_path):
@@ -305,6 +325,11 @@ WRONG = {
 def test_what_is_no_plugin_is_refused(package, capsys, name):
     override, words = WRONG[name]
     assert words in refused(capsys, override, *RUN)
+
+
+def test_a_script_is_no_plugin(package, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert "no package __main__" in refused(capsys, "plugins=[__main__]", *RUN)
 
 
 MODULES = {

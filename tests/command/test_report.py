@@ -3,7 +3,10 @@
 Oracles: the accuracies that the runs were given, scipy's paired t-test, Chromium's DOM.
 """
 
+import errno
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from html import unescape
@@ -92,6 +95,50 @@ def test_what_learns_the_same_is_compared(study, put_run):
     assert "of what learns the same, fa, parity" in told
 
 
+def test_only_what_learns_the_same_is_compared(put_run):
+    """Two sizes of a dataset are two problems, each with BP."""
+    of = {
+        ("bp", 5): (0.5, 0.7),
+        ("dfa", 5): (0.4, 0.7),
+        ("bp", 9): (0.1, 0.4),
+        ("dfa", 9): (0.3, 0.3),
+    }
+    for (rule, d), accuracies in of.items():
+        put_run(accuracies=accuracies, learning_rule=rule, dataset="clusters", dataset__d=d,
+                task="classification", model__hidden=[3])  # fmt: skip
+    told = sections()["Results"]
+    assert told.count("|-5.00 ± ") == 1 and told.count("|5.00 ± ") == 1
+    assert told.count("|-|-|") == 2
+
+
+def test_settings_are_told_as_a_shell_takes_them(put_run):
+    pixels = np.zeros((4, 2, 2), np.uint8)
+    labels = np.array([0, 1, 0, 1])
+    np.savez("run (1).npz", train_x=pixels, train_y=labels, test_x=pixels, test_y=labels)
+    put_run(dataset="arrays", dataset__path="run (1).npz", task="classification")
+    own = sections()["Again"].rpartition("fabench run ")[2]
+    assert cli.main(["run", *shlex.split(own), "dry_run=true", "output_dir=new"]) == 0
+
+
+def test_of_a_changed_checkout_the_versions_say_so(study):
+    where = study.manifest()["environment"]
+    study.update_manifest(environment=where | {"commit": "0123456789abcdef-dirty"})
+    assert "|0123456789-dirty|" in sections("k=1")["Versions"]
+
+
+def test_a_page_that_cannot_be_written_leaves_the_one_before(study, monkeypatch, capsys):
+    sections("k=1")
+    before = Path("page.html").read_bytes()
+
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    assert cli.main(["report", "k=1", "-o", "page.html"]) == 2
+    assert "Cannot write page.html (No space left on device)" in capsys.readouterr().err
+    assert Path("page.html").read_bytes() == before
+
+
 def test_a_damaged_run_has_no_epoch(study):
     (study.path / "metrics.csv").unlink()
     told = sections("k=1")
@@ -115,9 +162,10 @@ def test_wrong_requests(study, capsys):
     for args, sentence in (
         (["-o"], "fabench: -o wants a file: -o report.html.\n"),
         (["fig_3_1", study.path.name], "fabench: Give experiments, or runs: not both.\n"),
-        (["k=1", "-o", "no/x.html"], "fabench: no/x.html: No such file or directory.\n"),
+        (["k=1", "-o", "no/x.html"], "fabench: Cannot write no/x.html (No such file or directory): "
+         "choose another file by -o.\n"),
         (["k=7"], "fabench: None of these runs is there: fabench ls shows those that are.\n"),
-    ):
+    ):  # fmt: skip
         assert cli.main(["report", *args]) == 2
         assert capsys.readouterr().err == sentence
 
@@ -137,6 +185,22 @@ def test_a_chart_puts_values_where_they_belong():
         float(v): float(y) for y, v in re.findall(r'y="([\d.]+)" text-anchor="end">(.*?)<', drawn)
     }
     assert ticks[3.0] - 4 == pytest.approx(y1, abs=0.1)
+
+
+@pytest.mark.parametrize("low, high", [(0.69312, 0.69317), (-0.9278, -0.9277), (2e6, 7e6)])
+def test_a_charts_ticks_are_told_apart(low, high):
+    nan = float("nan")
+    drawn = chart(
+        "loss", "epoch", [Curve(0, "", "", "", [(0, low, nan, nan), (1, high, nan, nan)])]
+    )
+    ticks = [float(tick) for tick in re.findall(r'text-anchor="end">(.*?)<', drawn)]
+    assert len(set(ticks)) == len(ticks) >= 2 and low <= min(ticks) < max(ticks) <= high
+
+
+def test_a_chart_of_one_late_point_has_it():
+    drawn = chart("loss", "epoch", [Curve(0, "", "", "", [(5, 0.5, 0.4, 0.6)])])
+    [place] = re.findall(r'<circle cx="([\d.]+)"', drawn)
+    assert float(place) == 448  # at the right end of an axis from 0
 
 
 def test_a_charts_axis_is_logarithmic_where_values_span_decades():

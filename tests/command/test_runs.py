@@ -167,7 +167,9 @@ def test_rm_leaves_what_is_not_named_as_a_run(fabench, two):
 def test_watch_shows_what_is_at_work(fabench, two, monkeypatch):
     assert fabench("watch") == ["No run is at work."]
     folder = RunFolder.at(two[0])
-    folder.update_manifest(status="running", sessions=[{"started": "2026-01-01T00:00:00+00:00"}])
+    folder.update_manifest(
+        status="running", sessions=[{"epoch": 0, "started": "2026-01-01T00:00:00+00:00"}]
+    )
     with folder.locked():
         [_, row] = cells(fabench("watch"))
         assert row[1:5] == ["bp", "sgd", "digits, parity, k=1", "2"] and row[5] == "0 s"

@@ -127,6 +127,14 @@ def test_work_is_that_of_the_matrix_products(make_config, changes, forward, grad
     assert multiply_adds(make_config(seed=[0, 1], **changes), epochs=7) == 14 * expected
 
 
+def test_a_run_costs_no_examples_that_are_not_there(make_config):
+    small = {"dataset": "clusters", "task": "classification"}
+    every = {"trainer__train_examples": None, "trainer__test_examples": None}
+    more = dict.fromkeys(every, 10**6)
+    costs = {multiply_adds(make_config(**small, **wanted), 1) for wanted in (every, more)}
+    assert len(costs) == 1
+
+
 def test_a_run_costs_its_products_and_its_steps(make_config):
     config = make_config(seed=[0, 1])  # 40 examples in batches of 16
     assert cost(config, epochs=7) == multiply_adds(config, epochs=7) + 2 * 7 * 3 * STEP["cpu"]
@@ -141,6 +149,11 @@ def plan_shares(out):
 def test_populations_count_in_the_plan_as_much_as_they_cost(sweep):
     _, out, _ = sweep("trainer.batch_size=16,8")  # 3 and 5 steps in each of two epochs
     assert plan_shares(out) == [(1, 19), (1, 38), (2, 69), (2, 100)]
+
+
+def test_what_goes_on_from_another_run_counts_its_own_epochs(sweep):
+    _, out, _ = sweep("trainer.epochs=3,4")
+    assert plan_shares(out) == [(1, 25), (1, 50), (1, 75), (2, 100)]
 
 
 def test_a_population_that_ends_early_counts_whole(sweep):

@@ -73,12 +73,14 @@ def test_what_is_kept_says_all(tmp_path):
         {
             "seed": [0, 1], "test_accuracy": [0.12345678, np.nan], "hidden": ["[5, 3]", "[]"],
             "lr": [1e-30, 3e38], "variant": [None, "midpoint"], "bias": [True, False],
+            "train_examples": [1234567, None], "word": ["None", "nan"],
         }
     )  # fmt: skip
     file = tmp_path / "data" / "a.csv"
     back = kept(frame, file)
     pd.testing.assert_frame_equal(back, frame, rtol=1e-5)
     pd.testing.assert_frame_equal(read(file), back)
+    assert back.train_examples[0] == 1234567
     assert back.test_accuracy[0] == 0.123457
 
 

@@ -38,6 +38,13 @@ def test_a_term_is_one_box_with_an_arrow_from_each_that_it_is_made_of():
     assert drawn(formula_graph("g - 0.5"))[0][1] == "- 0.5"
 
 
+def test_the_title_of_a_long_formula_fits_the_page():
+    figure = formula_graph("g" + " / (1 + g" * 16 + ")" * 16)
+    figure.draw_without_rendering()
+    box, page = figure.axes[0].title.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1
+
+
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_terms_stand_to_the_right_of_what_they_are_made_of_and_apart(formula):
     places = layout(parse(formula))

@@ -71,6 +71,25 @@ def draw(figure):
     figure.savefig(io.BytesIO(), format="png")
 
 
+@pytest.mark.parametrize("rule, dataset", [
+    ("simplified_difference_target_propagation", "fashion_mnist"), ("dfa", "mnist")
+])  # fmt: skip
+def test_a_title_fits_the_figure(make_config, rule, dataset):
+    config = make_config(learning_rule=rule, dataset=dataset, task="classification",
+                         optimizer="adadelta", model__hidden=[5, 5])  # fmt: skip
+    figure = accuracy(make_metrics(), config)
+    draw(figure)
+    box, page = figure.axes[0].title.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1
+
+
+def test_a_title_tells_of_diverged_seeds(make_config):
+    metrics = make_metrics().assign(diverged=0)
+    metrics.loc[(metrics.seed > 0) & (metrics.epoch == 4), "diverged"] = 1
+    title = accuracy(metrics, make_config()).axes[0].get_title()
+    assert title.endswith("95 % interval, 3 seeds, 2 of them diverged")
+
+
 def test_accuracy_is_a_mean_and_a_student_band(make_config):
     metrics = make_metrics()
     figure = accuracy(metrics, make_config())
@@ -121,9 +140,10 @@ def test_of_more_than_the_angles_there_are_none():
         (0, 1), (60, 0.5), (120, -0.5), (180, -1))]  # fmt: skip
 
 
-def test_alignment_has_a_curve_for_every_layer(make_config):
-    metrics = make_metrics(layers=2)
-    figure = alignment(metrics, make_config(model__hidden=[5, 4]))
+@pytest.mark.parametrize("layers", [2, 7])
+def test_alignment_has_a_curve_for_every_layer(make_config, layers):
+    metrics = make_metrics(layers=layers)
+    figure = alignment(metrics, make_config(model__hidden=[5] * layers))
     assert_curve(figure, 1, "weights, layer 1", metrics, "weight_alignment_1")
     assert_curve(figure, 2, "weights, layer 2", metrics, "weight_alignment_2")
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}

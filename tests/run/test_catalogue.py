@@ -4,6 +4,7 @@ Oracles: settings, numbers and locks that the test has put there itself.
 """
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -105,9 +106,13 @@ def test_a_look_at_a_run_leaves_its_folder_alone(put_run):
 
 
 def test_time_left_goes_by_the_pace_so_far(put_run):
-    put_run("interrupted", trainer__epochs=5)  # four epochs of 2 s each
+    folder = put_run("interrupted", trainer__epochs=5)
     [entry] = entries("outputs")
-    assert entry.seconds_left == 2.0
+    started = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(folder.path / "metrics.csv", (started + 12, started + 12))  # four epochs in 12 s
+    assert entry.seconds_left == 3.0
+    folder.update_manifest(sessions=[{"epoch": 2, "started": "2025-01-01T00:00:00+00:00"}])
+    assert Entry(folder.path).seconds_left == 6.0
     assert Entry(entry.path.parent / "none").seconds_left is None
 
 
@@ -173,6 +178,8 @@ def test_a_run_is_named_by_folder_name_or_part(put_run):
         named("nosuch", known)
     with pytest.raises(UserError, match=r"No run has a setting optimizer.lrr; did you mean"):
         select(["optimizer.lrr=1"])
+    with pytest.raises(UserError, match=r"seed=three: of runs, seeds are numbers"):
+        select(["seed=three"])
     with pytest.raises(UserError, match=r"status=done: there are finished"):
         select(["status=done"])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from fabench.command import cli
 from fabench.command.figures import _hardware
@@ -305,6 +306,16 @@ def test_starting_over_is_done_once_and_not_by_a_job_that_is_queued_again(make_c
     assert len(jobs.jobs) == 1
     jobs.run("1")
     assert folder.status == "finished"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_what_cannot_be_done_here_does_not_start_over(make_config, jobs):
+    settings = {"seed": [0], "learning_rule": "bp"}
+    [before] = execute([make_config(**settings, output_dir="outputs")], "a test")
+    over = {"trainer__device": "cuda", "trainer__precision": "fp32", "overwrite": True}
+    [outcome] = carry_out([make_config(**WAIT, **settings, **over)], "a test")
+    assert "no CUDA GPU" in str(outcome.error) and outcome.folder.path == before.folder.path
+    assert before.folder.status == "finished"
 
 
 @pytest.mark.parametrize("by_slurm, sent", [(False, signal.SIGTERM), (True, signal.SIGUSR2)])

@@ -343,6 +343,11 @@ def test_results_tell_which_seed_diverged(results):
     assert table["mean"][1] == "60.00 ± 127.06"
 
 
+def test_results_of_seeds_that_all_diverged_have_no_best_epoch(results):
+    table, _, _ = results([float("nan")] * 2, diverged=[0, 1])
+    assert table["mean"] == ["-", "-", "-", "-"]
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_results_say_if_nothing_was_trained(results, trained):
     _, out, _ = results([0.5], trained=trained)

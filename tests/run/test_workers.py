@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pandas as pd
@@ -206,6 +207,19 @@ def test_a_worker_killed_before_it_has_read_its_task_says_so():
         worker.take(operator.is_, "another")
         assert what == "answer" and "ended with code -9" in str(failure)
         assert worker.says()[0] == "answer"
+
+
+def test_a_worker_killed_within_a_word_says_so():
+    with Worker(1, None) as worker:
+        worker.process.kill()
+        worker.process.join()
+        ours, theirs = Pipe()
+        os.write(theirs.fileno(), (100).to_bytes(4, "big") + b"of these 100 bytes some")
+        theirs.close()
+        worker.pipe.close()
+        worker.pipe = ours
+        what, failure = worker.says()
+        assert what == "answer" and "ended with code -9" in str(failure)
 
 
 def test_ctrl_c_does_not_reach_a_worker_that_starts():

@@ -64,7 +64,7 @@ def zeros(rng: Generator, i: int, o: int) -> Matrix:
 
 WEIGHT_INITS: dict[str, Init] = {
     "torch_uniform": uniform,
-    # Glorot & Bengio 2010, equation 16
+    # Glorot & Bengio 2010, equation 16; of a convolution o is without its kernel, which i has
     "xavier_uniform": lambda rng, i, o: uniform(rng, i, o, sqrt(6 / (i + o))),
     # He et al. 2015, arXiv:1502.01852, equation 10
     "he_normal": lambda rng, i, o: normal(rng, i, o, sd=sqrt(2 / i)),

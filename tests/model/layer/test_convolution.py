@@ -290,6 +290,8 @@ def test_convolutions_need_images_of_a_size(make_config):
         match="^model=convnet: images of 1 x 1 pixels are too small for so many convolutions.",
     ):
         make_config(model="nokland_conv", task="classification")
+    thin = make_config(model="convnet", model__channels=[1, 4], task="classification")
+    assert thin.layers()[0].convolved[0] == 1  # fewer channels than the pool is wide
 
 
 @every_net
