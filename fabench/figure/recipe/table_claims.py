@@ -207,6 +207,13 @@ CLAIMS = (
     Claim("F, Lillicrap 2016", "FA does as well as BP, 784-1000-10", "table_published",
           "FA's test error less BP's", _published("L", "fa", "bp"),
           (-inf, 0.2), "2.1 - 2.4"),
+    *(
+        Claim("F, Lillicrap 2016", f"FA equals or beats BP, {len(hidden) + 2} layers of units",
+              "fig_feedback_four_layers", "FA's test error less BP's, 12 epochs",
+              _more_errors(*({"learning_rule": rule, "hidden": str(hidden), "epoch": 12}
+                             for rule in ("fa", "bp"))), (-inf, 0.2))
+        for hidden in ([300], [300, 300])
+    ),
     Claim("F, Nøkland 2016", "DFA trains 100 layers", "table_nokland", "DFA's test error",
           _nokland("100x240 tanh", "dfa"), (-inf, 10), "3.9 after 300 epochs"),
     *(
