@@ -136,7 +136,7 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
     with opened as method:
         while points := method.ask():
             configs = [subject.changed(point) for point in points]
-            found = _scores(configs, tuning, command, go_on=EPOCHS in points[0])
+            found = _scores(configs, tuning, command, go_on=all(EPOCHS in p for p in points))
             for point, score in zip(points, found, strict=True):
                 tried[tuple(point.values())] = PointScore(point, *score)
             scores = list(tried.values())

@@ -17,8 +17,8 @@ from fabench.run.config import Config
 Array = NDArray[np.float64]
 
 DISTANCES = {
-    "distance_to_bp": "distance to backpropagation",
-    "angle_to_bp": "angle to backpropagation / °",
+    "distance_to_bp": "distance to BP",
+    "angle_to_bp": "angle to BP / °",
 }
 """In a space's coordinates, or of the first updates."""
 

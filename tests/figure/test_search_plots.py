@@ -42,10 +42,10 @@ def test_an_overview_has_a_panel_for_what_there_is(frame, make_config):
     np.testing.assert_allclose(dots.get_array(), [0.6, 0.5, 0.8])
     assert "crosses" in plane.get_xlabel() and len(plane.get_lines()[0].get_xdata()) == 1
     assert distance.get_lines()[0].get_xdata().tolist() == [0.9, 0.0, 0.8]
-    assert distance.get_xlabel() == "distance to backpropagation"
+    assert distance.get_xlabel() == "distance to BP"
     formulas = frame.rename(columns={"distance_to_bp": "angle_to_bp"})
     *_, angle, _ = search_plots.overview(formulas, config, X).axes
-    assert angle.get_xlabel() == "angle to backpropagation / °"
+    assert angle.get_xlabel() == "angle to BP / °"
     without = frame.drop(columns="distance_to_bp")
     assert len(search_plots.overview(without, config, None).axes) == 1
 

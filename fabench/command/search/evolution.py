@@ -86,7 +86,8 @@ class Generations:
             batch = list(self.chains)[-self.going_on :]
             self.going_on = 0
             batch.sort(key=self.scores.__getitem__, reverse=True)
-            return self._points(batch[: (len(batch) + 1) // 2])
+            better = batch[: (len(batch) + 1) // 2]
+            return self._short(better) + self._points(better)  # one goes on from the other
         size = search.batch if first else search.random_formulas
         end = min(first + size, search.trials)
         if first == end:
@@ -99,7 +100,7 @@ class Generations:
         if search.short_epochs is None:
             return self._points(batch)
         self.going_on = len(batch)
-        return [point | {EPOCHS: search.short_epochs} for point in self._points(batch)]
+        return self._short(batch)
 
     def tell(self, scores: Sequence[PointScore]) -> None:
         self.scores = {}
@@ -111,6 +112,10 @@ class Generations:
         return [
             {FORMULA: formula, RATE: rate} for formula in formulas for rate in self.search.rates
         ]
+
+    def _short(self, formulas: Sequence[str]) -> list[Point]:
+        assert self.search.short_epochs is not None
+        return [point | {EPOCHS: self.search.short_epochs} for point in self._points(formulas)]
 
     def _drawn(self, number: int) -> Chain:
         """The formula of this number."""

@@ -99,11 +99,12 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been():
 
 def test_after_a_short_training_the_better_half_goes_on():
     _, batches = search(short_epochs=2)
-    short, long = batches[::2], batches[1::2]
+    short, after = batches[::2], batches[1::2]
+    long = [[point for point in batch if EPOCHS not in point] for batch in after]
     assert [len(batch) for batch in short] == [12, 8, 8, 8, 8, 8]
     assert all(point[EPOCHS] == 2 for batch in short for point in batch)
-    for tried, went_on in zip(short, long, strict=True):
-        assert not any(EPOCHS in point for point in went_on)
+    for tried, again, went_on in zip(short, after, long, strict=True):
+        assert again == [point | {EPOCHS: 2} for point in went_on] + went_on
         formulas = sorted({p[FORMULA] for p in tried}, reverse=True,
                           key=lambda f: height({FORMULA: f, RATE: 0.1}))  # fmt: skip
         assert {p[FORMULA] for p in went_on} == set(formulas[: len(formulas) // 2])
@@ -150,4 +151,6 @@ def test_fabench_tune_evolves_and_goes_on(workdir, capsys):
     again = table.read_text().splitlines()
     assert again[: len(first)] == first
     assert len(again) == len(first) + 4
-    assert "Chosen on validation data: learning_rule.formula=" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Chosen on validation data: learning_rule.formula=" in out
+    assert "epoch 2/2" in out and "epoch 1/2" not in out  # it goes on from the first epoch
