@@ -26,6 +26,7 @@ from fabench.randomness import generator
 from fabench.run.store import RunFolder
 
 EXPERIMENTS = table_rbm.EXPERIMENTS
+FIGURES = ("table_rbm",)
 INTERVAL = ""
 ON_REQUEST = True  # those of table_rbm
 FROM_RUNS = "weights"
