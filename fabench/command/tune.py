@@ -160,10 +160,7 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
     if reason := search.unsettled(scores, subject):
         raise RunFailed(reason)
     if tuning.save:
-        reason = "" if "/" in name else _no_start(chosen.point, conf)  # of an experiment's runs
-        if subject.changed(chosen.point).trainer.train_examples is not None:
-            reason = "trainer.train_examples shortens these runs."
-        if reason:
+        if reason := _no_start(chosen.point, subject, name, conf):
             console.print(f"Not kept: {reason}")
         else:
             _save(conf / "tuned" / f"{name}.yaml", chosen, chosen is not best, subject, command)
@@ -311,19 +308,23 @@ def _retrain(scores: Sequence[PointScore], subject: Subject, command: str, folde
     )
 
 
-def _no_start(point: Point, conf: Path) -> str:
-    """Why runs that share these choices cannot start from a point; "" if they can: it has no
-    setting that the defaults of other groups lack."""
+def _no_start(point: Point, subject: Subject, name: str, conf: Path) -> str:
+    """Why runs that share these choices cannot start from a point; "" if they can: they are not
+    shortened ones, and outside an experiment it has no setting that other groups' defaults lack."""
+    if subject.changed(point).trainer.train_examples is not None:
+        return "trainer.train_examples shortens these runs."
+    if "/" in name:  # an experiment's
+        return ""
     listed = yaml.safe_load((conf / "config.yaml").read_text())["defaults"]
     usual = {
         group: option for one in listed if isinstance(one, dict) for group, option in one.items()
     }
     for key in point:
-        group, _, name = key.partition(".")
+        group, _, setting = key.partition(".")
         if group not in TUNED_GROUPS:
-            settings = yaml.safe_load((conf / group / f"{usual[group]}.yaml").read_text())
-            if name not in settings:
-                return f"{group}={usual[group]}, the default, has no {name}."
+            option = yaml.safe_load((conf / group / f"{usual[group]}.yaml").read_text())
+            if setting not in option:
+                return f"{group}={usual[group]}, the default, has no {setting}."
     return ""
 
 
