@@ -43,6 +43,26 @@ exit codes: 0 done, 1 failed while running, 2 bad request, 130/143 interrupted,
             141 done, but the reader of its output (head, say) went away
 """
 
+INFO_HELP = """\
+usage: fabench env | list [GROUP] | help [TOPIC]
+
+  fabench env                 versions, processor, GPU, as manifests have them
+  fabench list                all groups with their options
+  fabench list learning_rule  one group's
+  fabench help                the topics
+  fabench help tune           one of them
+"""
+
+BENCH_HELP = """\
+usage: fabench bench [OVERRIDES]
+
+  fabench bench                         beside other ways to train, and scaling
+  fabench bench bench.k=[3]             three digits
+  fabench bench bench.models=[lenet]    other settings: conf/bench.yaml
+
+It takes settings of fabench run, too, and writes outputs/tables/bench*.csv.
+"""
+
 DATA_HELP = """\
 usage: fabench data [DATASET]
 
@@ -325,7 +345,7 @@ def new(args: list[str]) -> int:
     """``fabench new``: the files of a new option."""
     from fabench.command.new import new
 
-    return new(args)
+    return new(args, conf_dir())
 
 
 def export(args: list[str]) -> int:
@@ -363,11 +383,14 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
 }
 
 HELPS = {
+    "bench": BENCH_HELP,
     "data": DATA_HELP,
     "figures": FIGURES_HELP,
     "export": EXPORT_HELP,
     "predict": PREDICT_HELP,
     "new": NEW_HELP,
     "report": REPORT_HELP,
-} | dict.fromkeys(("ls", "show", "compare", "rm", "watch"), RUNS_HELP)
+    **dict.fromkeys(("ls", "show", "compare", "rm", "watch"), RUNS_HELP),
+    **dict.fromkeys(("env", "list", "help"), INFO_HELP),
+}
 """Of verbs whose arguments Hydra does not see."""

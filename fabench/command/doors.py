@@ -103,8 +103,15 @@ class Repository(ConfigRepository):
         if ({"", ".", ".."} & set(parts) and name) or name.endswith((".yaml", ".yml")):
             raise UserError(f"{group}={name} is no option's name: fabench list {group} has them.")
         source = self._find_object_source(config_path, ObjectType.CONFIG)
+        file = f"{config_path}.yaml"
         if source is not None and source.provider in USERS:
-            check_file(Path(source.path, f"{config_path}.yaml"))
+            check_file(Path(source.path, file))
+        elif source is not None:
+            for other in self.sources:
+                if other.provider in USERS and (other_file := Path(other.path, file)).exists():
+                    raise UserError(
+                        f"{other_file}: fabench has a {config_path} of its own; rename yours."
+                    )
         result = super().load_config(config_path)
         if result is not None:
             self.loaded[config_path] = replace(result, config=deepcopy(result.config))
@@ -219,6 +226,11 @@ class Loader(ConfigLoaderImpl):
         if users and isinstance(settings, dict) and "plugins" in settings:
             raise UserError(
                 f"{where} sets plugins: they are code, and only the command line can name them."
+            )
+        if users and group == "experiment" and isinstance(settings, dict) and "k" in settings:
+            raise UserError(
+                f"{where} sets k, which is a group, for good: write - override /k: "
+                f'"{settings["k"]}" into its defaults.'
             )
         hydra = settings.get("hydra") if isinstance(settings, dict) else None
         for key in _keys(hydra):

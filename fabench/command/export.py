@@ -5,6 +5,7 @@ import csv
 import io
 import sys
 import zipfile
+import zlib
 from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
@@ -110,7 +111,7 @@ def _array(file: Path) -> tuple[list[str], NDArray[Any]]:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             x = archive["x"]
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{short(str(file))} is no .npz file with an array x.") from error
     if x.dtype.kind not in "uif" or x.ndim < 2 or 0 in x.shape:
         raise UserError(
@@ -134,5 +135,5 @@ def _images(config: Config, inputs: Path) -> tuple[list[str], NDArray[Any]]:
     files = sorted(str(file) for file in inputs.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
         raise UserError(f"{short(str(inputs))} is no .npz file, and no folder with images.")
-    pixels = np.stack([read_image(str(inputs), file, shape) for file in files])
+    pixels = np.stack([read_image(file, shape) for file in files])
     return files, pixels * np.float32(dataset.max_pixel / 255)

@@ -173,6 +173,8 @@ def _arguments(args: list[str], conf: Path) -> tuple[list[str], bool]:
     checked_ones = [checked(override, conf) for override in asked.overrides]
     if asked.hydra_help:  # of no configuration of ours: with Hydra's logging, which doors.py closes
         return ["hydra/hydra_logging=none", "hydra/job_logging=none", "--hydra-help"], True
+    if asked.package is not None and asked.cfg is None:
+        raise UserError(f"--package={asked.package} is a part of what --cfg shows: give it, too.")
     queries = (asked.cfg, asked.info, asked.help, asked.shell_completion)
     return [*checked_ones, *flags], any(queries)
 
@@ -259,7 +261,7 @@ def sentence(error: Exception) -> str:
         known = [str(option) for option in error.options]
         extra = " (any integer works)" if group in NUMBERED else ""
         if group in NUMBERED:  # not those that this process has registered
-            known = [option for option in known if option.isalpha()] or ["3"]
+            known = [option for option in known if not option.isdigit()] or ["3"]
         return f"{group}={name} is not an option{extra}{nearest(name, known)}"
     composing = re.match(r"In '(.*)': \w+ raised while composing config:\n(.*)", str(error))
     if composing:

@@ -7,13 +7,14 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fabench.command.templates import TEMPLATES
 from fabench.run import plugins
 from fabench.schema import UserError, nearest
 
 
-def new(args: list[str]) -> int:
+def new(args: list[str], conf: Path) -> int:
     """Write the three files of a new option, and say how to go on. Raises UserError."""
     if len(args) not in (2, 3):
         raise UserError("fabench new takes a group, a name and, if you like, a package's folder.")
@@ -25,22 +26,23 @@ def new(args: list[str]) -> int:
         written = re.fullmatch(r"[a-z][a-z0-9_]*", word)
         if not written or keyword.iskeyword(word) or word == "fabench":
             raise UserError(f"{word} is no name of a module: write small_letters_and_2_digits.")
-        of_yaml = yaml.safe_load(word) != word or word == "none"
+        of_yaml = yaml.safe_load(word) != word or word == "none" or _is_a_number(word)
         if of_yaml or word in ("all", "base"):
             raise UserError(f"{word} means something else: choose another name.")
     if not folder.exists() and _is_installed(package):
         raise UserError(f"There is a package {package} already: choose another name.")
-    if name in plugins.own_options(group):
-        raise UserError(f"fabench has {group}={name}: choose another name.")
+    of_conf = "experiment" if group == plugins.FIGURE else group
+    if name in plugins.own_options(group) or (conf / of_conf / f"{name}.yaml").exists():
+        raise UserError(f"fabench has {of_conf} {name}: choose another name.")
     module, settings, test, more = TEMPLATES[group]
     words = {"group": group, "name": name, "package": package, "more": more}
     words["title"] = name.title().replace("_", "")
-    conf, use = group, f"run plugins=[{package}] {group}={name}"
+    use = f"run plugins=[{package}] {group}={name}"
     if group == plugins.FIGURE:
-        conf, use = "experiment", f"figures plugins=[{package}] {name}"
+        use = f"figures plugins=[{package}] {name}"
     files = {
         folder / plugins.FOLDERS[group] / f"{name}.py": module.format(**words),
-        folder / "conf" / conf / f"{name}.yaml": settings.format(**words),
+        folder / "conf" / of_conf / f"{name}.yaml": settings.format(**words),
         folder / "tests" / f"test_{name}.py": test.format(**words),
     }
     for file in files:
@@ -50,11 +52,17 @@ def new(args: list[str]) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         print(file)
-    where = f", in {folder.resolve().parent}" if folder.parent != Path() else ""
+    parent = folder.resolve().parent
+    where = f", in {parent}" if parent != Path.cwd() else ""
     print(f"Change what says CHANGE ME. Then{where}:")
     print(f"  pytest {package}")
     print(f"  fabench {use}")
     return 0
+
+
+def _is_a_number(word: str) -> bool:
+    """Whether a command line's value of these letters is one: nan, inf."""
+    return not isinstance(OverridesParser.create().parse_override(f"x={word}").value(), str)
 
 
 def _is_installed(package: str) -> bool:

@@ -345,8 +345,7 @@ FIGURE_YAML = """# @package _global_
 defaults:
   - override /dataset: digits
   - override /optimizer: sgd
-
-k: 1
+  - override /k: "1"
 
 hydra:
   mode: MULTIRUN

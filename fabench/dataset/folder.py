@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass
 from fabench.dataset.base.given import SPLITS, Given, GivenDataset, checked, wrong
 from fabench.dataset.files.source import cache_folder
 from fabench.randomness import generator
-from fabench.schema import STRICT, Count
+from fabench.schema import STRICT, Count, UserError
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _read(path: str, key: str, size: int, colour: bool) -> Given:
         files = [(file, classes.index(name)) for part, name, file, *_ in stats if part == split]
         log.info("Reading %s %s images of %s.", f"{len(files):,}", split, path)
         order = generator(0, f"folder {split}").permutation(len(files))
-        pixels = np.stack([read_image(path, files[i][0], shape) for i in order])
+        pixels = np.stack([read_image(files[i][0], shape) for i in order])
         arrays[f"{split}_images"] = pixels
         arrays[f"{split}_labels"] = np.array([files[i][1] for i in order], np.int64)
     if kept:
@@ -132,7 +132,7 @@ def _read(path: str, key: str, size: int, colour: bool) -> Given:
     return Given.of(checked(arrays, path), classes)
 
 
-def read_image(path: str, file: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def read_image(file: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """An image as uint8 pixels [C, H, W] of a shape with one channel or three. Raises UserError."""
     from PIL import Image
 
@@ -143,9 +143,9 @@ def read_image(path: str, file: str, shape: tuple[int, int, int]) -> NDArray[np.
             if image.mode.startswith("I;16"):  # convert would clip it
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             if image.mode in ("I", "F"):
-                raise wrong(path, f"{file} has pixels of 32 bits: store 8 or 16")
+                raise UserError(f"{file} has pixels of 32 bits: store 8 or 16.")
             mode = image.convert("L" if channels == 1 else "RGB")
             pixels = np.asarray(mode.resize((columns, rows), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise wrong(path, f"{file} cannot be read as an image") from error
+        raise UserError(f"{file} cannot be read as an image.") from error
     return np.ascontiguousarray(pixels.reshape(rows, columns, channels).transpose(2, 0, 1))

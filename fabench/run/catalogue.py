@@ -236,7 +236,7 @@ def select(args: Sequence[str]) -> list[Entry]:
     known = entries(output_dir)
     chosen = [named(name, known) for name in names] if names else known
     for key, text in filters:
-        if key == "seed" and text.isalpha():
+        if key == "seed" and text[:1].isalpha():
             raise UserError(f"seed={text}: of runs, seeds are numbers: seed=[0,1,2].")
         if key == "status" and not set(text.split(",")) <= set(STATUSES):
             raise UserError(f"status={text}: there are {', '.join(STATUSES)}.")

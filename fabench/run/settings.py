@@ -82,6 +82,7 @@ class Trainer:
     top_k: Count | None = None
 
     def __post_init__(self) -> None:
+        check_distinct("trainer.frozen_layers", self.frozen_layers, "layer")
         s = self.early_stopping_threshold
         if self.early_stopping == "UP" and not s.is_integer():
             raise WrongValue(
@@ -91,6 +92,7 @@ class Trainer:
     def unused(self) -> list[str]:
         """The settings of what is not chosen."""
         unused = [] if self.early_stopping else ["early_stopping_threshold", "early_stopping_strip"]
+        unused += [] if self.gradient_noise else ["gradient_noise_decay"]
         return unused + ["curriculum_by", "curriculum_epochs"] * (self.curriculum == "none")
 
     @property
@@ -143,6 +145,7 @@ class General:
 
     def __post_init__(self) -> None:
         check_distinct("seed", self.seed, "seed")
+        check_distinct("logger", self.logger, "logger")
         for key, path in (("output_dir", self.output_dir), ("data_dir", self.data_dir)):
             _check_path(key, path)
 

@@ -73,6 +73,7 @@ FILES = {  # in experiment/mine.yaml, with words of the sentence
         ["hydra.run.dir"],
     ),
     "a rate that is not there": ({"defaults": [{"override /tuned": "nosuch"}]}, ["tuned=nosuch"]),
+    "k for good": ({"k": 5}, ["k, which is a group", '- override /k: "5"']),
     "a path": ({"defaults": [{"override /optimizer": "../optimizer/sgd"}]}, ["../optimizer/sgd"]),
     "code anywhere": ({"trainer": {"epochs": WRITE}}, ["_target_"]),
     "interpolations of interpolations": (
@@ -92,6 +93,13 @@ def test_a_file_of_the_users_does_no_more_than_set(refused, own, name):
     err = refused(*own("experiment/mine.yaml", content), "experiment=mine", *DRY)
     for word in words:
         assert word in err
+
+
+@pytest.mark.parametrize("name", ["learning_rule/dfa", "experiment/fig_3_1"])
+def test_an_option_of_the_users_has_a_name_of_its_own(refused, own, name):
+    group, _, option = name.partition("/")
+    err = refused(*own(f"{name}.yaml", "name: bp\n"), f"{group}={option}", *DRY)
+    assert f"{name}.yaml: fabench has a {name} of its own; rename yours." in err
 
 
 def test_an_experiment_of_the_users_sweeps_over_options_of_the_users(own, capsys):

@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -104,6 +105,9 @@ REFUSED = {
     "nothing": (["predict", "RUN", "nothing"], "no folder with images"),
     "no array": (["predict", "RUN", "other.npz"], "no .npz file with an array x"),
     "other sizes": (["predict", "RUN", "large.npz"], "has 64 values, not 100"),
+    "an array alone": (["predict", "RUN", "npy.npz"], "no .npz file with an array x"),
+    "damaged": (["predict", "RUN", "damaged.npz"], "no .npz file with an array x"),
+    "no image": (["predict", "RUN", "pictures"], "pictures/a.png cannot be read as an image."),
     "no numbers": (["predict", "RUN", "text.npz"], "x should be numbers"),
     "no examples": (["predict", "RUN", "empty.npz"], "not float64 [0, 64]"),
     "not finite": (["predict", "RUN", "nan.npz"], "x has values that are not finite"),
@@ -118,6 +122,14 @@ def test_refusals(train, capsys, tmp_path):
     run = str(train())
     np.savez("x.npz", x=np.zeros((1, 64)))
     np.savez("other.npz", y=np.zeros(3))
+    np.save("npy.npy", np.zeros((1, 64)))
+    Path("npy.npy").rename("npy.npz")
+    np.savez_compressed("damaged.npz", x=np.arange(6400).reshape(100, 64))
+    damaged = bytearray(Path("damaged.npz").read_bytes())
+    damaged[60:200] = bytes(140)
+    Path("damaged.npz").write_bytes(damaged)
+    Path("pictures").mkdir()
+    Path("pictures/a.png").write_text("no image")
     np.savez("large.npz", x=np.zeros((2, 10, 10)))
     np.savez("text.npz", x=np.array([["a"]]))
     np.savez("empty.npz", x=np.zeros((0, 64)))

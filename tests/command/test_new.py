@@ -78,6 +78,15 @@ def test_what_it_writes_passes_and_finds_a_mistake(tested, tmp_path, capsys, gro
         tested("own_thing")
 
 
+def test_a_package_that_is_the_working_folder_is_used_from_its_parent(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "things").mkdir()
+    monkeypatch.chdir(tmp_path / "things")
+    assert cli.main(["new", "optimizer", "own_thing", "."]) == 0
+    assert f"Then, in {tmp_path}:" in capsys.readouterr().out
+
+
 REFUSED = {
     "no name": (["learning_rule"], "takes a group, a name"),
     "too much": (["learning_rule", "a", "b", "c"], "takes a group, a name"),
@@ -88,8 +97,10 @@ REFUSED = {
     "no module": (["learning_rule", "my-rule"], "my-rule is no name"),
     "a keyword": (["learning_rule", "lambda"], "lambda is no name"),
     "no package": (["learning_rule", "my_rule", "My Package"], "My Package is no name"),
-    "fabench's": (["learning_rule", "dfa"], "fabench has learning_rule=dfa"),
-    "fabench's figure": (["figure", "fig_3_1"], "fabench has figure=fig_3_1"),
+    "fabench's": (["learning_rule", "dfa"], "fabench has learning_rule dfa"),
+    "fabench's option": (["model", "lenet"], "fabench has model lenet"),
+    "a number": (["model", "nan"], "nan means something else"),
+    "fabench's figure": (["figure", "fig_3_1"], "fabench has experiment fig_3_1"),
     "fabench": (["learning_rule", "mine", "fabench"], "fabench is no name"),
     "null": (["learning_rule", "null"], "null means something else"),
     "true": (["learning_rule", "on"], "on means something else"),

@@ -43,6 +43,13 @@ def test_what_is_in_the_file_is_the_data(own_data):
     assert (images.max_pixel, ours.class_names) == (255, tuple("0123456789"))
 
 
+def test_vectors_have_no_sides_to_change(given):
+    with pytest.raises(UserError, match=r"dataset\.flip=true: .* holds vectors"):
+        dataclasses.replace(given(), flip=True)
+    square = np.zeros((12, 4, 4))
+    assert dataclasses.replace(given(train_x=square, test_x=square[:6]), flip=True).flip
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "item", "file"),
     [

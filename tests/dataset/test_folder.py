@@ -139,8 +139,8 @@ def test_pixels_of_sixteen_bits_keep_their_order(tmp_path):
     """Their high byte, as colour images of sixteen bits have it; not what is clipped to 255."""
     pixels = np.random.default_rng(0).integers(0, 2**16, (6, 6), dtype=np.uint16)
     PIL.Image.fromarray(pixels).save(tmp_path / "deep.png")
-    found = folder.read_image("x", str(tmp_path / "deep.png"), (1, 6, 6))
+    found = folder.read_image(str(tmp_path / "deep.png"), (1, 6, 6))
     np.testing.assert_array_equal(found[0], pixels // 256)
     PIL.Image.fromarray(np.zeros((6, 6), np.float32)).save(tmp_path / "real.tif")
     with pytest.raises(UserError, match=r"real\.tif has pixels of 32 bits: store 8 or 16"):
-        folder.read_image("x", str(tmp_path / "real.tif"), (1, 6, 6))
+        folder.read_image(str(tmp_path / "real.tif"), (1, 6, 6))

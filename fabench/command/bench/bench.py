@@ -28,10 +28,10 @@ from fabench.command.bench.contenders import CONTENDERS, Contender, Problem, ava
 from fabench.command.bench.loops import LoopName
 from fabench.command.bench.measure import alternate, bound_of_step, peak_bytes, reset_peak
 from fabench.command.bench.networks import beside_others
+from fabench.command.bench.plain import check_heeded, check_plain
 from fabench.command.hydra_app import composing, plain
-from fabench.command.overrides import checked
+from fabench.command.overrides import checked, plugin_names
 from fabench.dataset.base.dataset import Dataset
-from fabench.dataset.base.images import ImageDataset
 from fabench.dataset.base.items import Data
 from fabench.figure.table import markdown
 from fabench.population.cuda_graph import Replayed
@@ -39,6 +39,7 @@ from fabench.population.examples import Examples, Feed
 from fabench.population.metrics import evaluate
 from fabench.population.population import Row
 from fabench.population.precision import Precision, cpu_has_bf16
+from fabench.run import plugins
 from fabench.run.config import Config, resolve_device
 from fabench.run.costs import check_memory
 from fabench.run.environment import describe
@@ -76,6 +77,7 @@ class Settings:
 
 def bench(args: Sequence[str], conf: Path) -> int:
     """Measure, print tables, write them to outputs/tables. Returns the exit code."""
+    check_heeded(args)
     raw = composed(args, conf)
     settings = validated(Settings, raw.pop("bench"), prefix="bench.")
     config = parse(raw)
@@ -112,12 +114,12 @@ def bench(args: Sequence[str], conf: Path) -> int:
             table.add_row(row["what"], str(row["value"]), f"{row['seconds']:.3g}")
         console.print(table)
         _write(folder / f"bench_scaling{suffix}", pd.DataFrame(scaling), command, device)
-    own = [arg for arg in args if arg.startswith(("trainer.", "bench."))]
+    own = [arg for arg in args if arg.startswith(("trainer.", "bench.", "plugins="))]
 
     def chosen(*choices: str) -> Config:
-        raw = composed([*own, *choices], conf)
-        del raw["bench"]
-        return parse(raw)
+        config = parse(composed([*own, *choices], conf) | {"bench": None})
+        check_plain(config, "trainer.", "model.input_dropout", "model.hidden_dropout")
+        return config
 
     networks = beside_others(
         chosen,
@@ -141,6 +143,7 @@ def composed(args: Sequence[str], conf: Path) -> dict[str, Any]:
             f"fabench bench takes settings, not {flags[0]}: bench.rules=, bench.k=, "
             "bench.populations=, ... (conf/bench.yaml) and those of fabench run."
         )
+    plugins.use(plugin_names(args))
     with composing(conf):
         return plain(compose("bench", [checked(arg, conf) for arg in args]))
 
@@ -179,8 +182,7 @@ def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = 
     config = parse(raw)
     if len(config.model.hidden) != 1 or config.model.bias:
         raise UserError("fabench bench compares networks of one hidden layer, without biases.")
-    if isinstance(config.dataset, ImageDataset) and (config.dataset.crop or config.dataset.flip):
-        raise UserError("fabench bench compares networks on images as they are: no crop, no flip.")
+    check_plain(config, "")
     device, seeds = resolve_device(config), config.seeds[:n_networks]
     scalars, key = config.scalars(), "optimizer.lr"
     rows = [
@@ -191,7 +193,13 @@ def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = 
     data = _data(config.dataset, config.general.data_dir)
     own = [row.seed for row in rows]
     examples = Examples(data, config.task, own, device, population.operand)
-    return Problem(config, population, examples, examples.epoch("train", 1))
+    epoch = examples.epoch("train", 1)
+    if len(epoch) < config.trainer.batch_size:
+        raise UserError(
+            f"trainer.batch_size={config.trainer.batch_size}: fabench bench counts whole batches, "
+            f"and an epoch has {len(epoch)} examples."
+        )
+    return Problem(config, population, examples, epoch)
 
 
 @functools.cache

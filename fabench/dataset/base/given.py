@@ -78,6 +78,8 @@ class GivenDataset(ImageDataset):
         for name, value in known.items():
             object.__setattr__(self, name, value)
         super().__post_init__()
+        if self.flip and self.is_vector:
+            raise UserError(f"dataset.flip=true: {self.path} holds vectors, which have no sides.")
 
     @abstractmethod
     def read(self) -> Given:
@@ -101,8 +103,12 @@ class GivenDataset(ImageDataset):
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        vectors = self.file_shape[:2] == (1, 1)
-        return (self.n_inputs,) if vectors else self.image_shape
+        return (self.n_inputs,) if self.is_vector else self.image_shape
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether an item is numbers in no order."""
+        return self.file_shape[:2] == (1, 1)
 
     @property
     def within_0_and_1(self) -> bool:

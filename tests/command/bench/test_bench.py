@@ -91,7 +91,21 @@ def test_jax_is_skipped_with_a_line_where_it_is_missing(monkeypatch, capsys):
         ("bench.rule=[bp]", "bench.rule"),
         ("model.hidden=[4,4]", "one hidden layer"),
         ("model.bias=true", "without biases"),
-        ("dataset.crop=2", "no crop, no flip"),
+        ("dataset.crop=2", "dataset.crop=0 only"),
+        ("dataset.flip=true", "dataset.flip=false only"),
+        ("model.activation=tanh", "model.activation=relu only"),
+        ("model.batch_norm=true", "model.batch_norm=false only"),
+        ("model.hidden_dropout=0.5", "model.hidden_dropout=0.0 only"),
+        ("trainer.weight_decay=0.1", "trainer.weight_decay=0.0 only"),
+        ("trainer.clip_norm=1", "trainer.clip_norm=null only"),
+        ("schedule=cosine", "schedule.name=constant only"),
+        ("parallel=hogwild", "parallel.name=serial only"),
+        ("trainer.batch_size=2000", "trainer.batch_size=2000: fabench bench counts whole batches"),
+        ("learning_rule=fa", "bench.rules="),
+        ("k=5", "bench.k="),
+        ("trainer.precision=bf16", "bench.precisions="),
+        ("trainer.train_examples=64", "whole epochs"),
+        ("dry_run=true", "no plans"),
         ("optimizer=adam", "plain SGD"),
         ("task=classification", "task=parity only"),
     ],
@@ -99,3 +113,13 @@ def test_jax_is_skipped_with_a_line_where_it_is_missing(monkeypatch, capsys):
 def test_wrong_requests(workdir, capsys, wrong, key):
     assert cli.main(["bench", *TINY, "bench.contenders=[fabench]", wrong]) == 2
     assert key in capsys.readouterr().err
+
+
+def test_networks_of_torchs_have_what_fabenchs_have(workdir, capsys):
+    nothing = ["bench.rules=[]", "bench.scaling=false", "bench.products=[]", "bench.loops=[]"]
+    for own, words in (
+        (["bench.models=[mlp_2x800_dropout]"], "model.input_dropout=0.0 only"),
+        (["bench.models=[lenet]", "trainer.weight_decay=0.1"], "trainer.weight_decay=0.0 only"),
+    ):
+        assert cli.main(["bench", *nothing, *own]) == 2
+        assert words in capsys.readouterr().err
