@@ -5,6 +5,7 @@ Each is skipped where its extra is not installed.
 
 import logging
 import struct
+import time
 
 import numpy as np
 import pandas as pd
@@ -79,9 +80,12 @@ def of_wandb(folder, seed):
     from wandb.proto.wandb_internal_pb2 import Record
 
     [file] = folder.path.glob(f"wandb/offline-run-*-{seed}/*.wandb")
-    settings, points, pictures = {}, {}, set()
-    for content in leveldb_records(file.read_bytes()[7:], 7):
-        record = Record.FromString(content)
+    settings, points, pictures, records = {}, {}, set(), []
+    until = time.monotonic() + 30
+    while not any(r.HasField("exit") for r in records) and time.monotonic() < until:
+        time.sleep(0.1 * bool(records))  # another process writes the file
+        records = [Record.FromString(c) for c in leveldb_records(file.read_bytes()[7:], 7)]
+    for record in records:
         for item in record.run.config.update:
             settings[item.key] = json.loads(item.value_json)
         row = {i.key or i.nested_key[0]: json.loads(i.value_json) for i in record.history.item}
