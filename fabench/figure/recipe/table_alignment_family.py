@@ -13,6 +13,7 @@ selected and tested on the same 10,000 images).
 import numpy as np
 import pandas as pd
 
+from fabench.figure.data import at_the_end
 from fabench.figure.table import errors_beside_bp
 
 EXPERIMENTS = ("table_alignment_family",)
@@ -28,6 +29,8 @@ LENET = {
     }.items()
     for rule, error in zip(("bp", "fa", "dfa", "usf", "brsf", "frsf"), errors, strict=True)
 }
+
+data = at_the_end
 
 
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
