@@ -31,15 +31,14 @@ def new(args: list[str], conf: Path) -> int:
             raise UserError(f"{word} means something else: choose another name.")
     if not folder.exists() and _is_installed(package):
         raise UserError(f"There is a package {package} already: choose another name.")
-    of_conf = "experiment" if group == plugins.FIGURE else group
+    of_conf, use = group, f"run plugins=[{package}] {group}={name}"
+    if group == plugins.FIGURE:
+        of_conf, use = "experiment", f"figures plugins=[{package}] {name}"
     if name in plugins.own_options(group) or (conf / of_conf / f"{name}.yaml").exists():
         raise UserError(f"fabench has {of_conf} {name}: choose another name.")
     module, settings, test, more = TEMPLATES[group]
     words = {"group": group, "name": name, "package": package, "more": more}
     words["title"] = name.title().replace("_", "")
-    use = f"run plugins=[{package}] {group}={name}"
-    if group == plugins.FIGURE:
-        use = f"figures plugins=[{package}] {name}"
     files = {
         folder / plugins.FOLDERS[group] / f"{name}.py": module.format(**words),
         folder / "conf" / of_conf / f"{name}.yaml": settings.format(**words),

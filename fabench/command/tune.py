@@ -136,7 +136,7 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
     with opened as method:
         while points := method.ask():
             configs = [subject.changed(point) for point in points]
-            found = _scores(configs, tuning, command, go_on=all(EPOCHS in p for p in points))
+            found = _scores(configs, tuning, command, keep_weights=all(EPOCHS in p for p in points))
             for point, score in zip(points, found, strict=True):
                 tried[tuple(point.values())] = PointScore(point, *score)
             scores = list(tried.values())
@@ -170,14 +170,14 @@ def run_search(subject: Subject, search: Search, name: str, command: str, conf: 
 
 
 def _scores(
-    configs: Sequence[Config], tuning: Tuning, command: str, go_on: bool = False
+    configs: Sequence[Config], tuning: Tuning, command: str, keep_weights: bool = False
 ) -> list[tuple[Summary, int, float]]:
     """Train; of each configuration the score, how many seeds diverged, and the angle to BP.
 
-    ``go_on``: whether some may train for more epochs later.
+    ``keep_weights``: for training that may go on for more epochs.
     """
     scores = []
-    for outcome in carry_out(configs, command, keep_weights=go_on):
+    for outcome in carry_out(configs, command, keep_weights=keep_weights):
         if isinstance(outcome.error, UserError) or (outcome.error and not outcome.finished):
             raise outcome.error
         metrics = outcome.folder.metrics()

@@ -103,9 +103,8 @@ def _use(name: str, request: str) -> Plugin:
     if spec is None:
         raise UserError(f"{request}: there is no package {name} in the working folder or sys.path.")
     folder = Path(next(iter(spec.submodule_search_locations or ["?"])))
-    files = [file for file in folder.rglob("*.py") if "tests" not in file.relative_to(folder).parts]
     try:
-        sources = {f.relative_to(folder).as_posix(): f.read_text("utf-8") for f in files}
+        sources = sources_in(folder)
     except UnicodeDecodeError as error:
         raise UserError(f"{request}: a module of {folder} is not UTF-8.") from error
     plugin = Plugin(name, folder, sources)
@@ -120,6 +119,12 @@ def _use(name: str, request: str) -> Plugin:
                 raise UserError(f"{request}: {other} has {group}={option}, too; rename yours.")
     USED[name] = plugin
     return plugin
+
+
+def sources_in(folder: Path) -> dict[str, str]:
+    """The text of every module but tests, by its path in a package's folder."""
+    files = [file for file in folder.rglob("*.py") if "tests" not in file.relative_to(folder).parts]
+    return {file.relative_to(folder).as_posix(): file.read_text("utf-8") for file in files}
 
 
 def own_options(group: str) -> list[str]:

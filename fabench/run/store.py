@@ -42,6 +42,7 @@ from fabench.run.checks import (
 from fabench.run.config import Config
 from fabench.run.lease import Lease, is_of_a_lease, take
 from fabench.run.parsing import parse
+from fabench.run.plugins import sources_in
 from fabench.run.summary import of_classes, summary
 from fabench.schema import UserError
 
@@ -149,10 +150,7 @@ class RunFolder:
         folder = cls(parse(raw | {"output_dir": str(path.parent.parent)}))
         for name, plugin in folder.config.plugins.items():
             kept = path / "plugins" / name
-            sources = {
-                f.relative_to(kept).as_posix(): f.read_text("utf-8") for f in kept.rglob("*.py")
-            }
-            if sources != plugin.sources:
+            if sources_in(kept) != plugin.sources:
                 raise UserError(f"{path} is a run of another version of {name}, kept in {kept}.")
         return folder
 

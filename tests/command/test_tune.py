@@ -69,7 +69,7 @@ def test_no_edge_is_extended_beyond_what_a_setting_takes():
 
 
 def test_the_largest_value_that_a_setting_takes_can_be_the_best(tune, monkeypatch):
-    def climbing(configs, tuning, command, go_on):
+    def climbing(configs, tuning, command, keep_weights):
         return [(summarize([config.optimizer.momentum]), 0) for config in configs]
 
     monkeypatch.setattr("fabench.command.tune._scores", climbing)
@@ -235,7 +235,7 @@ def test_what_other_runs_lack_is_not_kept(tune, tmp_path):
 def test_of_values_without_an_order_the_best_is_chosen(tune, monkeypatch):
     """9 is the best mode, and 1, the smallest number, within one standard error of it."""
 
-    def alike(configs, tuning, command, go_on):
+    def alike(configs, tuning, command, keep_weights):
         modes = [config.learning_rule.mode for config in configs]
         return [(summarize([0.5 + (mode == 9) / 100, 0.9]), 0) for mode in modes]
 
@@ -309,7 +309,7 @@ def test_two_searches_do_not_write_one_file(tune, tmp_path, swept):
 def test_an_edge_that_never_ends_is_said(tune, monkeypatch):
     asked = []
 
-    def climbing(configs, tuning, command, go_on):
+    def climbing(configs, tuning, command, keep_weights):
         asked.append([config.optimizer.lr for config in configs])
         return [(summarize([np.log(config.optimizer.lr)]), 0) for config in configs]
 

@@ -182,7 +182,7 @@ def problem(raw: dict[str, Any], n_networks: int, precision: Precision | None = 
     config = parse(raw)
     if len(config.model.hidden) != 1 or config.model.bias:
         raise UserError("fabench bench compares networks of one hidden layer, without biases.")
-    check_plain(config, "")
+    check_plain(config)
     device, seeds = resolve_device(config), config.seeds[:n_networks]
     scalars, key = config.scalars(), "optimizer.lr"
     rows = [

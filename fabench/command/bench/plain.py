@@ -45,12 +45,12 @@ def check_heeded(args: Sequence[str]) -> None:
 def check_plain(config: Config, *keys: str) -> None:
     """Raises UserError for what only fabench's own steps would have, not those beside them.
 
-    ``keys``: what settings to look at begin with.
+    ``keys``: what the settings to look at begin with; all, without any.
     """
     resolved = config.resolved()
     for key, usual in PLAIN.items():
         group, _, name = key.partition(".")
         value = resolved.get(group, {}).get(name, usual)
-        if key.startswith(keys) and value != usual:
+        if key.startswith(keys or "") and value != usual:
             written = "null" if usual is None else str(usual).lower()
             raise UserError(f"fabench bench compares plain steps: {key}={written} only.")
