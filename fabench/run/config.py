@@ -108,12 +108,25 @@ class Config:
             raise wrong(path, f"it holds other weights than SHA-256 {expected}")
         return weights
 
+    @property
+    def train_examples(self) -> int:
+        """That an epoch trains on."""
+        t, there = self.trainer, self.dataset.n_train
+        if t.holds_out and isinstance(self.dataset, ImageDataset):
+            there -= held_out(there)
+        return min(t.train_examples or there, there)
+
+    @property
+    def test_examples(self) -> int:
+        """That an epoch's network is tested on."""
+        t, there = self.trainer, self.dataset.n_test
+        if t.evaluate_on == "validation" and isinstance(self.dataset, ImageDataset):
+            there = held_out(self.dataset.n_train)
+        return min(t.test_examples or there, there)
+
     def steps(self, epochs: int) -> int:
         """Steps of so many epochs of training."""
-        t, n_train = self.trainer, self.dataset.n_train
-        if t.holds_out and isinstance(self.dataset, ImageDataset):
-            n_train -= held_out(n_train)
-        return epochs * math.ceil(min(t.train_examples or n_train, n_train) / t.batch_size)
+        return epochs * math.ceil(self.train_examples / self.trainer.batch_size)
 
     def scalars(self) -> dict[str, float]:
         """What every row of a population has its own of: the numbers of these settings, by key."""

@@ -75,10 +75,8 @@ def cost(config: Config, epochs: int) -> float:
 def multiply_adds(config: Config, epochs: int) -> float:
     """Multiplications of matrix products in so many epochs of a run: forward for training and
     test, and gradients."""
-    layers, t, data = config.layers(), config.trainer, config.dataset
+    layers = config.layers()
     forward = sum(la.multiply_adds * (2 if la.gate else 1) for la in layers)
     gradient = sum(la.multiply_adds for la in layers if la.trained)
-    train = min(t.train_examples or data.n_train, data.n_train)
-    test = min(t.test_examples or data.n_test, data.n_test)
-    epoch = train * (forward + gradient) + test * forward
+    epoch = config.train_examples * (forward + gradient) + config.test_examples * forward
     return float(epoch * epochs * len(config.seeds))

@@ -15,9 +15,12 @@ from fabench.command import cli
 from fabench.command import sweep as sweeps
 from fabench.dataset.mnist import Mnist
 from fabench.figure.sweep_plot import sweep_plot
+from fabench.population.examples import Examples
+from fabench.population.precision import NumberFormat
 from fabench.run.costs import STEP, cost, multiply_adds, row_bytes
 from fabench.run.execute import Outcome, execute, find, populations
 from fabench.run.store import TIMES, RunFolder
+from fabench.run.trainer import data_of
 from fabench.schema import UserError
 
 TINY = [
@@ -133,6 +136,16 @@ def test_a_run_costs_no_examples_that_are_not_there(make_config):
     more = dict.fromkeys(every, 10**6)
     costs = {multiply_adds(make_config(**small, **wanted), 1) for wanted in (every, more)}
     assert len(costs) == 1
+
+
+@pytest.mark.parametrize("settings", [{"evaluate_on": "validation"}, {"early_stopping": "GL"}, {}])
+def test_a_run_costs_what_its_data_leave_when_some_are_held_out(make_config, settings):
+    every = {"trainer__train_examples": None, "trainer__test_examples": None}
+    config = make_config(**every, **{f"trainer__{key}": value for key, value in settings.items()})
+    number = NumberFormat("fp32", torch.device("cpu"))
+    examples = Examples(data_of(config), config.task, (0,), torch.device("cpu"), number)
+    sizes = [len(examples.epoch(split, 1)) for split in ("train", "test")]
+    assert [config.train_examples, config.test_examples] == sizes
 
 
 def test_a_run_costs_its_products_and_its_steps(make_config):
