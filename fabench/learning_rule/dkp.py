@@ -16,6 +16,7 @@ Differences from the paper:
 1. B starts as ``init_of_B`` says; ``init_of_B=zeros`` starts without feedback.
 2. B has the optimizer and weight decay of W; ``feedback_rate`` is a factor on its learning rate.
 3. The weight alignment that is logged is DFA's.
+4. ``trainer.clip_norm`` and ``trainer.gradient_noise`` change W's step alone.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ Differences from the paper:
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.feedback import LayerwiseFeedback
 from fabench.learning_rule.base.part import Part
 from fabench.schema import STRICT
 
@@ -26,8 +26,3 @@ class Fa(LayerwiseFeedback):
 
     def backward(self, part: Part) -> list[Tensor]:
         return part.operands("B")  # (1), (2)
-
-    def alignment_pairs(
-        self, W: list[Tensor], B: list[Tensor]
-    ) -> list[tuple[Tensor, Tensor] | None]:
-        return standing_in(B, W)

@@ -12,7 +12,8 @@ u(c) [K]: 1 in the place of class c of K, else 0; neutral: 1/K everywhere; y: th
 one; G_l: goodness of a layer of n_l units. (6) is (5)'s gradient at a_l, which stops there: what
 comes in is a constant. What the weights descend is n(h_{l-1})^T delta_l, a batch mean. The last
 layer reads the network's activity at the neutral label, and learns by the loss of the task.
-``negatives``: z is drawn from what (7) predicts of the wrong classes (hard), or uniformly.
+``negatives``: z is drawn from what (7) predicts of the wrong classes (hard, which takes a loss of
+probabilities), or uniformly.
 ``answer``: the sum of G_l(x^c) for every class c, of all layers but the first where there are
 several (goodness), or (7) (readout). One output is the answer for label 1 less that for label 0.
 Goodness takes a forward pass for every class; in training, too, where it is reported.
@@ -38,8 +39,8 @@ from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import DescentRule, NoisyRule, sent_up, teach
 from fabench.learning_rule.base.signal import chain_only, no_dropout
 from fabench.model.layer.network import ACTIVATIONS, Layer, Outer
-from fabench.schema import STRICT, Rate
-from fabench.task.base import Task
+from fabench.schema import SMALLEST, STRICT, Rate
+from fabench.task.base import SQUARED_ERROR, Task
 from fabench.task.classification import Classification
 from fabench.task.parity import Parity
 from fabench.task.random_labels import RandomLabels
@@ -57,7 +58,11 @@ class ForwardForward(DescentRule, NoisyRule):
         labelled = isinstance(task, Parity | Classification | RandomLabels)
         if not labelled:
             return "asks for an example's class"
-        return "needs task.label_smoothing=0" if task.label_smoothing else None
+        if task.label_smoothing:
+            return "needs task.label_smoothing=0"
+        if self.negatives == "hard" and task.objective is SQUARED_ERROR and task.n_outputs > 2:
+            return "needs probabilities for negatives=hard, which task.loss=squared_error has not"
+        return None
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         if len(layers) < 2:
@@ -130,7 +135,7 @@ class ForwardForward(DescentRule, NoisyRule):
         drawn = part.noise("negatives", (right.shape[1], k)).float()
         scores = -(-torch.special.ndtr(drawn).log()).log()  # Gumbel's distribution
         if self.negatives == "hard":
-            scores = scores + part.prediction(a).log()
+            scores = scores + part.prediction(a).clamp_min(SMALLEST).log()
         z = scores.masked_fill(right > 0.5, -torch.inf).argmax(2, keepdim=True)
         return torch.zeros_like(right).scatter_(2, z, 1)
 

@@ -6,6 +6,7 @@
 scale: standard deviation s of the pixels p in [0, 1], 0.3081 for MNIST. Daniely and Malach feed p
 with scale 1; here inputs are (p - mean) / s, and p W = ((p - mean) / s) (s W) plus a shift that the
 uniform phase absorbs: with this scale the features have the original's distribution.
+``model.weight_scale`` is of the output layer.
 
 The features approximate a Gaussian kernel. Daniely and Malach call them "Gaussian features".
 

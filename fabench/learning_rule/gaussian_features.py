@@ -2,7 +2,8 @@
 
     h_l = relu(h_{l-1} W_l),  W_l ~ N(0, 6 / (n_{l-1} + n_l)), fixed (1)
 
-6 / (n_{l-1} + n_l) is the variance; it is the square of the bound of Glorot's uniform.
+6 / (n_{l-1} + n_l) is the variance; it is the square of the bound of Glorot's uniform. W_l is
+multiplied by ``model.weight_scale``.
 
 Reference: D. C. Demirbilek, "The Dynamics of Learning Beyond Stochastic Gradient Descent", 2021,
 section 1.3.2, and the code that goes with it.

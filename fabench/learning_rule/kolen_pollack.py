@@ -16,7 +16,7 @@ transport", 2019, arXiv:1904.05391.
 Differences from the paper:
 1. The rate of decay is lr weight_decay, an L2 penalty; the paper's is a factor of its own.
 2. Optimizers other than SGD treat the decay as a part of the gradient: W - B^T then need not shrink
-   by a constant factor.
+   by a constant factor. ``trainer.clip_norm`` and ``trainer.gradient_noise`` change W's step alone.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import LayerwiseFeedback, followed, standing_in
+from fabench.learning_rule.base.feedback import LayerwiseFeedback, followed
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import Signals
 from fabench.model.layer.network import ForwardPass, Layer
@@ -45,8 +45,3 @@ class KolenPollack(LayerwiseFeedback):
         for number in self.learned_feedback(part.layers):
             gradient = forward.outer(number + 1, deltas[number + 1]).value().mT  # (4)
             part.descend(f"B{number}", gradient)
-
-    def alignment_pairs(
-        self, W: list[Tensor], B: list[Tensor]
-    ) -> list[tuple[Tensor, Tensor] | None]:
-        return standing_in(B, W)

@@ -18,6 +18,7 @@ Differences from the paper:
 1. B and R are drawn as ``init_of_B`` says; the authors' code draws B with variance 1/m, so that
    B B^T is the identity in the mean.
 2. Weight decay is constant.
+3. ``trainer.clip_norm`` and ``trainer.gradient_noise`` change W's step alone.
 """
 
 from collections.abc import Sequence

@@ -5,15 +5,15 @@
     V_{l+1} = s_{l+1} sign(W_{l+1}^T)                                (3)
 
 e: dloss/da_L [B, C]; V_{l+1}: feedback [n_{l+1}, n_l]; s_{l+1}: root mean square of B_{l+1}, the
-matrix that feedback alignment would use. With the default ``init_of_B`` that is the standard
-deviation of the initial weights.
+matrix that feedback alignment would use. With the defaults of ``init_of_B`` and the model's weights
+that is the standard deviation of the initial weights.
 
 Reference: Q. Liao, J. Leibo, T. Poggio, "How important is weight symmetry in backpropagation?",
 AAAI 2016, arXiv:1510.05067.
 
 Differences from the paper:
 1. The paper's s is 1, and batch normalization or "batch Manhattan" updates take care of the scale.
-   Here it is that of the initial weights, so that plain descent works too.
+   Here it is that of the initial weights, by default, so that plain descent works too.
 2. The weight alignment that is logged is cos(V_{l+1}, W_{l+1}^T): the paper reports none.
 """
 

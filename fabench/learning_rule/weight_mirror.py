@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import LayerwiseFeedback, standing_in
+from fabench.learning_rule.base.feedback import LayerwiseFeedback
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule
 from fabench.learning_rule.base.signal import Signals
@@ -62,8 +62,3 @@ class WeightMirror(LayerwiseFeedback, NoisyRule):
             product = mirrored.gradient(xi, y, places).mT / (size * n_places)
             gradient = self.feedback_decay * b - product
             part.descend(f"B{layer - 1}", gradient, rate=self.feedback_rate)  # (4)
-
-    def alignment_pairs(
-        self, W: list[Tensor], B: list[Tensor]
-    ) -> list[tuple[Tensor, Tensor] | None]:
-        return standing_in(B, W)

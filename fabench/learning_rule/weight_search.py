@@ -5,8 +5,9 @@
 
 w: the next ``weights`` weights of all, each for one batch: those of the last layer come first, then
 its biases', then the layer's before; after the first layer begins another pass, in which the scale
-is ``decay`` times what it was. sd(W_l): the standard deviation of the layer's weights as they were
-drawn; a bias has its layer's. Of a weight that changes, only what it feeds is computed anew.
+is ``decay`` times what it was. sd(W_l): the standard deviation of the layer's weights as the
+network begins; a bias has its layer's. Of a weight that changes, only what it feeds is computed
+anew.
 
 Reference: R. Tripathi, B. Singh, "RSO: a gradient free sampling based approach for training deep
 neural networks", 2020, arXiv:2005.05955.
@@ -14,9 +15,11 @@ neural networks", 2020, arXiv:2005.05955.
 Differences from the paper:
 1. The paper draws another batch for every weight: ``weights=1`` does.
 2. The paper lets the scale fall linearly over the training, to a tenth, and has no biases.
+3. Losses that are near are compared: a small scale wants ``trainer.precision=fp32``.
 """
 
 from bisect import bisect
+from collections.abc import Mapping
 from functools import partial
 from itertools import accumulate
 
@@ -52,7 +55,15 @@ class WeightSearch(SearchRule, NoisyRule):
             own[f"sd{number}"] = Parameter((1, 1), draw, W.stream, "never", W.scale)
         return own
 
+    def started_with(
+        self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        drawn = {f"sd{number}": weights[f"W{number}"] for number in range(len(layers))}
+        return {name: W.std(correction=0).reshape(1, 1, 1) for name, W in drawn.items()}
+
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
+        if any(layer.trained and layer.weight_init == "zeros" for layer in layers):
+            return "moves weights by a part of their initial spread, and zeros have none"
         return no_dropout(layers) or chain_only(layers)
 
     def outputs(self, part: Part, x: Tensor) -> Tensor:

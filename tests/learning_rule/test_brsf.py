@@ -34,8 +34,10 @@ def test_follows_the_equations():
 def test_magnitudes_are_redrawn_for_every_batch(make_config):
     config = make_config(learning_rule="brsf", model__hidden=[6])
     people = population_of(config, [Row(0, config.scalars())], torch.device("cpu"))
-    drawn = []
+    sent_back = []
     for people.steps in (1, 2, 1):
-        drawn.append(people.part(slice(None)).noise("magnitudes 0", (1, 6)))
-    assert not torch.isclose(drawn[0], drawn[1]).any()
-    assert torch.equal(drawn[0], drawn[2])
+        (feedback,) = people.rule.backward(people.part(slice(None)))
+        sent_back.append(feedback.clone())
+    assert sent_back[0].shape == (1, 1, 6)
+    assert not torch.isclose(sent_back[0], sent_back[1]).any()
+    assert torch.equal(sent_back[0], sent_back[2])

@@ -111,6 +111,24 @@ def test_wrong_labels_are_as_likely_as_the_readout_finds_them(draw_network, nega
     assert ((share[:, 1] - hard).abs() < 0.03).all()
 
 
+def test_a_wrong_label_is_drawn_of_a_readout_that_is_sure(draw_network):
+    net = draw_network((9, 5, 3))
+    part = part_of(net, "softmax_cross_entropy", lambda stream, shape: torch.zeros(3, *shape))
+    right = torch.tensor([1.0, 0.0, 0.0]).expand(3, 4, 3)
+    for a in ([500.0, 0.0, 0.0], [0.0, 0.0, 500.0]):
+        drawn = ff().wrong(part, torch.tensor(a).expand(3, 4, 3), right)
+        assert (drawn[..., 0] == 0).all() and (drawn.sum(2) == 1).all()
+    assert (drawn[..., 2] == 1).all()
+
+
+def test_hard_negatives_take_probabilities(make_config):
+    settings = {"learning_rule": "forward_forward", "task": "classification"}
+    settings |= {"task__loss": "squared_error", "model__hidden": [8]}
+    with pytest.raises(UserError, match="needs probabilities for negatives=hard"):
+        make_config(**settings)
+    make_config(**settings, learning_rule__negatives="uniform")
+
+
 @pytest.mark.parametrize("answer", ["goodness", "readout"])
 def test_it_learns_which_label_belongs_to_an_input(make_config, answer):
     config = make_config(

@@ -8,6 +8,7 @@ import torch
 
 from fabench.population.population import Row
 from fabench.run.trainer import population_of
+from fabench.schema import UserError
 
 SETTINGS = {
     "learning_rule": "weight_search",
@@ -85,3 +86,18 @@ def test_the_loss_of_a_batch_never_rises(make_config):
         losses.append(float(people.task.objective.value(people.step(x, y), y).mean()))
     assert all(b <= a + 1e-6 for a, b in pairwise(losses))
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_zeros_have_no_spread_to_move_by(make_config):
+    with pytest.raises(UserError, match="zeros have none"):
+        make_config(**SETTINGS, model__weight_init="zeros")
+
+
+def test_moves_are_in_proportion_to_weights_that_are_given(make_config):
+    config = make_config(**SETTINGS, dataset__downsample=4)
+    shapes = [(layer.fan_in, layer.fan_out) for layer in config.layers()]
+    given = {f"W{number}": 3 * torch.randn(1, *shape) for number, shape in enumerate(shapes)}
+    found = config.learning_rule.started_with(config.layers(), given)
+    for number, (name, sd) in enumerate(found.items()):
+        assert name == f"sd{number}" and sd.shape == (1, 1, 1)
+        assert float(sd) == pytest.approx(given[f"W{number}"].numpy().std(), rel=1e-5)

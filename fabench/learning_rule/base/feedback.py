@@ -70,7 +70,8 @@ class FeedbackRule(SignalRule):
 
 
 class AntiparallelFeedback(FeedbackRule):
-    """A matrix B_{l+1} [n_{l+1}, n_l] leads back where W_{l+1} leads forward."""
+    """A matrix B_{l+1} [n_{l+1}, n_l] leads back where W_{l+1} leads forward; weight alignment:
+    cos(B_{l+1}, W_{l+1}^T) where a rule has no other."""
 
     @final
     def feedback_shapes(self, layers: tuple[Layer, ...]) -> list[tuple[int, int]]:
@@ -79,6 +80,11 @@ class AntiparallelFeedback(FeedbackRule):
     @final
     def transported(self, W: list[Tensor]) -> list[Tensor]:
         return [w.mT for w in W[1:]]
+
+    def alignment_pairs(
+        self, W: list[Tensor], B: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor] | None]:
+        return standing_in(B, W)
 
 
 class LayerwiseFeedback(AntiparallelFeedback):

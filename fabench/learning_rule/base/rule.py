@@ -93,7 +93,8 @@ class NoisyRule(LearningRule):
 
 
 class LazyRule(LearningRule):
-    """A rule that asks for hidden layers of its own kind (frozen features, fixed gates)."""
+    """A rule that asks for hidden layers of its own kind (frozen features, fixed gates), whatever
+    ``model.activation`` is."""
 
     @abstractmethod
     def hidden_layer(self, layer: Layer) -> Layer:

@@ -24,7 +24,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fabench.learning_rule.base.feedback import AntiparallelFeedback, standing_in
+from fabench.learning_rule.base.feedback import AntiparallelFeedback
 from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.rule import NoisyRule, hidden_noise, sent_up
 from fabench.learning_rule.base.signal import Signals, chain_only
@@ -107,12 +107,6 @@ class TargetRule(AntiparallelFeedback, NoisyRule):
                 outer, of_bias = self.inverse_descends(part, layer, h, xi, step)
                 part.descend(f"B{layer - 1}", outer, rate=self.feedback_rate)
                 part.descend(f"c{layer - 1}", of_bias, rate=self.feedback_rate)
-
-    @final
-    def alignment_pairs(
-        self, W: list[Tensor], B: list[Tensor]
-    ) -> list[tuple[Tensor, Tensor] | None]:
-        return standing_in(B, W)
 
     @final
     def up(self, part: Part, layer: int, h: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabench.learning_rule.language.words import CALLS, OPERANDS, PARAMETRIC, SIGNS
-from fabench.schema import LARGEST, nearest, short
+from fabench.schema import LARGEST, SMALLEST, nearest, short
 
 LONGEST, DEEPEST = 1000, 40
 """Characters of a formula, and terms inside one another."""
@@ -77,7 +77,7 @@ _SIGNS: dict[type[ast.operator], str] = dict(
 def parse(text: str, operands: Sequence[str] = OPERANDS) -> Node:
     """The tree of a formula. Raises ValueError, which says what it should be."""
     if not text.isascii() or len(text) > LONGEST:
-        raise ValueError(f"should be ASCII, at most {LONGEST} characters")
+        raise ValueError(f"should be ASCII, at most {LONGEST} characters with all spaces")
     try:
         with warnings.catch_warnings(action="ignore"):
             body = ast.parse(text.strip(), mode="eval").body
@@ -116,6 +116,8 @@ def _node(tree: ast.expr, operands: Sequence[str], depth: int) -> Node:
 def _number(value: float) -> Number:
     if abs(value) > LARGEST:  # of an int of any length, too; NaN has no text
         raise ValueError(f"should have numbers of at most {LARGEST:g}")
+    if 0 < abs(value) < SMALLEST:
+        raise ValueError(f"should have numbers of at least {SMALLEST:g}, or they are 0 in float32")
     return Number(float(value))
 
 
@@ -212,5 +214,7 @@ def _in_brackets(node: Node, least: int) -> str:
 
 
 def canonical(formula: str) -> str:
-    """A formula's text, simplified. Raises ValueError, as ``parse`` does."""
-    return text(simplified(parse(formula)))
+    """A formula's text, simplified. Raises ValueError, as ``parse`` does of it, too."""
+    written = text(simplified(parse(formula)))
+    parse(written)  # spaces and brackets may have made it too long
+    return written

@@ -122,6 +122,8 @@ HOSTILE = {
     "(" * 300: "such as g / fro(g)",
     "g" + " + g" * 10**6: f"at most {LONGEST} characters",
     "9" * 5000: f"at most {LONGEST} characters",
+    "g / 1e-40": "at least 1.2e-38",
+    "clip(g, 1e-46)": "at least 1.2e-38",
     "-" * 900 + "g": f"at most {DEEPEST} terms",
     "abs(" * 60 + "g" + ")" * 60: f"at most {DEEPEST} terms",
     "g" + "+g" * 60: f"at most {DEEPEST} terms",
@@ -188,6 +190,13 @@ def test_what_is_no_formula_gets_one_sentence(formula):
     assert HOSTILE[formula] in sentence
     assert len(sentence) < 400
     assert "\n" not in sentence
+
+
+def test_a_formula_is_short_enough_with_the_spaces_that_it_is_kept_with():
+    dense = "+".join(["g*(h+D)*(q-g)*(h-1)"] * 35)
+    assert parse(dense) and len(dense) < LONGEST
+    with pytest.raises(ValueError, match=f"at most {LONGEST} characters with all spaces"):
+        canonical(dense)
 
 
 def test_words_are_counted():
