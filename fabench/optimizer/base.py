@@ -5,6 +5,7 @@ Axes: R rows, I fan-in, O fan-out.
 
 from abc import ABC, abstractmethod
 from types import SimpleNamespace
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -65,6 +66,9 @@ class Optimizer(ABC):
 
     name: str
     lr: float
+
+    linear: ClassVar[bool] = False
+    """Whether steps are linear in the gradients."""
 
     @abstractmethod
     def initial_state(self, W: Tensor) -> State:

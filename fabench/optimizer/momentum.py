@@ -17,6 +17,7 @@ Differences from torch.optim.SGD(momentum=...)
 """
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -31,6 +32,8 @@ class Momentum(Optimizer):
     name: str
     lr: Rate
     momentum: Fraction
+
+    linear: ClassVar[bool] = True
 
     def initial_state(self, W: Tensor) -> State:
         return {"velocity": torch.zeros_like(W)}

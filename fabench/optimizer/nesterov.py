@@ -30,6 +30,7 @@ Differences from torch.optim.SGD(nesterov=True), which stores the same W
 """
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -44,6 +45,8 @@ class Nesterov(Optimizer):
     name: str
     lr: Rate
     momentum: Fraction
+
+    linear: ClassVar[bool] = True
 
     def initial_state(self, W: Tensor) -> State:
         return {"velocity": torch.zeros_like(W)}

@@ -9,6 +9,7 @@ arXiv:1609.04747, section 2.3.
 """
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -21,6 +22,8 @@ from fabench.schema import STRICT, Rate
 class Sgd(Optimizer):
     name: str
     lr: Rate
+
+    linear: ClassVar[bool] = True
 
     def initial_state(self, W: Tensor) -> State:
         return {}

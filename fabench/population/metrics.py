@@ -18,7 +18,8 @@ examples.
 Means are over the epoch's first PROBE_EXAMPLES examples. Layers are counted from 1. A column
 without a number is about all hidden layers together; where there are several, <column>_<l> is about
 one of them; update_alignment is about all weight matrices. The signals are those of a rule that
-sends some.
+sends some, through the network as in a test: without dropout, normalised by running statistics;
+update_alignment is that of a training step.
 """
 
 from collections.abc import Iterator
@@ -306,7 +307,7 @@ def dead_units(probe: Probe) -> Metrics:
     dead = {
         number: _double((f == 0).all(1).flatten(1))
         for number, (layer, f) in enumerate(zip(passed.layers[:-1], passed.f, strict=True), 1)
-        if layer.activation == "relu" and layer.gate is None
+        if layer.activation == "relu" and layer.gate is None and number - 1 in passed.readers
     }
     if not dead:
         return {}

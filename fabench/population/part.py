@@ -28,7 +28,7 @@ from fabench.schedule.base import Schedule
 from fabench.task.base import Loss
 
 WEIGHT_DECAYS = ("weight_decay", "decoupled_weight_decay")
-"""Numbers of a row that are multiplied by its learning rate."""
+"""Numbers of a row that are multiplied by its learning rate: a part of the gradient, and apart."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,8 @@ class PopulationPart(Part):
         descent, numbers = self.shared.descent, self.numbers
         assert descent is not None
         if isinstance(rate, Tensor) or rate != 1:
-            own = {n: v / rate for n, v in vars(numbers).items() if n in WEIGHT_DECAYS}
+            apart = WEIGHT_DECAYS if descent.optimizer.linear else WEIGHT_DECAYS[1:]
+            own = {n: v / rate for n, v in vars(numbers).items() if n in apart}
             numbers = SimpleNamespace(**vars(numbers) | own | {"lr": numbers.lr * rate})
         descent(name, self.tensors[name], g, self.state[name], numbers)
         self.operands_of.forget(name)

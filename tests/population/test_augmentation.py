@@ -98,6 +98,9 @@ def test_the_test_split_is_as_it_was(epoch):
     plain = make(0, False)
     plain.data = plain.data.hold_out()
     assert torch.equal(inputs(held_out, "test", epoch), inputs(plain, "test", epoch))
+    for examples in (held_out, plain):  # as early stopping has them, beside the test's
+        examples.data = examples.data.hold_out(as_test=False)
+    assert torch.equal(inputs(held_out, "validation", epoch), inputs(plain, "validation", epoch))
     assert not torch.equal(inputs(held_out, "train", epoch), inputs(plain, "train", epoch))
 
 

@@ -817,6 +817,22 @@ def test_weight_decay_of_feedback_does_not_depend_on_its_rate(make_config):
     torch.testing.assert_close(people.tensors["B0"], 0.95 * start)
 
 
+def test_weight_decay_that_adam_takes_for_gradients_goes_by_the_rate_of_these(make_config):
+    """As torch's, at 0.01 times the learning rate."""
+    people = build(make_config(
+        learning_rule="dkp", learning_rule__feedback_rate=0.01, model__activation="linear", k=1,
+        optimizer="adam", optimizer__lr=0.1, optimizer__epsilon=1e-8, trainer__weight_decay=0.5,
+        task="classification", task__loss="squared_error",
+    ))  # fmt: skip
+    B = people.tensors["B0"].clone().requires_grad_()
+    of_torch = torch.optim.Adam([B], lr=0.001, eps=1e-8, weight_decay=0.5)
+    for _ in range(3):
+        people.step(torch.zeros(3, 8, 64), torch.zeros(3, 8, 10))
+        B.grad = torch.zeros_like(B)
+        of_torch.step()
+    torch.testing.assert_close(people.tensors["B0"], B.detach())
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "nadamw", "lion"])
 def test_nor_does_decoupled_weight_decay(make_config, optimizer):
     people = build(make_config(

@@ -247,6 +247,7 @@ NO_WEIGHTS = {
     "another file": (b"x" * 100, "no .safetensors file"),
     "a matrix is missing": ({"W0": torch.ones(1, 192, 5)}, "no W1 for this network"),
     "another shape": ({"W0": torch.ones(192, 5)}, r"W0 is \[192, 5\], not \[1, 192, 5\]"),
+    "no numbers": ({"W0": torch.full((1, 192, 5), torch.nan)}, "W0 has values that are no numbers"),
     "whole numbers": ({"W0": torch.ones(1, 192, 5, dtype=torch.int64)}, "W0 is"),
 }
 

@@ -143,9 +143,11 @@ class DirectFeedback(FeedbackRule):
 
 def direct_pairs(W: Sequence[Tensor], B: Sequence[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
     """The pairs of direct feedback B_l [R, C, n_l]: see ``DirectFeedback``."""
-    inner = [(B[i].mT @ B[i + 1], W[i + 1]) for i in range(len(B) - 1)]
-    pairs = [*inner, (B[-1], W[-1].mT)]
-    return [pair if pair[0].shape == pair[1].shape else None for pair in pairs]
+    pairs: list[tuple[Tensor, Tensor] | None] = []
+    for below, above, w in zip(B, B[1:], W[1:], strict=False):
+        fits = (below.shape[2], above.shape[2]) == w.shape[1:]  # a product may take gigabytes
+        pairs.append((below.mT @ above, w) if fits else None)
+    return [*pairs, (B[-1], W[-1].mT) if B[-1].shape == W[-1].mT.shape else None]
 
 
 def downstream(W: Sequence[Tensor], layer: int) -> Tensor:

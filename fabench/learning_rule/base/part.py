@@ -83,7 +83,8 @@ class Part(ABC):
     @abstractmethod
     def descend(self, name: str, g: Tensor | Outer, rate: float | Tensor = 1.0) -> None:
         """Take the optimizer's step with the gradient g, a batch mean, at ``rate`` (a float, or a
-        tensor [R, 1, 1]) times its learning rate. Weight decay does not depend on ``rate``."""
+        tensor [R, 1, 1]) times its learning rate. Weight decay does not depend on ``rate``, unless
+        it is a part of gradients in which the optimizer's steps are not linear."""
 
     @abstractmethod
     def put(self, name: str, value: Tensor) -> None:

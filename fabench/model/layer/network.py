@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fabench.model.layer.kernel import product
+from fabench.model.layer.kernel import at_full, product
 from fabench.model.layer.normalization import LEARNED, STATISTICS, Normalized, normalize
 
 ActivationName = Literal[
@@ -345,7 +345,7 @@ def forward(
     factors of every layer's inputs, in training; ``training``: whether a batch is normalised by its
     own mean and variance.
     """
-    passed = ForwardPass(layers, masks or [None] * len(layers))
+    passed, sums = ForwardPass(layers, masks or [None] * len(layers)), list[Tensor]()
     for number, layer in enumerate(layers):
         below = source(layers, number)
         h = passed.f[below] if below >= 0 else x
@@ -358,7 +358,9 @@ def forward(
         b = parameters[f"b{number}"] if layer.bias_init else None
         a, places = layer.preactivation(h, parameters[f"W{number}"], b)
         for added in layer.adds:
-            a = a + passed.a[added]
+            a = at_full(a) + sums[added]
+        sums.append(a)  # bf16 would lose what small blocks add
+        a = a.type_as(h)
         gate = None
         if layer.gate:
             gate = GATES[layer.gate](product(h, parameters[f"G{number}"]))

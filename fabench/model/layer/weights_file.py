@@ -40,7 +40,7 @@ def wrong(path: str, what: str) -> UserError:
 
 def weights_of(path: str, layers: Sequence[Layer]) -> dict[str, Tensor]:
     """A file's tensors that are a network's own parameters [1, ...]; what else it holds, feedback
-    for example, is left. Raises UserError if one is missing, or of another shape."""
+    for example, is left. Raises UserError if one is missing, of another shape, or not finite."""
     found, weights = read(path), {}
     for name, parameter in network_parameters(layers).items():
         shape = (1, *parameter.shape)
@@ -48,6 +48,8 @@ def weights_of(path: str, layers: Sequence[Layer]) -> dict[str, Tensor]:
             raise wrong(path, f"it has no {name} for this network")
         if found[name].shape != shape or not found[name].is_floating_point():
             raise wrong(path, f"its {name} is {list(found[name].shape)}, not {list(shape)}")
+        if not found[name].isfinite().all():
+            raise wrong(path, f"its {name} has values that are no numbers")
         weights[name] = found[name].float()
     return weights
 

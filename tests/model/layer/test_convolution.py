@@ -30,7 +30,8 @@ NETS = {
     "pooled": ({}, (2, 8, 8), 1),
     "overlapping": ({"pool": 3, "padding": 2}, (1, 9, 8), 1),
     "not pooled": ({"pool": 1, "pool_stride": 2, "padding": 0, "activation": "relu"}, (1, 6, 7), 1),
-    "side by side": ({"channels": [4], "activation": "sigmoid", "bias": False}, (2, 6, 5), 3),
+    "side by side": ({"channels": [4, 3], "activation": "sigmoid", "bias": False}, (2, 6, 5), 3),
+    "in strides": ({"stride": 2, "pool_stride": 1}, (1, 9, 8), 1),
 }
 every_net = pytest.mark.parametrize("net", NETS)
 every_loss = pytest.mark.parametrize("loss", LOSSES)
@@ -65,7 +66,7 @@ def plain(net, W, b, x, masks=None):
         bias = None if bias is None else bias[0]
         if index < len(settings["channels"]):
             kernels = w.T.reshape(-1, h.shape[1], settings["kernel"], settings["kernel"])
-            a = F.conv2d(h, kernels, bias, padding=settings["padding"])
+            a = F.conv2d(h, kernels, bias, settings.get("stride", 1), settings["padding"])
             h = f(a)
             if settings["pool"] > 1:
                 h = F.max_pool2d(h, settings["pool"], settings["pool_stride"])
@@ -302,7 +303,8 @@ def test_sizes(net):
         "pooled": [(4, 4, 4), (5, 2, 2)],
         "overlapping": [(4, 5, 4), (5, 3, 2)],
         "not pooled": [(4, 4, 5), (5, 2, 3)],
-        "side by side": [(4, 3, 7)],
+        "side by side": [(4, 3, 7), (3, 1, 3)],
+        "in strides": [(4, 4, 3), (5, 1, 1)],
     }
     assert [layer.shape for layer in convolutions] == sizes[net]
 
