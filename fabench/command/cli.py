@@ -104,8 +104,9 @@ usage: fabench report [EXPERIMENT [OVERRIDE ...] | RUN or FILTER ...] [-o FILE]
   fabench report fig_3_1 -o fig_3_1.html   an experiment's runs
   fabench report learning_rule=bp,dfa k=1  or those that fit
 
-The page needs no other file: settings, results with paired tests, curves that a
-click hides, confusion of classes, failures, commands, versions.
+The page needs no other file: settings, results with paired tests (to BP, of
+several runs that of most seeds, then epochs), curves that a click hides,
+confusion of classes, failures, commands, versions.
 """
 
 
@@ -115,7 +116,7 @@ usage: fabench export RUN --to FILE [--seed SEED] [--best] [plugins=[...]]
   fabench export outputs/runs/NAME --to model.safetensors   all weights, by name
   fabench export outputs/runs/NAME --to model.pt2 --seed 1  a program of torch
 
-A RUN is a folder, or a part of its name. In Python,
+A RUN is a folder, or a part of the name of one in output_dir=DIR. In Python,
 fabench.load("outputs/runs/NAME", seed=1) is a torch.nn.Module. Both take items
 as the dataset has them (pixels), k side by side, and answer the outputs before
 softmax or sigmoid, in float32. --best (best=True) takes the best epoch's
@@ -204,8 +205,10 @@ def _sentence(error: Exception) -> str:
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
     if isinstance(error, OSError):
         return refused(error)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)."
+    from fabench.run.plugins import place
+
+    text, where = " ".join(str(error).split()), place(error) or "HYDRA_FULL_ERROR=1 shows where"
+    return f"{type(error).__name__}: {text} ({where})."
 
 
 # -- run -------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ raises AssertionError.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from unittest.mock import patch
+from types import ModuleType, SimpleNamespace
+from unittest.mock import PropertyMock, patch
 
 import torch
 from hydra import compose
@@ -20,12 +20,15 @@ from fabench.command.cli import conf_dir
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import checked, plugin_names
 from fabench.learning_rule.base.rule import SearchRule
+from fabench.parallel.base import WorkerScheme
 from fabench.population.examples import Examples
+from fabench.population.part import PopulationPart
 from fabench.population.population import Population, Row
 from fabench.run import plugins
 from fabench.run.config import Config
 from fabench.run.parsing import parse
 from fabench.run.trainer import data_of, population_of
+from fabench.schema import scalars
 
 CPU = torch.device("cpu")
 SEEDS = (0, 1, 2)
@@ -117,8 +120,48 @@ def a_run_goes_on(config: Config) -> None:
         assert torch.equal(tensor, expected[name]), f"{name}: is not as in one go"
 
 
+def it_says_that_it_draws(config: Config) -> None:
+    """A rule that draws in a step, or looks at the epoch, has ``draws_in_steps`` (is a NoisyRule):
+    a GPU repeats the steps of others as they were recorded."""
+    people, t = population(config), config.trainer
+    others = t.gradient_noise or isinstance(config.parallel, WorkerScheme)
+    if (
+        others
+        or config.learning_rule.draws_in_steps
+        or any(la.input_dropout for la in people.layers)
+    ):
+        return
+    said = AssertionError("the rule draws in a step: let draws_in_steps be True")
+    steps = batches(config, people)
+    with (
+        patch.object(PopulationPart, "noise", side_effect=said),
+        patch.object(PopulationPart, "drawn", side_effect=said),
+        patch.object(PopulationPart, "epoch", new_callable=PropertyMock, side_effect=said),
+    ):
+        trained(people, steps)
+
+
+def an_update_is_elementwise(config: Config) -> None:
+    """The optimizer moves a weight as if there were no others: it is given matrices in pieces."""
+    optimizer = config.optimizer
+    if optimizer is None:
+        return
+    rng, h = torch.Generator().manual_seed(0), SimpleNamespace()
+    vars(h).update({name: getattr(optimizer, name) for name in scalars(type(optimizer))})
+    whole = torch.randn(1, 6, 5, generator=rng)
+    pieces = [piece.clone() for piece in whole.split(2, 1)]
+    state, states = optimizer.initial_state(whole), list(map(optimizer.initial_state, pieces))
+    for t in range(1, 4):
+        g, numbers = torch.randn(1, 6, 5, generator=rng), optimizer.at_step(t, h)
+        optimizer.update_(whole, g, state, numbers)
+        for W, own, of_piece in zip(pieces, g.split(2, 1), states, strict=True):
+            optimizer.update_(W, own, of_piece, numbers)
+    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+
+
 CHECKS: tuple[Callable[[Config], None], ...] = (
-    it_learns, a_row_is_the_run_alone, rows_do_not_mix, a_run_goes_on,
+    it_learns, a_row_is_the_run_alone, rows_do_not_mix, a_run_goes_on, it_says_that_it_draws,
+    an_update_is_elementwise,
 )  # fmt: skip
 
 

@@ -36,8 +36,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _arguments(verb: str, args: list[str], *names: str) -> argparse.Namespace:
-    """The named arguments, of which ``run`` becomes a folder, --seed, --best and --to;
-    plugins=[...] is put to use."""
+    """The named arguments, of which ``run``, sought in output_dir=, becomes a folder, --seed,
+    --best and --to; plugins=[...] is put to use."""
     plugins.use(plugin_names(args))
     parser = _Parser(prog=f"fabench {verb}", add_help=False)
     for name in names:
@@ -45,8 +45,10 @@ def _arguments(verb: str, args: list[str], *names: str) -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--to", type=Path)
-    given = parser.parse_args([arg for arg in args if not arg.startswith("plugins=")])
-    given.run = named(given.run, entries("outputs")).path
+    settings = ("plugins=", "output_dir=")
+    given = parser.parse_args([arg for arg in args if not arg.startswith(settings)])
+    where = [arg.removeprefix("output_dir=") for arg in args if arg.startswith("output_dir=")]
+    given.run = named(given.run, entries(["outputs", *where][-1])).path
     if given.to is not None and given.to.is_dir():
         raise UserError(f"--to {short(str(given.to))} is a folder: name a file.")
     return given

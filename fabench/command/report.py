@@ -121,6 +121,12 @@ class Study:
     def _rule(self, n: int) -> str:
         return str(self.runs[n].settings.get("learning_rule", ""))
 
+    def _suits_as_base(self, n: int) -> tuple[bool, int, int, int]:
+        """How well others compare to a run: BP before others, then many seeds, many epochs, the
+        first."""
+        run, is_bp = self.runs[n], self._rule(n) == "bp"
+        return is_bp, len(run.last) * is_bp, run.epoch * is_bp, -n
+
     @cached_property
     def summaries(self) -> dict[int, dict[str, Any]]:
         """Of every run that has metrics."""
@@ -138,14 +144,14 @@ class Study:
 
     def results(self) -> str:
         """A row for every run: the last epoch's metrics, and the difference to one of them that
-        learns the same, BP if it is there."""
+        learns the same, BP if it is there, of most seeds and then epochs."""
         if not self.measured:
             return ""
         finals = {n: summary["final"] for n, summary in self.summaries.items()}
         names = [name for name in METRICS if any(name in final for final in finals.values())]
         problems = {n: _problem(self.runs[n]) for n in self.measured}
-        bases: dict[str, int] = {}  # of a problem; the last that is put there is the first BP run
-        for n in sorted(self.measured, key=lambda n: (self._rule(n) == "bp", -n)):
+        bases: dict[str, int] = {}  # of a problem; the last that is put there is the best choice
+        for n in sorted(self.measured, key=self._suits_as_base):
             bases[problems[n]] = n
         scores = {n: self.runs[n].score[0] for n in self.measured}
         differences = {
@@ -252,9 +258,12 @@ class Study:
 
 
 def _problem(run: Entry) -> str:
-    """What a run learns: the settings of its dataset and task, and k."""
-    groups = ("dataset", "task", "k")
-    return str(sorted((k, str(v)) for k, v in run.settings.items() if k.split(".")[0] in groups))
+    """What a run learns and is tested on: the settings of its dataset and task, and k."""
+    groups, settings = ("dataset", "task", "k"), dict(run.settings)
+    if settings.get("dataset.sha256"):
+        settings.pop("dataset.path", None)  # the same wherever it lies
+    told = sorted((k, str(v)) for k, v in settings.items() if k.split(".")[0] in groups)
+    return str([*told, settings.get("trainer.evaluate_on", "test")])
 
 
 def _points(rows: Sequence[dict[str, float]], name: str) -> list[Point]:

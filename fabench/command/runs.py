@@ -187,10 +187,11 @@ def _words(entry: Entry) -> tuple[str, str, str]:
 
 
 def problem(entry: Entry) -> str:
-    """What a run learns: dataset, task, k."""
+    """What a run learns: dataset, task, k; and whether validation data take the test's place."""
     s = entry.settings
     k = s.get("dataset.k", s.get("task.k"))
     words = [str(s.get("dataset", "-")), str(s.get("task", "-")), *([f"k={k}"] if k else [])]
+    words += ["validation"] if s.get("trainer.evaluate_on") == "validation" else []
     return ", ".join(words)
 
 

@@ -56,7 +56,7 @@ class {title}(Optimizer):
         return {{}}  # CHANGE ME: tensors like W by name, where there is a state
 
     def update_(self, W: Tensor, g: Tensor, state: State, h: SimpleNamespace) -> None:
-        add_scaled_(W, -h.lr, g)  # (1), in place; CHANGE ME
+        add_scaled_(W, -h.lr, g)  # (1), in place, of any piece of a weight; CHANGE ME
 '''
 
 DATASET = '''"""Normal vectors, labelled by the sign of a sum: CHANGE ME into what your dataset is.

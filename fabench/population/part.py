@@ -25,6 +25,7 @@ from fabench.population.draws import NetworkDraws
 from fabench.population.precision import NumberFormat
 from fabench.population.scratch import Scratch
 from fabench.schedule.base import Schedule
+from fabench.schema import UserError
 from fabench.task.base import Loss
 
 WEIGHT_DECAYS = ("weight_decay", "decoupled_weight_decay")
@@ -202,6 +203,11 @@ class PopulationPart(Part):
         self.operands_of.forget(name)
 
     def put(self, name: str, value: Tensor) -> None:
+        if name in self.shared.fixed:
+            raise UserError(
+                f"learning_rule={self.rule.name} puts {name}, of which it says that it never "
+                "changes; feedback that does, a rule's put_feedback names."
+            )
         if self.noted is not None:
             self.noted[name] = value
             return

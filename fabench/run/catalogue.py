@@ -30,7 +30,10 @@ OF_A_COMMAND = (
 """Settings of a command, not of the run that it gave: the keys of no group that leave results
 alone."""
 
-DERIVED = ("task.k", "task.n_classes", "task.n_targets", "task.n_inputs", "dataset.k")
+DERIVED = (
+    "task.k", "task.n_classes", "task.n_targets", "task.n_inputs", "dataset.k",
+    "model.weights_sha256",
+)  # fmt: skip
 """Settings of a run that follow from others: no command has them."""
 
 COLUMNS = {"seed", "epoch", "diverged", "seconds"}

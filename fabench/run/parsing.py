@@ -53,13 +53,14 @@ def parse(raw: dict[str, Any]) -> Config:
     task, dataset_settings = dict(raw["task"]), dict(raw["dataset"])
     if dataset_settings.get("name") == "sparse_parity":
         dataset_settings["k"] = general.k
-    dataset = registry.build("dataset", dataset_settings)
-    for only, (kind, names) in ONLY.items():
-        if isinstance(dataset, kind) != (task.get("name") == only):
+    drawn_from = registry.find("dataset", str(dataset_settings.get("name")))
+    for only, (kind, names) in ONLY.items():  # before its files are read
+        if issubclass(drawn_from, kind) != (task.get("name") == only):
             raise UserError(
-                f"dataset={dataset.name}, task={task.get('name')}: {only} is the task of {names}, "
-                "and no other is."
+                f"dataset={dataset_settings['name']}, task={task.get('name')}: {only} is the task "
+                f"of {names}, and no other is."
             )
+    dataset = registry.build("dataset", dataset_settings)
     if task.get("name") == "reconstruction" and not isinstance(dataset, Encoder):
         raise UserError(
             f"dataset={dataset.name}, task=reconstruction: only encoder's patterns are "

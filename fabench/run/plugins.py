@@ -14,6 +14,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ FOLDERS = {group: group for group in GROUPS} | {FIGURE: "figure/recipe"}
 @dataclass(frozen=True)
 class Plugin:
     """A package; sources: the text of its modules by their paths within it, those of ``tests``
-    left out."""
+    and figures, which come after a run, left out."""
 
     name: str
     folder: Path
@@ -122,9 +123,10 @@ def _use(name: str, request: str) -> Plugin:
 
 
 def sources_in(folder: Path) -> dict[str, str]:
-    """The text of every module but tests, by its path in a package's folder."""
-    files = [file for file in folder.rglob("*.py") if "tests" not in file.relative_to(folder).parts]
-    return {file.relative_to(folder).as_posix(): file.read_text("utf-8") for file in files}
+    """The text of every module but tests and figures, by its path in a package's folder."""
+    paths = [file.relative_to(folder) for file in folder.rglob("*.py")]
+    own = [path for path in paths if "tests" not in path.parts and path.parts[0] != FIGURE]
+    return {path.as_posix(): (folder / path).read_text("utf-8") for path in own}
 
 
 def own_options(group: str) -> list[str]:
@@ -140,6 +142,15 @@ def imported(path: str) -> ModuleType:
     except Exception as error:  # of whatever kind: it is not ours
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(f"{path} cannot be imported ({reason}).") from error
+
+
+def place(error: BaseException) -> str | None:
+    """Where in a plugin an error arose, in words; None where in none."""
+    folders = [plugin.folder for plugin in USED.values()]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if any(Path(frame.filename).is_relative_to(folder) for folder in folders):
+            return f"{frame.filename}, line {frame.lineno}"
+    return None
 
 
 def package_of(group: str, name: str) -> str | None:

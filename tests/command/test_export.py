@@ -94,6 +94,10 @@ def test_export_writes_weights(train, tmp_path, capsys):
     part = run.name[-6:]
     assert cli.main(["export", part, "--seed", "5", "--to", "part.safetensors"]) == 0
     assert torch.equal(load_file("part.safetensors")["W0"], fabench.load(run, 5).W0)
+    Path("outputs").rename("elsewhere")
+    there = ["output_dir=elsewhere", "--seed", "5", "--to", "there.safetensors"]
+    assert cli.main(["export", part, *there]) == 0
+    assert Path("there.safetensors").read_bytes() == Path("part.safetensors").read_bytes()
 
 
 REFUSED = {

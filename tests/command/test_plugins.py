@@ -116,6 +116,42 @@ def test_a_worker_has_the_identity_though_it_names_no_plugin(package, tmp_path):
     assert pickle.loads(sent).name() == config.name() == runs(tmp_path)[0].name
 
 
+def test_an_error_in_it_is_told_with_its_place(package, tmp_path, capsys):
+    text = RULE + '        raise KeyError("mine")\n'
+    text = text.replace("        return deltas", "        # return deltas")
+    write(package / "learning_rule/my_rule.py", text)
+    assert cli.main(["run", "plugins=[my_package]", *RUN]) == 1
+    line, file = text.count("\n"), package / "learning_rule/my_rule.py"
+    assert capsys.readouterr().err.endswith(f"KeyError: 'mine' ({file}, line {line}).\n")
+
+
+def test_feedback_that_it_puts_has_to_be_named(package, tmp_path, capsys):
+    putting = (
+        RULE
+        + """
+    def adapt(self, part, forward, e, deltas):
+        part.put("B0", 2 * part["B0"])
+"""
+    )
+    write(package / "learning_rule/my_rule.py", putting)
+    assert "puts B0, of which it says that it never changes" in refused(
+        capsys, "plugins=[my_package]", *RUN
+    )
+    named = (
+        putting
+        + """
+    def put_feedback(self, layers):
+        return [0]
+"""
+    )
+    write(package / "learning_rule/my_rule.py", named)
+    forget()
+    config = contract.composed("plugins=[my_package]", *RUN, "model.hidden=[5]")
+    for check in contract.CHECKS:
+        check(config)
+    assert "B0" in contract.population(config).snapshot(slice(None))
+
+
 @pytest.mark.slow
 def test_populations_in_other_processes_have_the_plugin(package, tmp_path):
     fabench("-m", "plugins=[my_package]", *RUN, "k=1,2", "workers=2")
@@ -147,6 +183,7 @@ def test_its_source_is_in_the_identity_and_its_text_in_the_folder(package, tmp_p
     digest = hashlib.sha256(f"learning_rule/my_rule.py {len(RULE)}\n{RULE}".encode()).hexdigest()
     assert RunFolder.at(run).config.science()["plugins"] == {"my_package": digest}
     write(package / "tests/test_my_rule.py", "no part of it")
+    write(package / "figure/recipe/my_figure.py", "nor this")
     forget()
     fabench("plugins=[my_package]", *RUN)
     assert runs(tmp_path) == [run]
@@ -163,6 +200,7 @@ def test_show_tells_the_settings_of_a_run_of_it(package, tmp_path, capsys):
     fabench("plugins=[my_package]", *RUN)
     [run] = runs(tmp_path)
     capsys.readouterr()
+    plugins.USED.clear()  # as in a command of its own
     assert cli.main(["show", str(run)]) == 0
     [line] = [row for row in capsys.readouterr().out.splitlines() if row.startswith("settings")]
     forget()

@@ -111,6 +111,33 @@ def test_only_what_learns_the_same_is_compared(put_run):
     assert told.count("|-|-|") == 2
 
 
+def test_what_validation_data_say_is_another_problem(put_run):
+    put_run(accuracies=(0.5, 0.7), learning_rule="bp", k=1)
+    put_run(accuracies=(0.4, 0.7), learning_rule="dfa", k=1, trainer__evaluate_on="validation")
+    assert sections()["Results"].count("|-|-|") == 2
+
+
+def test_the_same_data_are_one_problem_wherever_they_lie(put_run):
+    rng = np.random.default_rng(0)
+    data = {f"{split}_x": rng.random((20, 4)) for split in ("train", "test")}
+    data |= {f"{split}_y": np.arange(20) % 2 for split in ("train", "test")}
+    for rule in ("bp", "dfa"):
+        np.savez(f"{rule}.npz", **data)
+        put_run(learning_rule=rule, dataset="arrays", dataset__path=f"{rule}.npz",
+                task="classification", model__hidden=[3])  # fmt: skip
+    assert "|0.00 ± 0.00|" in sections()["Results"]
+
+
+def test_others_are_compared_to_the_bp_of_most_seeds(put_run):
+    for seeds, rate in (([0, 1], 0.1), ([0, 1, 2], 0.2), ([0], 0.3)):
+        put_run(accuracies=[0.5] * len(seeds), seed=seeds, learning_rule="bp", optimizer__lr=rate,
+                k=1)  # fmt: skip
+    put_run(accuracies=(0.5, 0.6, 0.7), learning_rule="dfa", k=1)
+    told = sections()["Results"]
+    assert "to bp, lr=0.2, seed=[0, 1, 2], paired" in told
+    assert f"|{10:.2f} ± {100 * 0.1 * 4.302653 / 3**0.5:.2f}|" in told
+
+
 def test_settings_are_told_as_a_shell_takes_them(put_run):
     pixels = np.zeros((4, 2, 2), np.uint8)
     labels = np.array([0, 1, 0, 1])

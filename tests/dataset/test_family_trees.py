@@ -104,3 +104,6 @@ def test_its_task_is_multi_label_alone(make_config, make_raw):
     for settings in ({"dataset": "family_trees"}, {"task": "multi_label"}):
         with pytest.raises(UserError, match="multi_label is the task of family_trees"):
             parse(make_raw(**settings))
+    own = {"dataset": "arrays", "dataset__path": "of_numbers.npz", "task": "regression"}
+    with pytest.raises(UserError, match="regression is the task of linear_teacher"):
+        parse(make_raw(**own))  # before it is read

@@ -14,7 +14,7 @@ from fabench.learning_rule.base.part import Part
 from fabench.learning_rule.base.signal import SignalRule, Signals, chain_only
 from fabench.model.layer.initialization import InitOfB
 from fabench.model.layer.network import ForwardPass, Layer
-from fabench.model.layer.parameter import Parameter
+from fabench.model.layer.parameter import Moves, Parameter
 
 
 class FeedbackRule(SignalRule):
@@ -31,6 +31,10 @@ class FeedbackRule(SignalRule):
 
     def learned_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
         """The numbers of the feedback matrices that learn: those that ``adapt`` descends."""
+        return ()
+
+    def put_feedback(self, layers: tuple[Layer, ...]) -> Sequence[int]:
+        """The numbers of those that ``adapt`` puts, without the optimizer: draws again, say."""
         return ()
 
     @abstractmethod
@@ -55,13 +59,14 @@ class FeedbackRule(SignalRule):
 
     @final
     def parameters(self, layers: tuple[Layer, ...], init_of_B: InitOfB) -> dict[str, Parameter]:
-        learned = self.learned_feedback(layers)
+        moves: dict[int, Moves] = dict.fromkeys(self.learned_feedback(layers), "descent")
+        moves |= dict.fromkeys(self.put_feedback(layers), "put")
         matrices = {
             f"B{number}": Parameter(
                 (source, to),
                 init_of_B.feedback(source, to),
                 f"feedback {number}",
-                "descent" if number in learned else "never",
+                moves.get(number, "never"),
                 "init_of_B.scale",
             )
             for number, (source, to) in enumerate(self.feedback_shapes(layers))

@@ -88,4 +88,5 @@ class Part(ABC):
 
     @abstractmethod
     def put(self, name: str, value: Tensor) -> None:
-        """Let the parameter be ``value``, without the optimizer."""
+        """Let the parameter be ``value``, without the optimizer. Raises UserError of one that never
+        moves: it is not saved."""
