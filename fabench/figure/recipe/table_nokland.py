@@ -41,6 +41,11 @@ PAPER = {
 }
 
 
+def data(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the columns of single layers, hundreds of them."""
+    return frame.filter(regex=r"(?<!_\d)(?<!_\d\d)(?<!_\d\d\d)$")
+
+
 def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     """A row per network and number of epochs, a quarter, half and all of them: mean and sd over
     seeds of every rule's test error in %, beside the paper's after 300 epochs."""

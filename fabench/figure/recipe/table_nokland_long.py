@@ -5,9 +5,9 @@ them most; the paper's 2x800 ReLUs err on a handful of training images after 40
 (``table_published``).
 """
 
-from fabench.figure.recipe.table_nokland import tabulate
+from fabench.figure.recipe.table_nokland import data, tabulate
 
-__all__ = ["EXPERIMENTS", "ON_REQUEST", "tabulate"]
+__all__ = ["EXPERIMENTS", "ON_REQUEST", "data", "tabulate"]
 
 EXPERIMENTS = ("table_nokland_long", "table_nokland_long_zeros")
 ON_REQUEST = True  # 5,400 network epochs
