@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from fabench.run.statistics import Summary, summarize, summary_of, welch
+from fabench.run.statistics import Summary, summarize
 
 Where = Mapping[str, object]
 BySeed = Callable[[pd.DataFrame], "pd.Series[float]"]
@@ -28,17 +28,6 @@ def paired(column: str, where: Where) -> Measure:
         row = _row(table, where)
         mean, low, high = (row[f"{column}_{end}"] for end in ("mean", "ci95_low", "ci95_high"))
         return Summary(_count(row), mean, float("nan"), low, high)
-
-    return Measure("tables", measure)
-
-
-def mean(column: str, where: Where) -> Measure:
-    """A mean over seeds: ``column`` or ``<column>_mean``, and ``<column>_sd``."""
-
-    def measure(table: pd.DataFrame) -> Summary:
-        row = _row(table, where)
-        of_mean = column if column in row else f"{column}_mean"
-        return summary_of(_count(row), row[of_mean], row[f"{column}_sd"])
 
     return Measure("tables", measure)
 
@@ -70,11 +59,6 @@ def minus(one: BySeed, other: BySeed) -> BySeed:
 def over_seeds(values: BySeed) -> Measure:
     """Their mean."""
     return Measure("data", lambda networks: summarize(values(networks).tolist()))
-
-
-def less(one: Measure, other: Measure) -> Measure:
-    """One mean less another, of the same table."""
-    return Measure("tables", lambda table: welch(one.of(table), other.of(table)))
 
 
 def _row(table: pd.DataFrame, where: Where) -> "pd.Series[float]":

@@ -47,32 +47,9 @@ def summarize(values: Sequence[float]) -> Summary:
     x = np.asarray([v for v in values if np.isfinite(v)], dtype=np.float64)
     n = len(x)
     mean = float(x.mean()) if n else np.nan
-    return summary_of(n, mean, float(x.std(ddof=1)) if n > 1 else np.nan)
-
-
-def summary_of(n: int, mean: float, sd: float) -> Summary:
-    """``summarize`` of n values with this mean and standard deviation."""
+    sd = float(x.std(ddof=1)) if n > 1 else np.nan
     half = _student_quantile(n - 1) * sd / sqrt(n) if n > 1 else np.nan
     return Summary(n, mean, sd, mean - half, mean + half)
-
-
-def welch(one: Summary, other: Summary) -> Summary:
-    """One mean less another, independent of it. ``sd`` is NaN, ``n`` the smaller one.
-
-    The variances of the two means are read off their intervals. B. L. Welch, "The generalization of
-    'Student's' problem when several different population variances are involved", Biometrika 34,
-    1947.
-    """
-    both = (one, other)
-    errors = [(s.half_width / _student_quantile(s.n - 1)) ** 2 if s.n > 1 else np.nan for s in both]
-    variance = sum(errors)
-    mean = one.mean - other.mean
-    if variance > 0:
-        freedom = variance**2 / sum(e**2 / (s.n - 1) for e, s in zip(errors, both, strict=True))
-        half = _student_quantile(freedom) * sqrt(variance)
-    else:  # of equal values; or of too few, NaN
-        half = variance
-    return Summary(min(one.n, other.n), mean, np.nan, mean - half, mean + half)
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

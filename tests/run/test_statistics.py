@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
-from scipy.stats import binomtest, t, ttest_1samp, ttest_ind
+from scipy.stats import binomtest, t, ttest_1samp
 
 from fabench.run.statistics import (
     binomial_error,
     holm,
     paired_p,
     summarize,
-    summary_of,
-    welch,
     wilson,
 )
 
@@ -96,22 +94,6 @@ def test_holm_by_hand():
     assert found[1] != found[1]
     assert found[:1] + found[2:] == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.6])
     assert holm([0.4, 0.9, 0.8]) == [1, 1, 1]
-
-
-@pytest.mark.parametrize("x", SAMPLES, ids=len)
-def test_welchs_interval_is_scipys(x):
-    other = RNG.normal(1, 5, 7).tolist()
-    found = welch(summarize(x), summarize(other))
-    expected = ttest_ind(x, other, equal_var=False).confidence_interval()
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    assert found.mean == pytest.approx(np.mean(x) - np.mean(other))
-
-
-def test_welch_of_what_does_not_vary_and_of_what_nobody_knows():
-    equal = welch(summary_of(3, 5.0, 0.0), summary_of(4, 2.0, 0.0))
-    assert (equal.low, equal.mean, equal.high) == (3, 3, 3)
-    single = welch(summarize([1.0]), summarize([1.0, 2.0]))
-    assert single.mean == -0.5 and np.isnan([single.low, single.high]).all()
 
 
 def test_a_shares_standard_error_is_that_of_draws():
