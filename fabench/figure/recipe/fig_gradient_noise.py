@@ -7,6 +7,8 @@ layers, even from a poor start. MNIST, 784-20x50-10, ReLU units, plain SGD; firs
 (poor: a layer of fifty units halves what comes to it) and He's (good).
 """
 
+from collections import Counter
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -36,13 +38,16 @@ def draw(last: pd.DataFrame) -> Figure:
     for each network, how many have diverged, and a line through an eta's means where none has."""
     with style.canvas(columns=len(INITS)) as (figure, [panels]):
         for axes, (init, title) in zip(panels, INITS.items(), strict=True):
+            told = Counter[float]()
             for eta, color in COLORS.items():
                 rows = last[(last.weight_init == init) & (last.gradient_noise == eta)]
                 axes.plot(rows.lr, rows.test_accuracy, "o", color=color, markersize=3, alpha=0.6)
                 for lr, lost in rows.test_accuracy.isna().groupby(rows.lr):
                     if lost.any():
                         text = f"{lost.sum()} of {len(lost)}\ndiverge"
-                        axes.text(lr, 0.14, text, color=color, ha="center", fontsize=7)
+                        height = 0.14 + 0.16 * told[lr]  # one above another
+                        axes.text(lr, height, text, color=color, ha="center", fontsize=7)
+                        told[lr] += 1
                 mean = rows.groupby("lr").test_accuracy.apply(
                     lambda of_rate: of_rate.mean(skipna=False)
                 )

@@ -1,29 +1,13 @@
-"""table_claims. Oracles: a list of intervals, the committed tables and data."""
+"""table_claims. Oracle: the committed tables and data."""
 
-from math import inf, nan
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from fabench.figure.recipe import table_claims
-from fabench.figure.recipe.table_claims import CLAIMS, verdict
-from fabench.run.statistics import Summary
+from fabench.figure.recipe.table_claims import CLAIMS
 
 OUTPUTS = Path(__file__).parents[3] / "outputs"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "bounds", "found"),
-    [
-        (0.1, 0.3, (0, inf), "holds"), (-0.3, -0.1, (0, inf), "does not"),
-        (-0.1, 0.3, (0, inf), "open"), (-0.3, -0.1, (-inf, 0), "holds"),
-        (0.1, 0.3, (-inf, 0), "does not"), (49, 51, (48, 52), "holds"),
-        (47, 51, (48, 52), "open"), (53, 54, (48, 52), "does not"), (nan, nan, (0, inf), "open"),
-    ],
-)  # fmt: skip
-def test_the_verdict_is_where_the_interval_lies(low, high, bounds, found):
-    assert verdict(Summary(3, (low + high) / 2, nan, low, high), bounds) == found
 
 
 def test_a_claim_without_its_table_or_rows_is_not_computed(tmp_path):
