@@ -1,5 +1,6 @@
 """table_claims. Oracle: the committed tables and data."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -31,3 +32,12 @@ def test_the_committed_verdicts_are_those_of_the_committed_tables():
     pd.testing.assert_frame_equal(made, committed, check_exact=False)
     assert len({(c.document, c.claim) for c in CLAIMS}) == len(CLAIMS)
     assert "not computed" not in set(committed.verdict)
+
+
+def test_the_readme_has_the_counts():
+    committed = pd.read_csv(OUTPUTS / "tables/table_claims.csv").verdict
+    text = " ".join((OUTPUTS.parent / "README.md").read_text(encoding="utf-8").split())
+    told = re.search(r"Of (\d+) claims .* (\d+) hold here, (\d+) do not and (\d+) are open", text)
+    counts = committed.value_counts()
+    found = [len(committed), counts["holds"], counts["does not"], counts["open"]]
+    assert told and [int(number) for number in told.groups()] == found
