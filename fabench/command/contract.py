@@ -20,7 +20,6 @@ from fabench.command.cli import conf_dir
 from fabench.command.hydra_app import composing, plain
 from fabench.command.overrides import checked, plugin_names
 from fabench.learning_rule.base.rule import SearchRule
-from fabench.parallel.base import WorkerScheme
 from fabench.population.examples import Examples
 from fabench.population.part import PopulationPart
 from fabench.population.population import Population, Row
@@ -123,13 +122,8 @@ def a_run_goes_on(config: Config) -> None:
 def it_says_that_it_draws(config: Config) -> None:
     """A rule that draws in a step, or looks at the epoch, has ``draws_in_steps`` (is a NoisyRule):
     a GPU repeats the steps of others as they were recorded."""
-    people, t = population(config), config.trainer
-    others = t.gradient_noise or isinstance(config.parallel, WorkerScheme)
-    if (
-        others
-        or config.learning_rule.draws_in_steps
-        or any(la.input_dropout for la in people.layers)
-    ):
+    people = population(config)
+    if not people.replays_on(torch.device("cuda")):
         return
     said = AssertionError("the rule draws in a step: let draws_in_steps be True")
     steps = batches(config, people)
@@ -146,8 +140,8 @@ def an_update_is_elementwise(config: Config) -> None:
     optimizer = config.optimizer
     if optimizer is None:
         return
-    rng, h = torch.Generator().manual_seed(0), SimpleNamespace()
-    vars(h).update({name: getattr(optimizer, name) for name in scalars(type(optimizer))})
+    rng = torch.Generator().manual_seed(0)
+    h = SimpleNamespace(**{name: getattr(optimizer, name) for name in scalars(type(optimizer))})
     whole = torch.randn(1, 6, 5, generator=rng)
     pieces = [piece.clone() for piece in whole.split(2, 1)]
     state, states = optimizer.initial_state(whole), list(map(optimizer.initial_state, pieces))

@@ -122,10 +122,11 @@ class Study:
         return str(self.runs[n].settings.get("learning_rule", ""))
 
     def _suits_as_base(self, n: int) -> tuple[bool, int, int, int]:
-        """How well others compare to a run: BP before others, then many seeds, many epochs, the
+        """How well others compare to a run: BP, of several that of many seeds, then epochs; the
         first."""
-        run, is_bp = self.runs[n], self._rule(n) == "bp"
-        return is_bp, len(run.last) * is_bp, run.epoch * is_bp, -n
+        if self._rule(n) != "bp":
+            return False, 0, 0, -n
+        return True, len(self.runs[n].last), self.runs[n].epoch, -n
 
     @cached_property
     def summaries(self) -> dict[int, dict[str, Any]]:

@@ -58,8 +58,8 @@ class WeightSearch(SearchRule, NoisyRule):
     def started_with(
         self, layers: tuple[Layer, ...], weights: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        drawn = {f"sd{number}": weights[f"W{number}"] for number in range(len(layers))}
-        return {name: W.std(correction=0).reshape(1, 1, 1) for name, W in drawn.items()}
+        W = [weights[f"W{number}"] for number in range(len(layers))]
+        return {f"sd{number}": w.std(correction=0).view(1, 1, 1) for number, w in enumerate(W)}
 
     def refusal(self, layers: tuple[Layer, ...]) -> str | None:
         if any(layer.trained and layer.weight_init == "zeros" for layer in layers):

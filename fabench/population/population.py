@@ -177,8 +177,12 @@ class Population:
             largest, steps = largest_weight(layers) * size, epochs * steps_an_epoch
             with threads_an_operation(torch.get_num_threads() // self._lanes()):  # as in training
                 self.descent.compile(largest, size, steps, self._parts[0].scalars)
-        draws_in_steps = gradient_noise[0] > 0 or self.scheme is not None
-        self.replays = is_a_graph(self.device, rule, layers) and not draws_in_steps
+        self.replays = self.replays_on(self.device)
+
+    def replays_on(self, device: torch.device) -> bool:
+        """Whether a step there is a graph, which is recorded once."""
+        draws = self._shared.gradient_noise[0] > 0 or self.scheme is not None
+        return is_a_graph(device, self.rule, self.layers) and not draws
 
     def part(self, rows: slice) -> PopulationPart:
         """Some rows as their rule sees them: views, which stand at the last step taken."""

@@ -72,9 +72,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     """Error and angle against examples, the phase plane of (3), the drift of (2)."""
     fa = frame[frame.learning_rule == "fa"]
     config = RunFolder.at(Path(fa.folder.iloc[0])).config
-    n_train = config.dataset.n_train
-    per_epoch = min(n_train, config.trainer.train_examples or n_train)
-    seen = frame.assign(examples=frame.epoch * per_epoch)
+    seen = frame.assign(examples=frame.epoch * config.train_examples)
     with style.canvas(2, 2, height=2.6) as (figure, [[errors, angles], [plane, drifts]]):
         for rule, name in RULES.items():
             rows = seen[seen.learning_rule == rule]
